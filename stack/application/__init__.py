@@ -1,0 +1,1 @@
+"""The application layer: what a node runs by itself, and what attached programs may call."""

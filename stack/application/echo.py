@@ -1,0 +1,59 @@
+"""The toy application: ping-pong over the NIC, for proving and timing the engine.
+
+What may live here: the driver of ``protocols.echo`` and its app and calls.
+"""
+
+from typing import Any
+
+from protocols.echo import Done, Echo, PingLost
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel, Waiter
+from stack.runtime.nic import Nic
+from stack.runtime.session import CallError
+
+
+class EchoService:
+    """Answers every Ping; runs pings on demand."""
+
+    def __init__(self, kernel: Kernel, nic: Nic) -> None:
+        self._kernel = kernel
+        self._nic = nic
+        self._driver = Driver(
+            kernel, Echo(), lambda send: nic.send(send.destination, send.message), self._on_event
+        )
+        self._waiting: dict[int, Waiter[Done]] = {}
+        nic.handlers[0] = self._driver.receive
+        kernel.calls["ping"] = self._call_ping
+        kernel.calls["sleep"] = self._call_sleep
+
+    async def ping(self, destination: int, count: int, **options: Any) -> Done:
+        """Ping ``count`` times; see ``protocols.echo.Echo.ping`` for the options."""
+        run = self._driver.machine.ping(destination, count, self._kernel.now, **options)
+        waiter: Waiter[Done] = Waiter(self._kernel)
+        self._waiting[run] = waiter
+        self._driver.flush()
+        return await waiter.wait()
+
+    async def app(self, arguments: dict[str, Any]) -> None:
+        """The ``echo`` app of a scenario: one run of pings, its result under ``echo``."""
+        options = {k: v for k, v in arguments.items() if k not in ("destination", "count", "padding")}
+        padding = bytes(arguments.get("padding", 0))
+        done = await self.ping(arguments["destination"], arguments["count"], padding=padding, **options)
+        self._kernel.results["echo"] = done._asdict()
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, Done):
+            self._kernel.event("echo", "done", run=event.run, answered=event.answered, lost=event.lost)
+            self._waiting.pop(event.run).set(event)
+        elif isinstance(event, PingLost):
+            self._kernel.event("echo", "lost", run=event.run, token=event.token)
+
+    async def _call_ping(self, destination: int, count: int = 1, **options: Any) -> dict[str, int]:
+        if not self._nic.reaches(destination):
+            raise CallError(f"no way to node {destination}")
+        done = await self.ping(destination, count, **options)
+        return {"answered": done.answered, "lost": done.lost, "elapsed_ps": done.elapsed_ps}
+
+    async def _call_sleep(self, duration_ps: int) -> int:
+        await self._kernel.sleep(duration_ps)
+        return self._kernel.now

@@ -1,0 +1,104 @@
+"""What a node is told at birth, as plain data: it comes as JSON from the launcher, whatever the clock.
+
+What may live here: frozen dataclasses and their JSON form.  No defaults that hide physics: the lab says everything.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What the emulated channel to one destination does to frames; probabilities per frame."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    reorder: float = 0.0
+    jitter_ps: int = 0
+    """Every frame is late by up to this much; a reordered one by up to this plus twice the delay."""
+
+    @property
+    def none(self) -> bool:
+        return not (self.loss or self.duplicate or self.corrupt or self.reorder or self.jitter_ps)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The classical way to one other node."""
+
+    name: str
+    delay_ps: int
+    faults: Faults = Faults()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a node knows of its own qubits: data qubits come first, communication qubits after them."""
+
+    data_qubits: int
+    communication_qubits: int
+    emission_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A quantum link as one of its ends, or its station, knows it."""
+
+    number: int
+    name: str
+    a: int
+    b: int
+    station: int
+    slot_ps: int
+    arm_a_ps: int
+    arm_b_ps: int
+    attempt_ps: int
+    emission_ps: int
+    success_probability: float
+    estimate: float
+    """Fidelity of a heralded pair by the device model, when the herald has reached both ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node.  ``apps`` are the programs it runs by itself: {name: arguments}."""
+
+    number: int
+    name: str
+    kind: str
+    seed: int
+    incarnation: int = 1
+    start_ps: int = 0
+    offset_ps: int = 0
+    rate_ppb: int = 0
+    freezes: tuple[tuple[int, int], ...] = ()
+    paths: dict[int, Path] = field(default_factory=dict)
+    keys: dict[int, str] = field(default_factory=dict)
+    device: Device | None = None
+    links: tuple[Link, ...] = ()
+    apps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sessions: int = 0
+    spools: str = ""
+    """Folder for the node's spool files, or nothing: no trace."""
+    allowance_ps: int = 0
+    """What ``paced`` adds to protocol timers for the host's own slowness."""
+
+    def reborn(self, t_ps: int) -> "NodeConfig":
+        """The next incarnation, born at ``t_ps``: nothing volatile is kept, attached programs are gone."""
+        return replace(self, incarnation=self.incarnation + 1, start_ps=t_ps, sessions=0)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "NodeConfig":
+        fields = dict(data)
+        fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
+        fields["paths"] = {
+            int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"])) for n, p in data["paths"].items()
+        }
+        fields["keys"] = {int(n): k for n, k in data["keys"].items()}
+        fields["device"] = None if data["device"] is None else Device(**data["device"])
+        fields["links"] = tuple(Link(**link) for link in data["links"])
+        return cls(**fields)

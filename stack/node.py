@@ -1,0 +1,61 @@
+"""One node: which services stand on which, and the order in which it boots.
+
+What may live here: composition.  To put another layer in, change the line here that builds it.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from socket import socket
+from typing import Any
+
+from stack.application.echo import EchoService
+from stack.config import NodeConfig
+from stack.record import NullRecorder, Recorder
+from stack.runtime.host import Host
+from stack.runtime.kernel import Kernel
+from stack.runtime.nic import Nic
+from stack.runtime.session import Session
+from stack.runtime.times import IDENTITY, ClockMap
+
+App = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Node:
+    """The services of one node, bottom up."""
+
+    def __init__(self, kernel: Kernel, config: NodeConfig) -> None:
+        self.kernel = kernel
+        self.config = config
+        self.nic = Nic(kernel, config)
+        self.apps: dict[str, App] = {}
+        self.echo = EchoService(kernel, self.nic)
+        self.apps["echo"] = self.echo.app
+
+    async def main(self) -> None:
+        """Boot: attached programs first, then the node's own apps, in the order of the scenario."""
+        kernel = self.kernel
+        kernel.event("node", "started", incarnation=kernel.incarnation)
+        for session in kernel.sessions:
+            session.open()
+        for name, arguments in self.config.apps.items():
+            kernel.program_opened()
+            kernel.spawn(self._run_app, name, arguments, name=name)
+
+    async def _run_app(self, name: str, arguments: dict[str, Any]) -> None:
+        await self.apps[name](arguments)
+        self.kernel.event("node", "app ended", app=name)
+        self.kernel.program_closed()
+
+
+def boot(host: Host, config: NodeConfig, sessions: list[socket]) -> Node:
+    """Make a node on ``host`` and have it start at its ``start_ps``."""
+    recorder: Recorder | NullRecorder = NullRecorder()
+    if config.spools:
+        name = f"{config.number:05}-{config.incarnation:05}.spool"
+        recorder = Recorder(os.path.join(config.spools, name), config.number, config.incarnation)
+    clock_map = ClockMap(config.offset_ps, config.rate_ppb) if config.offset_ps or config.rate_ppb else IDENTITY
+    kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, clock_map, config.freezes)
+    kernel.sessions = [Session(kernel, index, sock) for index, sock in enumerate(sessions)]
+    node = Node(kernel, config)
+    host.start(kernel, node.main, config.start_ps)
+    return node

@@ -1,0 +1,190 @@
+"""The bytes between a host and the coordinator: reports and grants, with device commands and answers riding on them.
+
+What may live here: packing and unpacking, for both ends.  One packet socket per host; one packet per message, split
+by ``MORE`` when it grows long.  This is the emulator's own language, not part of the emulated wire.
+"""
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+REPORT, GRANT, FINAL, START, COMMANDS, ANSWERS = range(1, 7)
+
+_REPORT: Final = Struct("!BqBIqIHHH")
+_SENT: Final = Struct("!HIq")
+_COMMAND: Final = Struct("!HqIBH")
+_GRANT: Final = Struct("!BqBHHH")
+_EXPECT: Final = Struct("!HI")
+_ANSWER: Final = Struct("!HqIBH")
+_ORDER: Final = Struct("!BHqH")
+_START: Final = Struct("!Bqd")
+
+MORE: Final = 1
+"""Report: frames still wait in the outbox for room at their destinations.  Grant: more of it follows."""
+DRAIN: Final = 2
+"""Grant: only take what has arrived in; time does not move."""
+LAST: Final = 4
+"""Grant: everything before ``end`` is the rest of the run; finish after it."""
+
+KILL, REVIVE = 1, 2
+"""Orders for a node that shares its process with others."""
+
+PACKET_MAX: Final = 60_000
+
+
+class Sent(NamedTuple):
+    """Datagrams sent to a node since the last report, and the earliest due among them."""
+
+    node: int
+    count: int
+    due: int
+
+
+class Command(NamedTuple):
+    """A device command of ``node`` at true time ``t``."""
+
+    node: int
+    t: int
+    sequence: int
+    message: int
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """The devices' answer to command ``sequence`` of ``node``, due at true time ``due``."""
+
+    node: int
+    due: int
+    sequence: int
+    message: int
+    body: bytes
+
+
+class Order(NamedTuple):
+    """A planned kill or restart, at true time ``t``, of a node that shares a process."""
+
+    kind: int
+    node: int
+    t: int
+    incarnation: int
+
+
+class Report(NamedTuple):
+    """What a host says when it has nothing left before its horizon: its earliest input, open programs and when the
+    last one closed, frames handled, frames lost at its dead nodes, what it sent, what it asks of the devices."""
+
+    next: int
+    flags: int
+    programs: int
+    closed_at: int
+    taken: int
+    lost: list[tuple[int, int]]
+    sent: list[Sent]
+    commands: list[Command]
+
+
+class Grant(NamedTuple):
+    """How far a host may go now."""
+
+    end: int
+    flags: int
+    expect: list[tuple[int, int]]
+    answers: list[Answer]
+    orders: list[Order]
+
+
+def pack_report(report: Report) -> list[bytes]:
+    """One or more packets; all but the last carry only commands."""
+    packets: list[bytes] = []
+    parts: list[bytes] = []
+    size = count = 0
+    for node, t, sequence, message, body in report.commands:
+        if size + len(body) > PACKET_MAX:
+            packets.append(_REPORT.pack(COMMANDS, 0, 0, 0, 0, 0, 0, 0, count) + b"".join(parts))
+            parts, size, count = [], 0, 0
+        parts.append(_COMMAND.pack(node, t, sequence, message, len(body)) + body)
+        size += len(parts[-1])
+        count += 1
+    lost, sent = report.lost, report.sent
+    head = _REPORT.pack(
+        REPORT, report.next, report.flags, report.programs, report.closed_at, report.taken, len(lost), len(sent), count
+    )
+    counts = b"".join([_EXPECT.pack(*c) for c in lost]) + b"".join([_SENT.pack(*s) for s in sent])
+    packets.append(head + counts + b"".join(parts))
+    return packets
+
+
+def unpack_report(packet: bytes, earlier: list[Command]) -> Report | None:
+    """The report, or None if the packet was only a first part (its commands are appended to ``earlier``)."""
+    kind, nxt, flags, programs, closed_at, taken, losses, sents, commands = _REPORT.unpack_from(packet)
+    at = _REPORT.size
+    lost = []
+    for _ in range(losses):
+        lost.append(_EXPECT.unpack_from(packet, at))
+        at += _EXPECT.size
+    sent = []
+    for _ in range(sents):
+        sent.append(Sent(*_SENT.unpack_from(packet, at)))
+        at += _SENT.size
+    for _ in range(commands):
+        node, t, sequence, message, length = _COMMAND.unpack_from(packet, at)
+        at += _COMMAND.size
+        earlier.append(Command(node, t, sequence, message, packet[at : at + length]))
+        at += length
+    if kind == COMMANDS:
+        return None
+    return Report(nxt, flags, programs, closed_at, taken, lost, sent, earlier)
+
+
+def pack_grant(grant: Grant) -> list[bytes]:
+    """One or more packets; all but the last carry only answers."""
+    packets: list[bytes] = []
+    parts: list[bytes] = []
+    size = count = 0
+    for node, due, sequence, message, body in grant.answers:
+        if size + len(body) > PACKET_MAX:
+            packets.append(_GRANT.pack(ANSWERS, 0, MORE, 0, count, 0) + b"".join(parts))
+            parts, size, count = [], 0, 0
+        parts.append(_ANSWER.pack(node, due, sequence, message, len(body)) + body)
+        size += len(parts[-1])
+        count += 1
+    head = _GRANT.pack(GRANT, grant.end, grant.flags, len(grant.expect), count, len(grant.orders))
+    expect = b"".join([_EXPECT.pack(*e) for e in grant.expect])
+    orders = b"".join([_ORDER.pack(*o) for o in grant.orders])
+    packets.append(head + expect + b"".join(parts) + orders)
+    return packets
+
+
+def unpack_grant(packet: bytes, earlier: list[Answer]) -> Grant | None:
+    """The grant, or None if the packet was only a first part (its answers are appended to ``earlier``)."""
+    kind, end, flags, expects, answers, orders = _GRANT.unpack_from(packet)
+    at = _GRANT.size
+    expect = []
+    for _ in range(expects):
+        expect.append(_EXPECT.unpack_from(packet, at))
+        at += _EXPECT.size
+    for _ in range(answers):
+        node, due, sequence, message, length = _ANSWER.unpack_from(packet, at)
+        at += _ANSWER.size
+        earlier.append(Answer(node, due, sequence, message, packet[at : at + length]))
+        at += length
+    order = []
+    for _ in range(orders):
+        order.append(Order(*_ORDER.unpack_from(packet, at)))
+        at += _ORDER.size
+    if kind == ANSWERS:
+        return None
+    return Grant(end, flags, expect, earlier, order)
+
+
+def pack_start(epoch_ns: int, dilation: float) -> bytes:
+    """``paced``: true time 0 is ``epoch_ns`` of CLOCK_MONOTONIC; ``dilation`` wall seconds per virtual second."""
+    return _START.pack(START, epoch_ns, dilation)
+
+
+def unpack_start(packet: bytes) -> tuple[int, float]:
+    _, epoch_ns, dilation = _START.unpack_from(packet)
+    return epoch_ns, dilation
+
+
+SHIM: Final = Struct("!qHHI")
+"""In front of each datagram in ``virtual``: due true ps, source, its incarnation, its datagram sequence."""

@@ -1,0 +1,166 @@
+"""A host: the kernels of one process and the pump that hands them their inputs in order.
+
+What may live here: the event heap and the loop common to all clocks.  How far the loop may run, where frames and
+device commands go, and what happens when nothing is left to do is a subclass's business (``refill``).
+
+Order at one instant, per node: device answers by command, frames by (source, incarnation, sequence), timers by
+(time, creation); each drained to quiescence before the next.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from stack.runtime.kernel import FRAME, TIMER, Kernel, Timer
+from stack.runtime.quiescence import QuiescenceClock
+from stack.runtime.session import Session
+from stack.runtime.times import NEVER
+
+Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
+"""(due true ps, node, class, three keys of the class, incarnation, kernel, input)."""
+
+
+class Host:
+    """Base of the three clocks' hosts."""
+
+    receiver_emulates = False
+    """Whether delay and faults are added by the receiver's NIC (``paced``) instead of the sender's."""
+
+    def __init__(self) -> None:
+        self.clock = QuiescenceClock()
+        self.heap: list[Entry] = []
+        self.wakes: deque[tuple[Kernel, Callable[[], None]]] = deque()
+        self.kernels: dict[int, Kernel] = {}
+        self.end = 0
+        self.true_now = 0
+        self.open_programs = 0
+        self.last_closed = 0
+        self.frames_lost: dict[int, int] = {}
+        self.steps = 0
+        self.trio_clock: trio.abc.Clock | None = self.clock
+        self._owing: list[Session] = []
+        self._nursery: trio.Nursery | None = None
+
+    # -- for kernels ----------------------------------------------------------------------------------------------
+
+    def push(self, due: int, kernel: Kernel, kind: int, a: int, b: int, c: int, item: Any) -> None:
+        heapq.heappush(self.heap, (due, kernel.number, kind, a, b, c, kernel.incarnation, kernel, item))
+
+    def wake(self, kernel: Kernel, action: Callable[[], None]) -> None:
+        self.wakes.append((kernel, action))
+
+    def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
+        """Carry one datagram that leaves ``kernel``'s node now and reaches ``destination`` at ``due``."""
+        raise NotImplementedError
+
+    def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
+        """Carry one device command, stamped now, to the quantum plane."""
+        raise NotImplementedError
+
+    def refill(self) -> bool:
+        """Nothing is left before ``end``: get more room, or say False when the run is over."""
+        raise NotImplementedError
+
+    def program_opened(self) -> None:
+        self.open_programs += 1
+
+    def program_closed(self, true_ps: int) -> None:
+        self.open_programs -= 1
+        self.last_closed = max(self.last_closed, true_ps)
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    def start(self, kernel: Kernel, main: Callable[[], Awaitable[None]], true_ps: int) -> None:
+        """Boot a node: its root task runs first thing at ``true_ps``."""
+        kernel.true_now = true_ps
+        self.kernels[kernel.number] = kernel
+        nursery = self._nursery
+        if nursery is None:
+            raise RuntimeError("the host does not run")
+        kernel.wake(lambda: nursery.start_soon(kernel.run, main, name=kernel.name))
+
+    async def kill(self, number: int, true_ps: int) -> int:
+        """Cut a node off and drop its tasks; returns how many frames in flight to it are lost with it."""
+        kernel = self.kernels[number]
+        lost = sum(1 for entry in self.heap if entry[7] is kernel and entry[2] == FRAME)
+        kernel.alive = False
+        self._owing = [s for s in self._owing if s.kernel is not kernel]
+        for _ in range(kernel.close_programs()):
+            self.program_closed(true_ps)
+        kernel.scope.cancel()
+        await self.clock.idle()
+        kernel.recorder.close()
+        return lost
+
+    def next_ps(self) -> int:
+        """The earliest input of a living node."""
+        heap = self.heap
+        while heap and not heap[0][7].alive:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    # -- the pump -------------------------------------------------------------------------------------------------
+
+    async def run(self, boot: Callable[[], None]) -> None:
+        """Run until ``refill`` says the end; ``boot`` starts the nodes."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            boot()
+            await self.pump()
+            nursery.cancel_scope.cancel()
+
+    async def pump(self) -> None:
+        idle = self.clock.idle
+        wakes = self.wakes
+        heap = self.heap
+        while True:
+            while wakes:
+                kernel, action = wakes.popleft()
+                if kernel.alive:
+                    action()
+                    await idle()
+            if self._owing:
+                self._hear_program()
+            elif heap and heap[0][0] < self.end:
+                self._dispatch(heapq.heappop(heap))
+            else:
+                if not self.refill():
+                    return
+                await self.between()
+
+    async def between(self) -> None:
+        """Carry out what was planned for the start of this window (deaths and births of nodes)."""
+
+    def _dispatch(self, entry: Entry) -> None:
+        due, _, kind, a, b, c, _, kernel, item = entry
+        if not kernel.alive:
+            return
+        thawed = kernel.thawed(due)
+        if thawed != due:
+            self.push(thawed, kernel, kind, a, b, c, item)
+            return
+        self.steps += 1
+        self.true_now = kernel.true_now = due
+        if kind == TIMER:
+            timer: Timer = item
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+        elif kind == FRAME:
+            kernel.frame(item)
+        else:
+            kernel.answered(a, *item)
+
+    # -- programs -------------------------------------------------------------------------------------------------
+
+    def owe(self, session: Session) -> None:
+        """The program of ``session`` has the floor: time stands still until its next call."""
+        self._owing.append(session)
+        self._owing.sort(key=lambda s: (s.kernel.number, s.index))
+
+    def _hear_program(self) -> None:
+        session = self._owing.pop(0)
+        session.hear()

@@ -1,0 +1,275 @@
+"""The kernel of one node: its time, its timers, its waits, its tasks, and where its inputs are handed in.
+
+What may live here: what every layer of a node leans on, whatever clock the testbed runs.  A kernel belongs to a
+``Host`` (one per process), which owns the event heap and decides when things happen; node code never sees the host.
+
+Determinism rests on two rules kept here: work that must happen later is a *timer* or a *wake* in the host's own
+order, and trio is handed one wake at a time, so its order of runnable tasks has nothing to decide.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import outcome
+import trio
+
+from stack.runtime.times import IDENTITY, LEAST_DELAY, NEVER, ClockMap
+
+if TYPE_CHECKING:
+    from stack.record import NullRecorder, Recorder
+    from stack.runtime.host import Host
+    from stack.runtime.session import Session
+
+ANSWER: Final = 0
+FRAME: Final = 1
+TIMER: Final = 2
+"""Classes of input, in the order in which a node handles them at one instant."""
+
+
+class NodeKilled(Exception):
+    """Raised in a task of a node that a planned kill has ended, if it tries to go on."""
+
+
+class Timer:
+    """A callback at a node time; ``cancel`` is cheap and idempotent."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: int, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Waiter[T]:
+    """One value that one task waits for; set by synchronous code, at most once."""
+
+    __slots__ = ("_kernel", "_outcome", "_task")
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self._kernel = kernel
+        self._task: trio.lowlevel.Task | None = None
+        self._outcome: outcome.Outcome[T] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def set(self, value: T) -> None:
+        self._finish(outcome.Value(value))
+
+    def fail(self, error: BaseException) -> None:
+        self._finish(outcome.Error(error))
+
+    def _finish(self, result: "outcome.Outcome[T]") -> None:
+        if self._outcome is not None:
+            raise RuntimeError("a waiter was set twice")
+        self._outcome = result
+        if self._task is not None:
+            self._kernel.wake(self._resume)
+
+    def _resume(self) -> None:
+        task, self._task = self._task, None
+        if task is not None and self._outcome is not None:
+            trio.lowlevel.reschedule(task, self._outcome)
+
+    async def wait(self) -> T:
+        if self._outcome is not None:
+            return self._outcome.unwrap()
+        if self._task is not None:
+            raise RuntimeError("a waiter serves one task")
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+
+class Mailbox[T]:
+    """An unbounded queue from synchronous code to one task."""
+
+    __slots__ = ("_items", "_kernel", "_waiter")
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self._kernel = kernel
+        self._items: deque[T] = deque()
+        self._waiter: Waiter[T] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.set(item)
+        else:
+            self._items.append(item)
+
+    async def get(self) -> T:
+        if self._items:
+            return self._items.popleft()
+        if self._waiter is not None:
+            raise RuntimeError("a mailbox serves one task")
+        self._waiter = Waiter(self._kernel)
+        try:
+            return await self._waiter.wait()
+        finally:
+            self._waiter = None
+
+
+class Kernel:
+    """What the layers of one node share.  All times are node time in picoseconds unless the name says ``true``."""
+
+    def __init__(
+        self,
+        host: "Host",
+        number: int,
+        name: str,
+        incarnation: int,
+        recorder: "Recorder | NullRecorder",
+        clock_map: ClockMap = IDENTITY,
+        freezes: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        self.host = host
+        self.number = number
+        self.name = name
+        self.incarnation = incarnation
+        self.recorder = recorder
+        self.clock_map = clock_map
+        self.alive = True
+        self.true_now = 0
+        self.frames_in = 0
+        self.counters: dict[str, int] = {}
+        self.results: dict[str, Any] = {}
+        self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self.scope = trio.CancelScope()
+        self.on_frame: Callable[[bytes], None] | None = None
+        self.on_arrival: Callable[[bytes], list[tuple[int, bytes]]] | None = None
+        self.sessions: list[Session] = []
+        self._programs = 0
+        self._freezes = freezes
+        self._created = 0
+        self._commands = 0
+        self._awaited: dict[int, Callable[[int, bytes], None]] = {}
+        self._nursery: trio.Nursery | None = None
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Node time."""
+        return self.true_now if self.clock_map is IDENTITY else self.clock_map.node_time(self.true_now)
+
+    def at(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Call back at node time ``when``, or now (after what is already due) if that is past."""
+        timer = Timer(when, callback)
+        self._created += 1
+        true = when if self.clock_map is IDENTITY else self.clock_map.true_time(when)
+        self.host.push(max(true, self.true_now), self, TIMER, when, self._created, 0, timer)
+        return timer
+
+    def after(self, delay_ps: int, callback: Callable[[], None]) -> Timer:
+        return self.at(self.now + delay_ps, callback)
+
+    async def sleep(self, delay_ps: int) -> None:
+        await self.sleep_until(self.now + delay_ps)
+
+    async def sleep_until(self, when: int) -> None:
+        waiter: Waiter[None] = Waiter(self)
+        timer = self.at(when, lambda: waiter.set(None))
+        try:
+            await waiter.wait()
+        finally:
+            timer.cancel()
+
+    def thawed(self, true_ps: int) -> int:
+        """The instant at which an input due at ``true_ps`` is handled: later, if the node is frozen then."""
+        for start, end in self._freezes:
+            if start <= true_ps < end:
+                return end
+        return true_ps
+
+    # -- tasks --------------------------------------------------------------------------------------------------
+
+    def wake(self, action: Callable[[], None]) -> None:
+        """Have ``action`` make one task runnable, when it is its turn."""
+        self.host.wake(self, action)
+
+    def spawn(self, main: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> None:
+        """Start a task of this node, when it is its turn."""
+        label = name or getattr(main, "__qualname__", repr(main))
+        self.wake(lambda: self._start(main, args, label))
+
+    def _start(self, main: Callable[..., Awaitable[Any]], args: tuple[Any, ...], label: str) -> None:
+        if self._nursery is None:
+            raise RuntimeError(f"node {self.name} is not running")
+        self._nursery.start_soon(main, *args, name=f"{self.name}/{label}")
+
+    async def run(self, main: Callable[[], Awaitable[None]]) -> None:
+        """The root task of the node; returns when it is killed or cancelled."""
+        with self.scope:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await main()
+                await trio.sleep_forever()
+
+    # -- device bus ---------------------------------------------------------------------------------------------
+
+    def command(self, message: int, body: bytes, answer: Callable[[int, bytes], None]) -> int:
+        """Give a command to the node's own devices; ``answer(message, body)`` is called when it is due."""
+        self._commands += 1
+        sequence = self._commands
+        self._awaited[sequence] = answer
+        if self.alive:
+            self.host.command(self, sequence, message, body)
+        return sequence
+
+    def answered(self, sequence: int, message: int, body: bytes) -> None:
+        callback = self._awaited.pop(sequence, None)
+        if callback is None:
+            raise RuntimeError(f"node {self.name}: an answer to no command ({sequence})")
+        callback(message, body)
+
+    def frame(self, datagram: bytes) -> None:
+        """A datagram has reached the node's NIC."""
+        self.frames_in += 1
+        if self.on_frame is not None:
+            self.on_frame(datagram)
+
+    # -- programs -----------------------------------------------------------------------------------------------
+
+    def program_opened(self) -> None:
+        """A program runs; the run does not end before it does."""
+        self._programs += 1
+        self.host.program_opened()
+
+    def program_closed(self) -> None:
+        if self.alive:
+            self._programs -= 1
+            self.host.program_closed(self.true_now)
+
+    def close_programs(self) -> int:
+        """The node dies: its sessions end; how many programs were open."""
+        for session in self.sessions:
+            session.sock.close()
+        programs, self._programs = self._programs, 0
+        return programs
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    def count(self, what: str, n: int = 1) -> None:
+        self.counters[what] = self.counters.get(what, 0) + n
+
+    def event(self, layer: str, name: str, **fields: int | str | bool) -> None:
+        """One line of ``events.jsonl``."""
+        if self.alive:
+            self.recorder.event(self.true_now, layer, name, **fields)
+
+
+__all__ = ["ANSWER", "FRAME", "LEAST_DELAY", "NEVER", "TIMER", "Kernel", "Mailbox", "NodeKilled", "Timer", "Waiter"]

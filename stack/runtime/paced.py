@@ -1,0 +1,153 @@
+"""The host of the ``paced`` clock: wall time, bare frames on UDP, delay and faults added by the receiver's NIC.
+
+What may live here: the pump that waits for sockets and wall time.  Nothing here is reproducible, and nothing here may
+be needed by the other clocks.
+"""
+
+import heapq
+import socket
+import time
+from collections.abc import Callable
+
+import trio
+
+from stack.runtime import bus
+from stack.runtime.host import Host
+from stack.runtime.kernel import ANSWER, FRAME, Kernel
+from stack.runtime.session import Session
+from stack.runtime.times import NEVER
+from stack.runtime.virtual import CoordinatorGone
+
+BURST = 64
+"""Inputs handled before other tasks of the process get a turn."""
+
+
+class PacedHost(Host):
+    """Kernels of one process; what they do happens when the wall says so."""
+
+    receiver_emulates = True
+
+    def __init__(
+        self, plane: socket.socket, sockets: dict[int, socket.socket], addresses: dict[int, tuple[str, int]]
+    ) -> None:
+        super().__init__()
+        self.trio_clock = None
+        self.end = NEVER
+        self.late = 0
+        self._bus = plane
+        self._sockets = sockets
+        self._addresses = addresses
+        self._kick = trio.Event()
+        self._over = False
+        self._arrivals = 0
+        self._epoch_ns = 0
+        self._dilation = 1.0
+
+    def wall_ps(self) -> int:
+        """True time now."""
+        return max(0, int((time.monotonic_ns() - self._epoch_ns) * 1000 / self._dilation))
+
+    def push(self, due: int, kernel: Kernel, kind: int, a: int, b: int, c: int, item: object) -> None:
+        super().push(due, kernel, kind, a, b, c, item)
+        self._kick.set()
+
+    def wake(self, kernel: Kernel, action: Callable[[], None]) -> None:
+        super().wake(kernel, action)
+        self._kick.set()
+
+    def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
+        self._sockets[kernel.number].sendto(frame, self._addresses[destination])
+
+    def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
+        self._report([bus.Command(kernel.number, kernel.true_now, sequence, message, body)])
+
+    def program_closed(self, true_ps: int) -> None:
+        super().program_closed(true_ps)
+        self._report([])
+
+    def program_opened(self) -> None:
+        super().program_opened()
+        self._report([])
+
+    def owe(self, session: Session) -> None:
+        session.kernel.spawn(self._hear, session, name=f"hear-{session.index}")
+
+    async def _hear(self, session: Session) -> None:
+        await trio.lowlevel.wait_readable(session.sock)
+        session.hear()
+
+    def _report(self, commands: list[bus.Command]) -> None:
+        report = bus.Report(0, 0, self.open_programs, self.last_closed, 0, [], [], commands)
+        for packet in bus.pack_report(report):
+            self._bus.send(packet)
+
+    async def pump(self) -> None:
+        # The plane starts everybody at one instant; until then this process has nothing to do but boot.
+        self._report([])
+        packet = self._bus.recv(bus.PACKET_MAX)
+        if not packet:
+            raise CoordinatorGone
+        self._epoch_ns, self._dilation = bus.unpack_start(packet)
+        nursery = self._nursery
+        assert nursery is not None
+        nursery.start_soon(self._listen_bus)
+        for node, sock in self._sockets.items():
+            nursery.start_soon(self._listen, node, sock)
+        while not self._over:
+            self._kick = trio.Event()
+            for _ in range(BURST):
+                if not self._one():
+                    break
+            await trio.lowlevel.checkpoint()
+            if self.wakes:
+                continue
+            wait_ps = (self.heap[0][0] if self.heap else NEVER) - self.wall_ps()
+            if wait_ps > 0:
+                with trio.move_on_after(min(wait_ps * 1e-12 * self._dilation, 3600.0)):
+                    await self._kick.wait()
+
+    def _one(self) -> bool:
+        """Handle one input that is due, or one wake; False when there is none."""
+        if self.wakes:
+            kernel, action = self.wakes.popleft()
+            if kernel.alive:
+                kernel.true_now = max(kernel.true_now, self.wall_ps())
+                action()
+            return True
+        now = self.wall_ps()
+        if not self.heap or self.heap[0][0] > now:
+            return False
+        self._dispatch((now, *heapq.heappop(self.heap)[1:]))
+        return True
+
+    async def _listen(self, node: int, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            while True:
+                try:
+                    frame = sock.recv(65535)
+                except BlockingIOError:
+                    break
+                kernel = self.kernels[node]
+                if kernel.alive and kernel.on_arrival is not None:
+                    now = self.wall_ps()
+                    for delay, copy in kernel.on_arrival(frame):
+                        self._arrivals += 1
+                        self.push(now + delay, kernel, FRAME, 0, 0, self._arrivals, copy)
+
+    async def _listen_bus(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._bus)
+            packet = self._bus.recv(bus.PACKET_MAX * 2)
+            if not packet:
+                raise CoordinatorGone
+            answers: list[bus.Answer] = []
+            grant = bus.unpack_grant(packet, answers)
+            for answer in answers:
+                kernel = self.kernels[answer.node]
+                self.push(answer.due, kernel, ANSWER, answer.sequence, 0, 0, (answer.message, answer.body))
+            if grant is not None and grant.flags & bus.LAST:
+                self._over = True
+                self._kick.set()
+                return

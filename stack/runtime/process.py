@@ -1,0 +1,92 @@
+"""A node process: ``python -m stack.runtime.process`` with its orders as JSON on standard input.
+
+What may live here: what a process does before and after its nodes run.  Sockets are inherited; the end of the
+launcher, however sudden, closes the lifeline and ends this process.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from stack.config import NodeConfig
+from stack.node import boot
+from stack.runtime.host import Host
+from stack.runtime.paced import PacedHost
+from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
+
+EXIT_COUNT = 4
+EXIT_ORPHAN = 75
+"""The bus closed under us: whoever died first is to blame, not this process."""
+
+
+def watch_lifeline(fd: int) -> None:
+    """End this process as soon as the launcher has ended.  (The spool is a mapping: nothing of it is lost.)"""
+
+    def wait() -> None:
+        os.read(fd, 1)
+        os._exit(EXIT_ORPHAN)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def result_name(node: int) -> str:
+    """The file, in the folder of the spools, in which a node leaves its results."""
+    return f"{node:05}.result"
+
+
+def write_results(host: Host, folder: str) -> None:
+    """Leave what the nodes found beside their spools; the launcher reads it after the end."""
+    for kernel in host.kernels.values():
+        result = {
+            "results": kernel.results,
+            "counters": kernel.counters,
+            "frames_lost": host.frames_lost.get(kernel.number, 0),
+        }
+        (Path(folder) / result_name(kernel.number)).write_text(json.dumps(result))
+        kernel.recorder.close()
+
+
+def main() -> int:
+    orders: dict[str, Any] = json.load(sys.stdin)
+    watch_lifeline(orders["lifeline"])
+    configs = [NodeConfig.from_json(n) for n in orders["nodes"]]
+    bus = socket.socket(fileno=orders["bus"])
+    sockets = {int(n): socket.socket(fileno=fd) for n, fd in orders["sockets"].items()}
+    addresses = {int(n): (a[0], int(a[1])) for n, a in orders["addresses"].items()}
+    sessions = {int(n): [socket.socket(fileno=fd) for fd in fds] for n, fds in orders["sessions"].items()}
+    host: Host
+    if orders["clock"] == "paced":
+        host = PacedHost(bus, sockets, addresses)
+    else:
+        virtual = VirtualHost(bus, sockets, addresses, orders["room"])
+        by_number = {c.number: c for c in configs}
+        virtual.revive = lambda node, incarnation, t: boot(virtual, by_number[node].reborn(t), [])
+        host = virtual
+
+    def start() -> None:
+        for config in configs:
+            boot(host, config, sessions.get(config.number, []))
+
+    try:
+        trio.run(host.run, start, clock=host.trio_clock)
+    except BaseExceptionGroup as group:
+        if group.subgroup(CoordinatorGone):
+            return EXIT_ORPHAN
+        broken = group.subgroup(CountError)
+        if broken is None:
+            raise
+        traceback.print_exception(broken)
+        return EXIT_COUNT
+    write_results(host, orders["results"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

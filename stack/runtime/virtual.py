@@ -1,0 +1,178 @@
+"""The host of the ``virtual`` clock: real UDP between processes, time granted in windows by the coordinator.
+
+What may live here: reports, grants, the datagram shim, and the count of datagrams that keeps a socket from
+overflowing.  A host never runs past ``end``; whatever could still reach it comes at or after ``end``.
+"""
+
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from stack.runtime import bus
+from stack.runtime.host import Host
+from stack.runtime.kernel import ANSWER, FRAME, Kernel
+from stack.runtime.times import LEAST_DELAY
+
+COUNT_PATIENCE_S = 1.5
+"""Loopback delivers in ``sendto``; a datagram still missing after this is a broken rule, not a slow machine."""
+
+
+class CountError(Exception):
+    """Datagrams that were sent have not arrived: the emulator broke its own rules (exit code 4)."""
+
+
+class CoordinatorGone(Exception):
+    """The coordinator closed the bus before the end of the run."""
+
+
+class VirtualHost(Host):
+    """Kernels of one process; ``sockets`` are theirs, ``addresses`` are everybody's, ``room`` is how many datagrams
+    may go to one destination between two drains of it."""
+
+    def __init__(
+        self,
+        coordinator: socket.socket,
+        sockets: dict[int, socket.socket],
+        addresses: dict[int, tuple[str, int]],
+        room: int,
+    ) -> None:
+        super().__init__()
+        self.revive: Callable[[int, int, int], None] | None = None
+        self._bus = coordinator
+        self._sockets = sockets
+        self._addresses = addresses
+        self._room = room
+        self._received = dict.fromkeys(sockets, 0)
+        self._outbox: deque[tuple[int, int, bytes]] = deque()
+        self._gone: dict[int, int] = {}
+        self._earliest: dict[int, int] = {}
+        self._commands: list[bus.Command] = []
+        self._orders: list[bus.Order] = []
+        for sock in sockets.values():
+            sock.setblocking(False)
+
+    def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
+        here = self.kernels.get(destination)
+        if here is not None:
+            if here.alive:
+                self.push(due, here, FRAME, kernel.number, kernel.incarnation, sequence, frame)
+            else:
+                self._lost(destination, 1)
+            return
+        packet = bus.SHIM.pack(due, kernel.number, kernel.incarnation, sequence) + frame
+        earliest = self._earliest.get(destination)
+        if earliest is None or due < earliest:
+            self._earliest[destination] = due
+        gone = self._gone.get(destination, 0)
+        if gone < self._room and not self._outbox:
+            self._sockets[kernel.number].sendto(packet, self._addresses[destination])
+            self._gone[destination] = gone + 1
+        else:
+            self._outbox.append((kernel.number, destination, packet))
+
+    def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
+        self._commands.append(bus.Command(kernel.number, kernel.true_now, sequence, message, body))
+        self.end = min(self.end, kernel.true_now + LEAST_DELAY)
+
+    def refill(self) -> bool:
+        while True:
+            grant = self._exchange(self._flush())
+            for answer in grant.answers:
+                kernel = self.kernels[answer.node]
+                self.push(answer.due, kernel, ANSWER, answer.sequence, 0, 0, (answer.message, answer.body))
+            for node, expect in grant.expect:
+                self._drain(node, expect)
+            if grant.flags & bus.LAST:
+                return False
+            if grant.flags & bus.DRAIN:
+                continue
+            self.end = grant.end
+            self._orders = grant.orders
+            return True
+
+    async def between(self) -> None:
+        """Carry out planned deaths and births of nodes that share this process."""
+        orders, self._orders = self._orders, []
+        for order in orders:
+            if order.kind == bus.KILL:
+                self._lost(order.node, await self.kill(order.node, order.t))
+            elif self.revive is not None:
+                self.revive(order.node, order.incarnation, order.t)
+
+    def _lost(self, node: int, count: int) -> None:
+        self.frames_lost[node] = self.frames_lost.get(node, 0) + count
+
+    def _flush(self) -> int:
+        """Send what the destinations have room for; flags for the report."""
+        outbox = self._outbox
+        if not outbox:
+            return 0
+        full: set[int] = set()
+        for _ in range(len(outbox)):
+            source, destination, packet = outbox.popleft()
+            gone = self._gone.get(destination, 0)
+            if gone < self._room and destination not in full:
+                self._sockets[source].sendto(packet, self._addresses[destination])
+                self._gone[destination] = gone + 1
+            else:
+                full.add(destination)
+                outbox.append((source, destination, packet))
+        return bus.MORE if outbox else 0
+
+    def _exchange(self, flags: int) -> bus.Grant:
+        sent = [bus.Sent(node, self._gone.get(node, 0), due) for node, due in self._earliest.items()]
+        taken = sum(kernel.frames_in for kernel in self.kernels.values())
+        report = bus.Report(
+            self.next_ps(),
+            flags,
+            self.open_programs,
+            self.last_closed,
+            taken,
+            list(self.frames_lost.items()),
+            sent,
+            self._commands,
+        )
+        self._earliest = {} if not flags else {d: self._earliest[d] for _, d, _ in self._outbox}
+        self._gone = {}
+        self._commands = []
+        try:
+            for packet in bus.pack_report(report):
+                self._bus.send(packet)
+            answers: list[bus.Answer] = []
+            while True:
+                packet = self._bus.recv(bus.PACKET_MAX * 2)
+                if not packet:
+                    raise CoordinatorGone
+                grant = bus.unpack_grant(packet, answers)
+                if grant is not None:
+                    return grant
+        except ConnectionError:
+            raise CoordinatorGone from None
+
+    def _drain(self, node: int, expect: int) -> None:
+        """Take in every datagram that was ever sent to ``node``."""
+        sock = self._sockets[node]
+        kernel = self.kernels[node]
+        received = self._received[node]
+        while received < expect:
+            try:
+                packet = sock.recv(65535)
+            except BlockingIOError:
+                if not select.select([sock], [], [], COUNT_PATIENCE_S)[0]:
+                    raise CountError(
+                        f"node {kernel.name}: {expect} datagrams were sent to it, {received} arrived"
+                    ) from None
+                continue
+            due, source, incarnation, sequence = bus.SHIM.unpack_from(packet)
+            if kernel.alive:
+                if due < kernel.true_now:
+                    raise CountError(f"node {kernel.name}: a datagram due at {due} ps came at {kernel.true_now} ps")
+                self.push(due, kernel, FRAME, source, incarnation, sequence, packet[bus.SHIM.size :])
+            else:
+                self._lost(node, 1)
+            received += 1
+        self._received[node] = received
+
+
+__all__ = ["CoordinatorGone", "CountError", "VirtualHost"]

@@ -1,0 +1,300 @@
+"""The coordinator of the ``virtual`` clock: conservative windows for node processes, with the plane as one federate.
+
+What may live here: who may run how far.  A host's *effective* next time is the earliest of what it holds, what is in
+flight to it and what the plane has answered it.  Host i may run up to ``min_j(effective_j + reach[j][i])``: nobody can
+make anything due at i before that.  The plane executes what is stamped t only when every effective time is above t.
+Rounds are barriers with blocking reads in host order: on two cores that beats polling.
+"""
+
+import socket
+import time
+from typing import Protocol
+
+from stack.runtime import bus
+from stack.runtime.times import NEVER
+from testbed.clock.agenda import Agenda, Deed, Ending, Planned
+from testbed.clock.federate import Federate
+
+PROGRESS_EVERY_S = 0.25
+
+
+class HostDied(Exception):
+    """A host closed its bus before the end of the run."""
+
+    def __init__(self, nodes: list[int]) -> None:
+        super().__init__(f"the process of nodes {nodes} has gone")
+        self.nodes = nodes
+
+
+class Lab(Protocol):
+    """What the coordinator asks of whoever keeps the processes."""
+
+    def kill(self, node: int, t_ps: int) -> None:
+        """End the node's process; return when it has ended."""
+
+    def restart(self, node: int, t_ps: int) -> socket.socket:
+        """Start the node's next incarnation in a new process; its bus."""
+
+    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
+        """A planned death is done."""
+
+    def progress(self, t_ps: int, windows: int) -> None:
+        """About four times a second of wall time."""
+
+
+class HostLink:
+    """The coordinator's view of one host."""
+
+    __slots__ = ("answers", "closed_at", "flight", "granted", "lost", "more", "next", "nodes", "programs", "sock", "taken")
+
+    def __init__(self, sock: socket.socket, nodes: list[int]) -> None:
+        self.sock = sock
+        self.nodes = nodes
+        self.next = 0
+        self.flight = NEVER
+        self.answers: list[bus.Answer] = []
+        self.programs = 0
+        self.closed_at = 0
+        self.taken = 0
+        self.lost: dict[int, int] = {}
+        self.more = False
+        self.granted: dict[int, int] = dict.fromkeys(nodes, 0)
+
+    @property
+    def effective(self) -> int:
+        e = min(self.next, self.flight)
+        for answer in self.answers:
+            e = min(e, answer.due)
+        return e
+
+
+class Coordinator:
+    """Runs node processes to the end.  ``reach[a][b]``: least true time from a cause at host a to an effect at host b
+    (``reach[a][a]``: the shortest way there and back); ``undrained_max``: datagrams a socket surely holds."""
+
+    def __init__(
+        self,
+        hosts: list[HostLink],
+        reach: list[list[int]],
+        plane: Federate,
+        agenda: Agenda,
+        ending: Ending,
+        any_programs: bool,
+        undrained_max: int,
+        lab: Lab,
+    ) -> None:
+        self.windows = 0
+        self.grants = 0
+        self.frames = 0
+        self.stuck = False
+        self.end_ps = 0
+        self.frames_lost: dict[int, int] = {}
+        self._hosts = hosts
+        self._live = list(range(len(hosts)))
+        self._host_of = {node: index for index, host in enumerate(hosts) for node in host.nodes}
+        self._reach = reach
+        self._plane = plane
+        self._agenda = agenda
+        self._ending = ending
+        self._any_programs = any_programs
+        self._undrained_max = undrained_max
+        self._lab = lab
+        self._sent = dict.fromkeys(self._host_of, 0)
+        self._said = time.monotonic()
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the end of the run; raises HostDied."""
+        self._collect(self._live)
+        while True:
+            self._empty_outboxes()
+            effective = self._settle()
+            first = min(effective.values(), default=NEVER)
+            planned = self._agenda.next_ps()
+            devices = self._plane.next_ps()
+            stop = self._stop_ps()
+            if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
+                self.stuck = stop == NEVER and any(h.programs for h in self._hosts)
+                self.end_ps = stop if stop != NEVER else max(h.closed_at for h in self._hosts)
+                self._finish()
+                return
+            if planned <= min(first, devices):
+                self._carry_out(self._agenda.pop())
+                continue
+            self._window(effective, min(stop, planned, self._program_cap(effective)))
+
+    def _stop_ps(self) -> int:
+        open_programs = sum(h.programs for h in self._hosts)
+        last = max(h.closed_at for h in self._hosts)
+        return self._ending.stop_ps(open_programs, last, self._any_programs)
+
+    def _program_cap(self, effective: dict[int, int]) -> int:
+        """Nobody may run past the earliest end that the last open program could still cause."""
+        latest = max((e for i, e in effective.items() if self._hosts[i].programs), default=NEVER)
+        return min(latest, NEVER - self._ending.linger_ps) + self._ending.linger_ps
+
+    def _settle(self) -> dict[int, int]:
+        """Let the plane execute what nobody can precede any more; the hosts' effective times."""
+        hosts = self._hosts
+        plane = self._plane
+        effective = {i: hosts[i].effective for i in self._live}
+        first = min(effective.values(), default=NEVER)
+        limit = min(first, self._agenda.next_ps(), self._stop_ps())
+        while plane.next_ps() < limit:
+            plane.step()
+            for answer in plane.take_answers():
+                index = self._host_of[answer.node]
+                if index not in effective:
+                    continue
+                hosts[index].answers.append(bus.Answer(*answer))
+                if answer.due_ps < effective[index]:
+                    effective[index] = answer.due_ps
+                    limit = min(limit, answer.due_ps)
+        return effective
+
+    def _window(self, effective: dict[int, int], cap: int) -> None:
+        """Grant every host that can do something what it can do; wait for all of them."""
+        hosts = self._hosts
+        reach = self._reach
+        plane = self._plane
+        pending = plane.next_ps() != NEVER
+        busy = [(j, e) for j, e in effective.items() if e != NEVER]
+        running = []
+        for i, e in effective.items():
+            if e < cap:
+                horizon = cap
+                column = reach
+                for j, other in busy:
+                    bound = other + column[j][i]
+                    if bound < horizon:
+                        horizon = bound
+                if pending:
+                    for node in hosts[i].nodes:
+                        horizon = min(horizon, plane.promise(node))
+                if e < horizon:
+                    self._grant(i, min(horizon, NEVER), 0, [])
+                    running.append(i)
+                    continue
+            if self._undrained(i) > self._undrained_max // 3:
+                self._grant(i, 0, bus.DRAIN, [])
+                running.append(i)
+        if not running:
+            raise AssertionError(f"no host may move: {effective}, plane at {plane.next_ps()}")
+        self.windows += 1
+        self._collect(running)
+        now = time.monotonic()
+        if now - self._said > PROGRESS_EVERY_S:
+            self._said = now
+            self._lab.progress(min(effective.values()), self.windows)
+
+    # -- messages -----------------------------------------------------------------------------------------------
+
+    def _grant(self, index: int, end: int, flags: int, orders: list[bus.Order]) -> None:
+        host = self._hosts[index]
+        expect = []
+        for node in host.nodes:
+            if self._sent[node] != host.granted[node]:
+                host.granted[node] = self._sent[node]
+                expect.append((node, self._sent[node]))
+        answers, host.answers = host.answers, []
+        host.flight = NEVER
+        self.grants += 1
+        try:
+            for packet in bus.pack_grant(bus.Grant(end, flags, expect, answers, orders)):
+                host.sock.send(packet)
+        except OSError:
+            raise HostDied(host.nodes) from None
+
+    def _collect(self, indices: list[int]) -> None:
+        for index in indices:
+            host = self._hosts[index]
+            commands: list[bus.Command] = []
+            report = None
+            while report is None:
+                try:
+                    packet = host.sock.recv(bus.PACKET_MAX * 2)
+                except OSError:
+                    packet = b""
+                if not packet:
+                    raise HostDied(host.nodes)
+                report = bus.unpack_report(packet, commands)
+            host.next = report.next
+            host.programs = report.programs
+            host.closed_at = report.closed_at
+            host.taken = report.taken
+            host.lost.update(report.lost)
+            host.more = bool(report.flags & bus.MORE)
+            for node, count, due in report.sent:
+                self._sent[node] += count
+                self.frames += count
+                there = self._hosts[self._host_of[node]]
+                there.flight = min(there.flight, due)
+            for node, t, sequence, message, body in commands:
+                self._plane.submit(node, t, sequence, message, body)
+
+    def _undrained(self, index: int) -> int:
+        host = self._hosts[index]
+        return sum(self._sent[node] - host.granted[node] for node in host.nodes)
+
+    def _empty_outboxes(self) -> None:
+        """Hosts whose frames wait for room: drain everybody, let them go on, until all is sent."""
+        while any(self._hosts[i].more for i in self._live):
+            full = [i for i in self._live if self._undrained(i)]
+            for i in full:
+                self._grant(i, 0, bus.DRAIN, [])
+            self._collect(full)
+            waiting = [i for i in self._live if self._hosts[i].more and i not in full]
+            for i in waiting:
+                self._grant(i, 0, bus.DRAIN, [])
+            self._collect(waiting)
+
+    def _finish(self) -> None:
+        for i in self._live:
+            self._grant(i, self.end_ps, bus.LAST, [])
+        for i, host in enumerate(self._hosts):
+            if i not in self._live:
+                self._lost_while_down(host)
+
+    def _lost_while_down(self, host: HostLink) -> None:
+        node = host.nodes[0]
+        self.frames_lost[node] += self._sent[node] - host.granted[node]
+
+    # -- planned deaths -----------------------------------------------------------------------------------------
+
+    def _carry_out(self, planned: Planned) -> None:
+        t, node, deed = planned
+        index = self._host_of[node]
+        host = self._hosts[index]
+        alone = len(host.nodes) == 1
+        if deed is Deed.KILL:
+            if alone:
+                lost = self._sent[node] - host.taken
+                host.granted[node] = self._sent[node]
+                self._lab.kill(node, t)
+                host.sock.close()
+                if host.programs:
+                    host.programs, host.closed_at = 0, t
+                self._live.remove(index)
+                self.frames_lost[node] = self.frames_lost.get(node, 0) + lost
+            else:
+                before = host.lost.get(node, 0)
+                self._order(index, bus.Order(bus.KILL, node, t, 0))
+                lost = host.lost.get(node, 0) - before
+            self._plane.reset_node(node, t)
+            self._lab.buried(node, t, lost)
+        elif alone:
+            self._lost_while_down(host)
+            fresh = HostLink(self._lab.restart(node, t), [node])
+            fresh.closed_at = host.closed_at
+            self._hosts[index] = fresh
+            self._sent[node] = 0
+            self._live = sorted([*self._live, index])
+            self._collect([index])
+        else:
+            self._order(index, bus.Order(bus.REVIVE, node, t, 0))
+
+    def _order(self, index: int, order: bus.Order) -> None:
+        """A death or birth inside a process that other nodes share: it is carried out there, and nothing else."""
+        self._grant(index, 0, 0, [order])
+        self._collect([index])

@@ -1,0 +1,97 @@
+"""The ``local`` clock: every node, the plane and the order of time in one process, without sockets.
+
+What may live here: the host that drives plane and nodes directly, under the very rules of the coordinator.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from stack.runtime.host import Host
+from stack.runtime.kernel import ANSWER, FRAME, Kernel
+from stack.runtime.times import NEVER
+from testbed.clock.agenda import Agenda, Deed, Ending, Planned
+from testbed.clock.federate import Federate
+
+
+class Undertaker(Protocol):
+    """Tells the lab's records of a death: node, true time, frames lost in flight."""
+
+    def __call__(self, node: int, t_ps: int, frames_lost: int) -> None: ...
+
+
+class LocalHost(Host):
+    """``revive(node, t_ps)`` boots the next incarnation of a node."""
+
+    def __init__(
+        self,
+        plane: Federate,
+        agenda: Agenda,
+        ending: Ending,
+        any_programs: bool,
+        revive: Callable[[int, int], None],
+        buried: Undertaker,
+    ) -> None:
+        super().__init__()
+        self.plane = plane
+        self.stuck = False
+        self._agenda = agenda
+        self._ending = ending
+        self._any_programs = any_programs
+        self._revive = revive
+        self._buried = buried
+        self._deed: Planned | None = None
+
+    def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
+        there = self.kernels[destination]
+        if there.alive:
+            self.push(due, there, FRAME, kernel.number, kernel.incarnation, sequence, frame)
+        else:
+            self.frames_lost[destination] = self.frames_lost.get(destination, 0) + 1
+
+    def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
+        self.plane.submit(kernel.number, kernel.true_now, sequence, message, body)
+        self.end = min(self.end, kernel.true_now + 1)
+
+    def program_closed(self, true_ps: int) -> None:
+        super().program_closed(true_ps)
+        self.end = min(self.end, self._stop_ps())
+
+    def _stop_ps(self) -> int:
+        return self._ending.stop_ps(self.open_programs, self.last_closed, self._any_programs)
+
+    def refill(self) -> bool:
+        plane = self.plane
+        while True:
+            nodes = self.next_ps()
+            devices = plane.next_ps()
+            first = min(nodes, devices)
+            planned = self._agenda.next_ps()
+            stop = self._stop_ps()
+            if min(first, planned) >= stop or first == planned == NEVER:
+                self.true_now = min(stop, max(self.true_now, self.last_closed)) if stop == NEVER else stop
+                self.stuck = self.open_programs > 0 and stop == NEVER
+                return False
+            if planned <= first:
+                self._deed = self._agenda.pop()
+                self.end = 0
+                return True
+            if devices < nodes:
+                plane.step()
+                for answer in plane.take_answers():
+                    kernel = self.kernels[answer.node]
+                    self.push(answer.due_ps, kernel, ANSWER, answer.sequence, 0, 0, (answer.message, answer.body))
+                continue
+            self.end = min(devices, planned - 1, stop - 1) + 1
+            return True
+
+    async def between(self) -> None:
+        deed, self._deed = self._deed, None
+        if deed is None:
+            return
+        if deed.deed is Deed.KILL:
+            lost = await self.kill(deed.node, deed.t_ps)
+            self.plane.reset_node(deed.node, deed.t_ps)
+            self.frames_lost[deed.node] = self.frames_lost.get(deed.node, 0) + lost
+            self._buried(deed.node, deed.t_ps, lost)
+        else:
+            self._revive(deed.node, deed.t_ps)

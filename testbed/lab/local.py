@@ -1,0 +1,67 @@
+"""A plan under the ``local`` clock: everything in this process.
+
+What may live here: composition of host, plane and nodes; the records of planned deaths.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import trio
+
+from stack.node import boot
+from stack.record import Recorder
+from testbed.clock.local import LocalHost
+from testbed.lab.outcome import Outcome
+from testbed.lab.plan import Plan
+
+
+class Graveyard:
+    """Writes planned deaths into the trace: one spool per death, which sorts after all that the node did."""
+
+    def __init__(self, spool_dir: Path | None) -> None:
+        self._dir = spool_dir
+        self._incarnation: dict[int, int] = {}
+
+    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
+        incarnation = self._incarnation.get(node, 1)
+        self._incarnation[node] = incarnation + 1
+        if self._dir is not None:
+            with Recorder(self._dir / f"{node:05}-{incarnation:05}-death.spool", node, incarnation) as recorder:
+                recorder.event(t_ps, "lab", "killed", incarnation=incarnation, frames_lost=frames_lost)
+
+
+def run_local(plan: Plan, spool_dir: Path | None, sessions: dict[int, list[socket]]) -> Outcome:
+    """Run the plan to its end."""
+    configs = {n.number: replace(n, spools=str(spool_dir or "")) for n in plan.nodes}
+    plane = plan.build_plane()
+    graveyard = Graveyard(spool_dir)
+
+    def revive(node: int, t_ps: int) -> None:
+        configs[node] = configs[node].reborn(t_ps)
+        boot(host, configs[node], [])
+
+    host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, graveyard.buried)
+
+    def start() -> None:
+        for config in list(configs.values()):
+            boot(host, config, sessions.get(config.number, []))
+
+    trio.run(host.run, start, clock=host.clock)
+    results: dict[str, Any] = {}
+    counters: dict[str, dict[str, int]] = {}
+    for kernel in host.kernels.values():
+        results[kernel.name] = kernel.results
+        counters[kernel.name] = kernel.counters
+        kernel.recorder.close()
+    names = {n.number: n.name for n in plan.nodes}
+    return Outcome(
+        end_ps=host.true_now,
+        stuck=host.stuck,
+        results=results,
+        counters=counters,
+        frames_lost={names[n]: lost for n, lost in host.frames_lost.items()},
+        plane=plane.summary() if hasattr(plane, "summary") else {},
+        wall={"steps": host.steps},
+    )

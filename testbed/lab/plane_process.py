@@ -1,0 +1,128 @@
+"""The process of the quantum plane, which also keeps the clock: ``python -m testbed.lab.plane_process``.
+
+What may live here: what that process does around the coordinator: its control line to the launcher, and saving the
+trace when the launcher is gone.
+"""
+
+import json
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.runtime.process import EXIT_ORPHAN
+from testbed.clock.coordinator import Coordinator, HostDied, HostLink
+from testbed.clock.paced import PacedPlane
+from testbed.lab.local import Graveyard
+from testbed.lab.plan import Plan
+from testbed.trace.merge import NodeIdentity, merge
+
+RESCUE_S = 3.0
+"""How long the trace so far may take to save when the launcher has been killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneOrders:
+    """Pickled on standard input by the launcher."""
+
+    plan: Plan
+    clock: str
+    groups: list[list[int]]
+    buses: list[int]
+    control: int
+    lifeline: int
+    undrained_max: int
+    spool_dir: str
+    out: str
+    identities: list[NodeIdentity]
+
+
+class ControlLine:
+    """The coordinator's ``Lab``: wishes to the launcher over a packet socket."""
+
+    def __init__(self, sock: socket.socket, spool_dir: Path) -> None:
+        self._sock = sock
+        self._graveyard = Graveyard(spool_dir)
+
+    def kill(self, node: int, t_ps: int) -> None:
+        self.say("kill", node=node, t_ps=t_ps)
+        self._sock.recv(4096)
+
+    def restart(self, node: int, t_ps: int) -> socket.socket:
+        self.say("restart", node=node, t_ps=t_ps)
+        _, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
+        return socket.socket(fileno=fds[0])
+
+    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
+        self._graveyard.buried(node, t_ps, frames_lost)
+
+    def progress(self, t_ps: int, windows: int) -> None:
+        self.say("progress", t_ps=t_ps, windows=windows)
+
+    def say(self, what: str, **facts: object) -> None:
+        self._sock.send(json.dumps({"do": what, **facts}).encode())
+
+
+def rescue_on_orphanhood(orders: PlaneOrders) -> None:
+    """The launcher has gone: save the trace so far and end.  (Nodes end by the same lifeline.)"""
+
+    def wait() -> None:
+        os.read(orders.lifeline, 1)
+        try:
+            merge(Path(orders.spool_dir), Path(orders.out), orders.identities, deadline_s=RESCUE_S)
+        finally:
+            os._exit(EXIT_ORPHAN)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def main() -> int:
+    orders: PlaneOrders = pickle.load(sys.stdin.buffer)
+    rescue_on_orphanhood(orders)
+    plan = orders.plan
+    control = ControlLine(socket.socket(fileno=orders.control), Path(orders.spool_dir))
+    plane = plan.build_plane()
+    hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
+    try:
+        if orders.clock == "paced":
+            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation)
+            paced.run()
+            facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
+        else:
+            coordinator = Coordinator(
+                hosts,
+                plan.reach(orders.groups),
+                plane,
+                plan.agenda(),
+                plan.ending(),
+                plan.any_programs,
+                orders.undrained_max,
+                control,
+            )
+            began = time.monotonic()
+            coordinator.run()
+            facts = {
+                "stuck": coordinator.stuck,
+                "end_ps": coordinator.end_ps,
+                "frames_lost": coordinator.frames_lost,
+                "wall": {
+                    "windows": coordinator.windows,
+                    "grants": coordinator.grants,
+                    "frames": coordinator.frames,
+                    "run_s": time.monotonic() - began,
+                },
+            }
+    except HostDied as death:
+        control.say("lost host", nodes=death.nodes)
+        threading.Event().wait()  # the launcher knows by now who died; it ends us
+    summary = plane.summary() if hasattr(plane, "summary") else {}
+    control.say("done", plane=summary, **facts)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

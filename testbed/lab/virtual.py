@@ -1,0 +1,208 @@
+"""A plan under the ``virtual`` or ``paced`` clock: a process per host, one for plane and coordinator, real UDP.
+
+What may live here: bringing the processes of one run up, serving the coordinator's wishes (planned deaths, progress),
+and taking everything down again.
+"""
+
+import json
+import pickle
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from stack.runtime.process import result_name
+from testbed.lab.children import Children, ProcessDied, lifeline
+from testbed.lab.outcome import Outcome
+from testbed.lab.plan import Plan
+from testbed.lab.plane_process import PlaneOrders
+from testbed.lab.sockets import bind_nodes, capacity
+from testbed.trace.merge import NodeIdentity
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Launch:
+    """One run with processes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        clock: str,
+        out: Path,
+        spool_dir: Path,
+        groups: list[list[int]],
+        progress: Progress,
+        stock_buffers: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.out = out
+        self.spool_dir = spool_dir
+        self.groups = groups
+        self.progress = progress
+        self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
+        self.names = {n.number: n.name for n in plan.nodes}
+        self.sockets = bind_nodes(list(self.names), stock_buffers)
+        self.done: dict[str, Any] | None = None
+        self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
+        room = min(capacity(s) for s in self.sockets.values())
+        self.undrained_max = room
+        self.room = max(1, room * 2 // 3 // max(1, len(groups) - 1))
+
+    def host_name(self, group: list[int]) -> str:
+        return self.names[group[0]] if len(group) == 1 else f"{self.names[group[0]]}..{self.names[group[-1]]}"
+
+    async def start_host(
+        self, children: Children, group: list[int], bus: socket.socket, sessions: dict[int, list[socket.socket]]
+    ) -> None:
+        """Start the process of ``group`` with its sockets; our copies of ``bus`` and ``sessions`` are closed."""
+        orders = {
+            "clock": self.clock,
+            "lifeline": children.lifeline,
+            "bus": bus.fileno(),
+            "nodes": [self.configs[n].to_json() for n in group],
+            "sockets": {n: self.sockets[n].fileno() for n in group},
+            "addresses": self.addresses,
+            "sessions": {n: [s.fileno() for s in sessions.get(n, [])] for n in group},
+            "room": self.room,
+            "results": str(self.spool_dir),
+        }
+        fds = [bus.fileno(), *(self.sockets[n].fileno() for n in group)]
+        fds += [s.fileno() for n in group for s in sessions.get(n, [])]
+        await children.start(
+            self.host_name(group), ["-m", "stack.runtime.process"], json.dumps(orders).encode(), fds, {}
+        )
+        bus.close()
+        for n in group:
+            for s in sessions.get(n, []):
+                s.close()
+
+    async def run(self) -> None:
+        """Until the end of the run; raises ProcessDied."""
+        with lifeline() as line:
+            async with trio.open_nursery() as nursery:
+                children = Children(nursery, self.out / "logs", line)
+                try:
+                    await self._bring_up(children)
+                    await self._serve(children)
+                    await children.wait_all()
+                finally:
+                    children.kill_all()
+                    for sock in self.sockets.values():
+                        sock.close()
+
+    async def _bring_up(self, children: Children) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in self.groups]
+        for pair in pairs:
+            for end in pair:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        identities = [NodeIdentity(n.number, n.name, n.kind) for n in self.plan.nodes]
+        orders = PlaneOrders(
+            plan=self.plan,
+            clock=self.clock,
+            groups=self.groups,
+            buses=[b.fileno() for b, _ in pairs],
+            control=theirs.fileno(),
+            lifeline=children.lifeline,
+            undrained_max=self.undrained_max,
+            spool_dir=str(self.spool_dir),
+            out=str(self.out),
+            identities=identities,
+        )
+        await children.start(
+            "plane",
+            ["-m", "testbed.lab.plane_process"],
+            pickle.dumps(orders),
+            [theirs.fileno(), *(b.fileno() for b, _ in pairs)],
+            {},
+        )
+        theirs.close()
+        sessions: dict[int, list[socket.socket]] = {}
+        programs = []
+        for index, program in enumerate(self.plan.programs):
+            node_end, program_end = socket.socketpair()
+            sessions.setdefault(program.node, []).append(node_end)
+            programs.append((index, program, program_end))
+        for group, (plane_end, host_end) in zip(self.groups, pairs, strict=True):
+            plane_end.close()
+            await self.start_host(children, group, host_end, sessions)
+        for index, program, end in programs:
+            name = f"program-{index}"
+            env = {"BELLWIRE_SESSION": str(end.fileno()), "BELLWIRE_NODE": self.names[program.node]}
+            await children.start(name, list(program.command), b"", [end.fileno()], env)
+            end.close()
+
+    async def _serve(self, children: Children) -> None:
+        """Do what the coordinator asks until it says that the run is over."""
+        control = self._control
+        control.setblocking(False)
+        with control:
+            while True:
+                await trio.lowlevel.wait_readable(control)
+                packet = control.recv(1 << 20)
+                if not packet:
+                    await trio.sleep_forever()  # the plane has died: its watch ends the run
+                wish = json.loads(packet)
+                match wish["do"]:
+                    case "progress":
+                        self.progress(wish)
+                    case "kill":
+                        await children.kill(self.host_name([wish["node"]]))
+                        control.send(b"{}")
+                    case "restart":
+                        await self._restart(children, wish["node"], wish["t_ps"])
+                    case "done":
+                        self.done = wish
+                        return
+                    case "lost host":
+                        await trio.sleep_forever()
+                    case other:
+                        raise RuntimeError(f"the plane wishes {other}")
+
+    async def _restart(self, children: Children, node: int, t_ps: int) -> None:
+        """The next incarnation of a node: what still lies in its socket was lost with the last one."""
+        sock = self.sockets[node]
+        sock.setblocking(False)
+        try:
+            while True:
+                sock.recv(65535)
+        except BlockingIOError:
+            pass
+        self.configs[node] = self.configs[node].reborn(t_ps)
+        plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        await self.start_host(children, [node], host_end, {})
+        socket.send_fds(self._control, [b"{}"], [plane_end.fileno()])
+        plane_end.close()
+
+    def outcome(self) -> Outcome:
+        """What the processes left behind; call after ``run``."""
+        assert self.done is not None
+        done = self.done
+        results, counters, lost = {}, {}, {self.names[int(n)]: c for n, c in done["frames_lost"].items()}
+        for number, name in self.names.items():
+            path = self.spool_dir / result_name(number)
+            if not path.exists():
+                results[name], counters[name] = {}, {}
+                continue
+            left = json.loads(path.read_text())
+            results[name], counters[name] = left["results"], left["counters"]
+            if left["frames_lost"]:
+                lost[name] = lost.get(name, 0) + left["frames_lost"]
+        return Outcome(
+            end_ps=done["end_ps"],
+            stuck=done["stuck"],
+            results=results,
+            counters=counters,
+            frames_lost=lost,
+            plane=done["plane"],
+            wall=done["wall"],
+        )
+
+
+__all__ = ["Launch", "ProcessDied"]
