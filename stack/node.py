@@ -30,6 +30,7 @@ class Node:
         self.apps: dict[str, App] = {}
         self.echo = EchoService(kernel, self.nic)
         self.apps["echo"] = self.echo.app
+        self.apps["device"] = self.echo.device_app
 
     async def main(self) -> None:
         """Boot: attached programs first, then the node's own apps, in the order of the scenario."""

@@ -163,8 +163,7 @@ class Recorder:
         self.close()
 
     def _next_window(self, needed: int) -> mmap.mmap:
-        """Allocate and map the part of the file where the next `needed` bytes go; on OSError nothing has
-        changed."""
+        """Allocate and map where the next `needed` bytes go; on OSError nothing has changed."""
         if self._closed:
             raise ValueError("the recorder is closed")
         position = self._base + self._at
@@ -209,8 +208,7 @@ class NullRecorder:
 
 
 def _made_plain(layer: str, name: str, fields: dict[str, int | str | bool]) -> dict[str, int | str | bool]:
-    """Turn members of IntEnum and StrEnum into their values; anything else that is not plain is an error of
-    ours."""
+    """Turn members of IntEnum and StrEnum into their values; all else not plain is an error of ours."""
     plain: dict[str, int | str | bool] = {}
     for key, value in fields.items():
         if key in RESERVED_KEYS:

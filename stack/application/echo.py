@@ -41,6 +41,21 @@ class EchoService:
         done = await self.ping(arguments["destination"], arguments["count"], padding=padding, **options)
         self._kernel.results["echo"] = done._asdict()
 
+    async def device_app(self, arguments: dict[str, Any]) -> None:
+        """The ``device`` app: ``count`` device commands in sequence, each with the answer's delay as its body."""
+        answers = []
+        for _ in range(arguments["count"]):
+            answers.append(await self.command(arguments["delay_ps"]))
+        self._kernel.results["device"] = answers
+
+    async def command(self, delay_ps: int) -> int:
+        """One command to a toy plane; the node time of its answer."""
+        waiter: Waiter[int] = Waiter(self._kernel)
+        self._kernel.command(0, delay_ps.to_bytes(8, "big"), lambda message, body: waiter.set(self._kernel.now))
+        answered = await waiter.wait()
+        self._kernel.event("echo", "device answered")
+        return answered
+
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Done):
             self._kernel.event("echo", "done", run=event.run, answered=event.answered, lost=event.lost)

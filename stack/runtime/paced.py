@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from stack.runtime import bus
 from stack.runtime.host import Host
@@ -78,12 +79,17 @@ class PacedHost(Host):
 
     def _report(self, commands: list[bus.Command]) -> None:
         report = bus.Report(0, 0, self.open_programs, self.last_closed, 0, [], [], commands)
-        for packet in bus.pack_report(report):
-            self._bus.send(packet)
+        try:
+            for packet in bus.pack_report(report):
+                self._bus.send(packet)
+        except OSError:
+            raise CoordinatorGone from None
 
     async def pump(self) -> None:
-        # The plane starts everybody at one instant; until then this process has nothing to do but boot.
-        self._report([])
+        while self.wakes:
+            self.wakes.popleft()[1]()
+            await wait_all_tasks_blocked()
+        self._report([])  # booted; the plane starts everybody at one instant
         packet = self._bus.recv(bus.PACKET_MAX)
         if not packet:
             raise CoordinatorGone

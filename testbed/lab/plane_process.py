@@ -19,7 +19,7 @@ from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.paced import PacedPlane
 from testbed.lab.local import Graveyard
 from testbed.lab.plan import Plan
-from testbed.trace.merge import NodeIdentity, merge
+from testbed.trace.merging import NodeIdentity, merge
 
 RESCUE_S = 3.0
 """How long the trace so far may take to save when the launcher has been killed."""

@@ -20,7 +20,7 @@ from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
 from testbed.lab.sockets import bind_nodes, capacity
-from testbed.trace.merge import NodeIdentity
+from testbed.trace.merging import NodeIdentity
 
 Progress = Callable[[dict[str, Any]], None]
 

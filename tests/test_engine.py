@@ -1,0 +1,195 @@
+"""The engine's promises, proved with the toy protocol: equal bytes, order, bursts, planned deaths."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from engine_lab import Ran, local, paced, virtual
+
+from stack.config import Faults
+from stack.runtime.times import MS, NS, US, ClockMap
+from testbed.clock.agenda import Deed, Planned
+from testbed.lab.toy import toy_plan
+
+LOSSY = Faults(loss=0.1, duplicate=0.1, corrupt=0.1, reorder=0.2, jitter_ps=30 * NS)
+PING = {"timeout_ps": 2 * US, "in_flight": 3}
+
+
+def busy_plan(seed: int = 3, delay_ps: int = 10 * NS, **changes):
+    """Four nodes that ping each other over bad channels and bother their devices at the shortest delay."""
+    apps = {
+        1: {"echo": {"destination": 2, "count": 60, **PING}, "device": {"count": 40, "delay_ps": NS}},
+        2: {"echo": {"destination": 3, "count": 60, **PING}},
+        3: {"device": {"count": 40, "delay_ps": 7 * NS}},
+        4: {"echo": {"destination": 1, "count": 60, "think_ps": 13 * NS, **PING}},
+    }
+    return toy_plan(4, delay_ps, apps, seed=seed, faults=LOSSY, **changes)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Ran:
+    return local(busy_plan(), tmp_path_factory.mktemp("reference") / "run")
+
+
+def test_local_repeats_to_the_byte(reference, tmp_path):
+    assert local(busy_plan(), tmp_path / "run").bytes == reference.bytes
+
+
+def test_another_seed_gives_another_trace(reference, tmp_path):
+    assert local(busy_plan(seed=4), tmp_path / "run").bytes != reference.bytes
+
+
+@pytest.mark.parametrize("processes", [None, 1, 2, 3])
+def test_virtual_equals_local_whatever_the_placement(reference, tmp_path, processes):
+    ran = virtual(busy_plan(), tmp_path / "run", processes)
+    assert ran.bytes == reference.bytes
+    assert ran.outcome.results == reference.outcome.results
+    assert ran.outcome.counters == reference.outcome.counters
+    assert ran.outcome.end_ps == reference.outcome.end_ps
+
+
+def test_virtual_under_load_on_one_core(reference, tmp_path):
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert virtual(busy_plan(), tmp_path / "run").bytes == reference.bytes
+    finally:
+        os.sched_setaffinity(0, before)
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+@pytest.mark.parametrize("shuffle", [1, 2, 3])
+def test_trio_task_order_decides_nothing(reference, tmp_path, monkeypatch, shuffle):
+    import random
+
+    import trio._core._run as trio_run
+
+    seen = []
+
+    class Shuffler(random.Random):
+        def shuffle(self, batch):
+            seen.append(len(batch))
+            super().shuffle(batch)
+
+    monkeypatch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    monkeypatch.setattr(trio_run, "_r", Shuffler(shuffle))
+    assert local(busy_plan(), tmp_path / "run").bytes == reference.bytes
+    assert seen, "the test no longer reaches trio's scheduler"
+
+
+def test_a_fast_clock_changes_nothing_but_its_own_times(tmp_path):
+    """One node's oscillator runs 50 ppm fast: its timers fire early by the map, and by nothing else."""
+    apps = {1: {"echo": {"destination": 2, "count": 50, "think_ps": 100 * US}}}
+    plain = local(toy_plan(2, 10 * NS, apps), tmp_path / "plain")
+    fast = local(toy_plan(2, 10 * NS, apps, changes={1: {"rate_ppb": 50_000}}), tmp_path / "fast")
+    clock = ClockMap(0, 50_000)
+    for a, b in zip(plain.events("done"), fast.events("done"), strict=True):
+        thinking = 49 * 100 * US
+        assert a["t_ps"] == thinking + 50 * 20 * NS
+        # One picosecond of rounding per timer set and per time read.
+        assert abs(b["t_ps"] - (clock.true_time(thinking) + 50 * 20 * NS)) <= 100
+    assert fast.outcome.results["n1"]["echo"]["answered"] == 50
+    assert fast.bytes == virtual(
+        toy_plan(2, 10 * NS, apps, changes={1: {"rate_ppb": 50_000}}), tmp_path / "virtual"
+    ).bytes
+
+
+def test_answers_at_the_shortest_delay_keep_their_order(tmp_path):
+    """Frames and device answers one nanosecond after their cause, from every side at once."""
+    apps = {
+        n: {
+            "device": {"count": 60, "delay_ps": NS},
+            "echo": {"destination": n % 3 + 1, "count": 60, "in_flight": 4},
+        }
+        for n in (1, 2, 3)
+    }
+    plan = toy_plan(3, NS, apps)
+    ran = local(plan, tmp_path / "local")
+    assert ran.bytes == virtual(plan, tmp_path / "virtual").bytes
+    answered = [e["t_ps"] for e in ran.events("device answered") if e["node"] == "n1"]
+    assert answered == [NS * i for i in range(1, 61)]
+
+
+def test_a_burst_fits_through_a_stock_receive_buffer(tmp_path):
+    apps = {1: {"echo": {"destination": 2, "count": 5000, "in_flight": 5000, "padding": 900}}}
+    plan = toy_plan(3, 10 * NS, apps)
+    ran = virtual(plan, tmp_path / "virtual", stock_buffers=True)
+    assert ran.outcome.results["n1"]["echo"]["answered"] == 5000
+    assert ran.bytes == local(plan, tmp_path / "local").bytes
+
+
+def deadly_plan(*planned: Planned, **changes):
+    """n1 pings n2, which the plan may kill, restart or freeze; a timeout keeps n1 alive."""
+    apps = {
+        1: {"echo": {"destination": 2, "count": 300, "in_flight": 4, "timeout_ps": 5 * US, "attempts": 3}},
+        3: {"echo": {"destination": 2, "count": 100, "think_ps": US, "timeout_ps": 5 * US, "attempts": 3}},
+    }
+    return toy_plan(3, 400 * NS, apps, planned=planned, **changes)
+
+
+@pytest.mark.parametrize("kill_at", [1, 400 * NS, 401 * NS, 12_345_678, 60 * US])
+def test_kill_and_restart_are_equal_in_all_placements(tmp_path, kill_at):
+    plan = deadly_plan(Planned(kill_at, 2, Deed.KILL), Planned(kill_at + 30 * US, 2, Deed.RESTART))
+    ran = local(plan, tmp_path / "local")
+    assert ran.events("killed")[0]["t_ps"] == kill_at
+    assert [e["incarnation"] for e in ran.events("started") if e["node"] == "n2"] == [1, 2]
+    assert ran.outcome.frames_lost["n2"] > 0
+    for processes in (None, 2):
+        other = virtual(plan, tmp_path / f"virtual-{processes}", processes)
+        assert other.bytes == ran.bytes
+        assert other.outcome.frames_lost == ran.outcome.frames_lost
+        assert other.outcome.results == ran.outcome.results
+
+
+def test_a_node_that_stays_dead_answers_nothing(tmp_path):
+    plan = deadly_plan(Planned(10 * US, 2, Deed.KILL))
+    ran = local(plan, tmp_path / "local")
+    assert ran.outcome.results["n1"]["echo"]["lost"] > 0
+    other = virtual(plan, tmp_path / "virtual")
+    assert (other.bytes, other.outcome.frames_lost) == (ran.bytes, ran.outcome.frames_lost)
+
+
+def test_a_killed_program_no_longer_holds_the_run_open(tmp_path):
+    plan = deadly_plan(Planned(10 * US, 1, Deed.KILL), Planned(11 * US, 3, Deed.KILL))
+    ran = local(plan, tmp_path / "local")
+    assert ran.outcome.end_ps == 11 * US + plan.linger_ps
+    assert virtual(plan, tmp_path / "virtual").bytes == ran.bytes
+
+
+def test_a_frozen_node_handles_its_input_when_it_thaws(tmp_path):
+    frozen = {2: {"freezes": ((2 * US, 40 * US),)}}
+    plan = deadly_plan(changes=frozen)
+    ran = local(plan, tmp_path / "local")
+    assert ran.bytes == virtual(plan, tmp_path / "virtual").bytes
+    assert ran.outcome.results["n1"]["echo"]["retransmissions"] > 0
+    times = [t for t in _received_by(ran, "n2")]
+    assert not [t for t in times if 2 * US <= t < 40 * US]
+    assert times.count(40 * US) > 4
+
+
+def _received_by(ran: Ran, node: str) -> list[int]:
+    from testbed.trace.reading import read_trace
+
+    return [r.t_ps for r in read_trace(ran.folder / "trace.pcapng") if r.node == node and r.direction == "received"]
+
+
+def test_paced_carries_the_same_protocol_on_bare_frames(tmp_path):
+    apps = {1: {"echo": {"destination": 2, "count": 20}, "device": {"count": 5, "delay_ps": MS}}}
+    ran = paced(toy_plan(3, MS, apps, linger_ps=10 * MS), tmp_path / "run")
+    assert ran.outcome.results["n1"]["echo"]["answered"] == 20
+    assert ran.outcome.results["n1"]["echo"]["elapsed_ps"] >= 40 * MS
+    assert len(ran.outcome.results["n1"]["device"]) == 5
+
+
+def test_paced_adds_faults_at_the_receiver(tmp_path):
+    apps = {1: {"echo": {"destination": 2, "count": 40, "in_flight": 8, "timeout_ps": 30 * MS}}}
+    faults = replace(LOSSY, jitter_ps=0, loss=0.3)
+    ran = paced(toy_plan(2, MS, apps, faults=faults, linger_ps=10 * MS), tmp_path / "run")
+    assert ran.outcome.results["n1"]["echo"]["answered"] == 40
+    lost = sum(c.get("frames_lost", 0) + c.get("dropped tag", 0) for c in ran.outcome.counters.values())
+    assert lost > 0
