@@ -9,13 +9,22 @@ from socket import socket
 from typing import Any
 
 from stack.application.echo import EchoService
-from stack.config import NodeConfig
+from stack.application.gates import RemoteGates
+from stack.application.jobs import JobRunner
+from stack.application.teleport import TeleportApp
+from stack.config import Device, NodeConfig
+from stack.link.service import EntanglementLink
+from stack.network.service import Network
+from stack.physical.midpoint import Physical
+from stack.physical.station import Station
 from stack.record import NullRecorder, Recorder
 from stack.runtime.host import Host
 from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
 from stack.runtime.nic import Nic
 from stack.runtime.session import Session
 from stack.runtime.times import IDENTITY, ClockMap
+from stack.transport.service import Transport
 
 App = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -28,9 +37,29 @@ class Node:
         self.config = config
         self.nic = Nic(kernel, config)
         self.apps: dict[str, App] = {}
+        self.messenger = Messenger(kernel, self.nic, config)
         self.echo = EchoService(kernel, self.nic)
         self.apps["echo"] = self.echo.app
         self.apps["device"] = self.echo.device_app
+        if any(link.station == config.number for link in config.links):
+            self.station = Station(kernel, config, self.messenger)
+        elif config.device is not None:
+            self._quantum_layers(config.device)
+
+    def _quantum_layers(self, device: Device) -> None:
+        """The five layers, each on the one below."""
+        kernel, config, messenger = self.kernel, self.config, self.messenger
+        self.physical = Physical(kernel, config, device, messenger)
+        self.link = EntanglementLink(kernel, config, self.physical, messenger)
+        self.network = Network(kernel, config, self.physical, self.link, messenger)
+        self.transport = Transport(kernel, self.physical, self.network, messenger)
+        self.gates = RemoteGates(kernel, self.physical, self.network, messenger)
+        jobs = JobRunner(kernel, self.physical, self.gates)
+        teleport = TeleportApp(kernel, self.physical, self.transport)
+        self.apps["teleport"] = teleport.app
+        for name in self.config.apps:
+            if name.startswith("job-"):
+                self.apps[name] = jobs.app
 
     async def main(self) -> None:
         """Boot: attached programs first, then the node's own apps, in the order of the scenario."""
@@ -38,6 +67,7 @@ class Node:
         kernel.event("node", "started", incarnation=kernel.incarnation)
         for session in kernel.sessions:
             session.open()
+        kernel.results["running"] = list(self.config.apps)
         for name, arguments in self.config.apps.items():
             kernel.program_opened()
             kernel.spawn(self._run_app, name, arguments, name=name)
@@ -45,6 +75,7 @@ class Node:
     async def _run_app(self, name: str, arguments: dict[str, Any]) -> None:
         await self.apps[name](arguments)
         self.kernel.event("node", "app ended", app=name)
+        self.kernel.results["running"].remove(name)
         self.kernel.program_closed()
 
 

@@ -35,7 +35,7 @@ class Graveyard:
 def run_local(plan: Plan, spool_dir: Path | None, sessions: dict[int, list[socket]]) -> Outcome:
     """Run the plan to its end."""
     configs = {n.number: replace(n, spools=str(spool_dir or "")) for n in plan.nodes}
-    plane = plan.build_plane()
+    plane = plan.plane.build()
     graveyard = Graveyard(spool_dir)
 
     def revive(node: int, t_ps: int) -> None:
@@ -62,6 +62,6 @@ def run_local(plan: Plan, spool_dir: Path | None, sessions: dict[int, list[socke
         results=results,
         counters=counters,
         frames_lost={names[n]: lost for n, lost in host.frames_lost.items()},
-        plane=plane.summary() if hasattr(plane, "summary") else {},
+        plane=plan.plane.summarise(plane),
         wall={"steps": host.steps},
     )

@@ -5,7 +5,7 @@ What may live here: data, and the least delays between hosts that follow from it
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stack.config import NodeConfig
 from stack.runtime.times import LEAST_DELAY, NEVER
@@ -21,9 +21,30 @@ class Program:
     command: tuple[str, ...]
 
 
+class PlaneMaker(Protocol):
+    """Picklable: it builds the plane in whichever process keeps the clock."""
+
+    def build(self) -> Federate:
+        """The plane of this run."""
+
+    def summarise(self, plane: Any) -> dict[str, Any]:
+        """What the experimenter wants to know of it at the end, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlaneMaker:
+    """A lab without quantum devices."""
+
+    def build(self) -> Federate:
+        return NoPlane()
+
+    def summarise(self, plane: Any) -> dict[str, Any]:
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run.  ``plane`` builds the quantum plane (a picklable object with ``build() -> Federate``), or None."""
+    """One run."""
 
     name: str
     seed: int
@@ -32,7 +53,7 @@ class Plan:
     duration_ps: int = NEVER
     planned: tuple[Planned, ...] = ()
     programs: tuple[Program, ...] = ()
-    plane: Any = None
+    plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -45,12 +66,6 @@ class Plan:
 
     def ending(self) -> Ending:
         return Ending(self.linger_ps, self.duration_ps)
-
-    def build_plane(self) -> Federate:
-        if self.plane is None:
-            return NoPlane()
-        plane: Federate = self.plane.build()
-        return plane
 
     def groups(self, processes: int | None) -> list[list[int]]:
         """Node numbers per process: one each, or dealt out in order over ``processes``."""

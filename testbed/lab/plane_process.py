@@ -85,7 +85,7 @@ def main() -> int:
     rescue_on_orphanhood(orders)
     plan = orders.plan
     control = ControlLine(socket.socket(fileno=orders.control), Path(orders.spool_dir))
-    plane = plan.build_plane()
+    plane = plan.plane.build()
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
@@ -119,7 +119,7 @@ def main() -> int:
     except HostDied as death:
         control.say("lost host", nodes=death.nodes)
         threading.Event().wait()  # the launcher knows by now who died; it ends us
-    summary = plane.summary() if hasattr(plane, "summary") else {}
+    summary = plan.plane.summarise(plane)
     control.say("done", plane=summary, **facts)
     return 0
 

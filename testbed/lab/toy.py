@@ -54,6 +54,9 @@ class EchoPlaneConfig:
     def build(self) -> EchoPlane:
         return EchoPlane()
 
+    def summarise(self, plane: Any) -> dict[str, Any]:
+        return {}
+
 
 def toy_plan(
     count: int,

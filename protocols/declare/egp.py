@@ -1,0 +1,164 @@
+"""EGP: the link layer's messages between the two nodes of a link (distributed queue, trains, expiry)."""
+
+from protocols.declare.family import Departure, Family
+from protocols.declare.fields import CodePoint, Message, enum8, in_order, u8, u16, u32, u64
+
+
+class EgpKind(CodePoint):
+    """What is to become of a pair."""
+
+    KEEP = 0, "kept in memory (K)"
+    MEASURE = 1, "measured directly (M)"
+    REMOTE = 2, "measured at the creator: remote state preparation (R)"
+
+
+class EgpError(CodePoint):
+    """Errors of the link layer."""
+
+    UNSUPP = 0, "the minimum fidelity cannot be reached, even without load"
+    NOTIME = 1, "not within the maximum time, because of load"
+    NORES = 2, "no qubits"
+    TIMEOUT = 3, "the maximum time has passed"
+    REJECTED = 4, "the other node has no rule to receive it"
+    OTHER = 5, "any other reason"
+    EXPIRE = 6, "a pair already delivered must be discarded"
+    CREATE = 7, "the request itself is faulty"
+
+
+class EgpVerdict(CodePoint):
+    """Answer to a proposed train."""
+
+    READY = 0, "the node takes part"
+    BUSY = 1, "no qubit is free now; propose again"
+    UNKNOWN = 2, "no such request in the queue"
+
+
+class Add(Message):
+    """Puts a request into the queue that both nodes share."""
+
+    name = "Add"
+    code = 1
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u32("create_id", "number of the request at its creator", key=True),
+        u16("purpose_id", "what the pairs are for; the other node must have a rule for it", key=True),
+        u16("number", "pairs wanted", key=True),
+        u32("minimum_fidelity", "least fidelity that serves", "of 2³² − 1"),
+        u8("priority", "queue of the scheduler, 0 first"),
+        enum8("kind", EgpKind, "what is to become of the pairs", key=True),
+        u64("max_time_ps", "time after which the pairs are of no use; 0 = no limit", "ps"),
+    )
+
+
+class AddAck(Message):
+    """The request is in the queue."""
+
+    name = "AddAck"
+    code = 2
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True), u32("create_id", "the request of the Add", key=True)
+    )
+
+
+class AddReject(Message):
+    """The request is not in the queue."""
+
+    name = "AddReject"
+    code = 3
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u32("create_id", "the request of the Add", key=True),
+        enum8("error", EgpError, "why", key=True),
+    )
+
+
+class Train(Message):
+    """Proposes a train of attempts for the request at the head of the queue."""
+
+    name = "Train"
+    code = 4
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u8("origin", "1 = the sender of this message created the request, 0 = its receiver did"),
+        u32("create_id", "number of the request at its creator", key=True),
+        u32("queue_id", "absolute queue id of the train", key=True),
+        u64("first_slot", "first slot of the train, counted at the station", key=True),
+        u32("spacing", "distance between two attempts", "slots"),
+        u32("count", "number of attempts", key=True),
+        u32("alpha", "bright-state population; 0 = the link's default", "of 2³² − 1"),
+        u16("expected_sequence", "MHP sequence that the sender expects next"),
+    )
+
+
+class TrainAck(Message):
+    """Answers a Train."""
+
+    name = "TrainAck"
+    code = 5
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u32("queue_id", "queue id of the Train", key=True),
+        enum8("verdict", EgpVerdict, "whether the sender takes part", key=True),
+        u16("expected_sequence", "MHP sequence that the sender expects next"),
+    )
+
+
+class Expire(Message):
+    """The MHP sequence jumped: the pairs in between are lost to one side, both must discard them."""
+
+    name = "Expire"
+    code = 6
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u8("origin", "1 = the sender of this message created the request, 0 = its receiver did"),
+        u32("create_id", "request whose pairs expire", key=True),
+        u16("old_sequence", "first MHP sequence that expires", key=True),
+        u16("new_sequence", "first MHP sequence that does not", key=True),
+    )
+
+
+class ExpireAck(Message):
+    """Answers an Expire."""
+
+    name = "ExpireAck"
+    code = 7
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u16("expected_sequence", "MHP sequence that the sender expects next", key=True),
+    )
+
+
+FAMILY = Family(
+    number=3,
+    name="EGP",
+    title="Entanglement generation",
+    about="The two nodes of a link keep one queue of requests and agree on trains of attempts.",
+    messages=(Add, AddAck, AddReject, Train, TrainAck, Expire, ExpireAck),
+    points=(EgpKind, EgpError, EgpVerdict),
+    departures=(
+        Departure(
+            "The distributed queue has frames (command, data, communication sequence, expected sequence) "
+            "with twelve commands.",
+            "Add, AddAck and AddReject, each with the creator's create_id; order and uniqueness come from "
+            "the node that leads the link and from create_id. The commands for lost and doubled sequence "
+            "numbers do not exist.",
+            "A request is identified by (creator, create_id), so a repeated Add is recognised without a "
+            "second sequence.",
+        ),
+        Departure(
+            "Both nodes derive the cycle of an attempt from the queue and a common schedule.",
+            "The leading node proposes each train (Train) and the other agrees (TrainAck).",
+            "Both know that a qubit is free on both sides before photons are spent.",
+        ),
+        Departure(
+            "EXPIRE {aid, create_id, origin, old_seq, new_seq}, EXPIRE_ACK {aid, expected_seq}.",
+            "The absolute queue id (aid) is replaced by the link's number.",
+            "The sequence belongs to the link, and the request is named by create_id and origin.",
+        ),
+        Departure(
+            "Minimum fidelity f32, time with a unit field.",
+            "Fidelity u32 over 2³² − 1, time u64 in picoseconds.",
+            "No floats on the wire: they do not compare, and languages round them differently.",
+        ),
+    ),
+)

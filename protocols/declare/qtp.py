@@ -1,0 +1,108 @@
+"""QTP: the transport layer's sessions, and the teleported qubits within them."""
+
+from protocols.declare.family import Departure, Family
+from protocols.declare.fields import CodePoint, Message, bits, enum8, in_order, u8, u16, u32
+
+
+class QtpService(CodePoint):
+    """What a session delivers."""
+
+    PAIRS = 0, "a stream of end-to-end pairs"
+    TELEPORT = 1, "teleported qubits, each once or reported lost"
+    MESSAGES = 2, "classical messages only"
+
+
+class QtpStatus(CodePoint):
+    """What became of a teleported qubit."""
+
+    OK = 0, "delivered"
+    LOST = 1, "lost; it cannot be sent again"
+
+
+class QtpCorrection(CodePoint):
+    """The Pauli operator that the receiver applies, (x << 1) | z."""
+
+    I = 0, "nothing"  # noqa: E741 - the identity has no other name
+    Z = 1, "Z"
+    X = 2, "X"
+    XZ = 3, "X, then Z"
+
+
+class Open(Message):
+    """Asks for a session on a port."""
+
+    name = "Open"
+    code = 1
+    fields_desc = in_order(
+        u32("session", "number of the session, chosen by the opener", key=True),
+        u16("port", "port that the service listens on", key=True),
+        enum8("service", QtpService, "what the session delivers", key=True),
+    )
+
+
+class Accept(Message):
+    """The session is open."""
+
+    name = "Accept"
+    code = 2
+    fields_desc = in_order(u32("session", "number of the session", key=True))
+
+
+class Refuse(Message):
+    """The session is not opened."""
+
+    name = "Refuse"
+    code = 3
+    fields_desc = in_order(u32("session", "number of the session", key=True), u8("reason", "why", key=True))
+
+
+class Teleport(Message):
+    """The classical half of a teleportation: which pair carried the qubit, and the correction it needs."""
+
+    name = "Teleport"
+    code = 4
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True),
+        u32("index", "number of the qubit in the session", key=True),
+        u32("pair_id", "end-to-end pair it was teleported over", key=True),
+        bits("correction", 2, "Pauli correction; bit 1 = x, bit 0 = z", QtpCorrection, key=True),
+    )
+
+
+class Delivered(Message):
+    """What became of a qubit."""
+
+    name = "Delivered"
+    code = 5
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True),
+        u32("index", "number of the qubit in the session", key=True),
+        enum8("status", QtpStatus, "what became of it", key=True),
+    )
+
+
+class Close(Message):
+    """Ends a session."""
+
+    name = "Close"
+    code = 6
+    fields_desc = in_order(u32("session", "number of the session", key=True))
+
+
+FAMILY = Family(
+    number=5,
+    name="QTP",
+    title="Quantum transport",
+    about="Sessions on ports; a qubit is delivered once or reported lost.",
+    messages=(Open, Accept, Refuse, Teleport, Delivered, Close),
+    points=(QtpService, QtpStatus, QtpCorrection),
+    departures=(
+        Departure(
+            "QTCP: a flow is named {source, destination, pairs, uuid}; a datagram is {flow, correction, "
+            "sequence, start}.",
+            "A session is a u32 of its opener; a Teleport is {session, index, pair, correction}.",
+            "Source and destination stand in the header. The pair is named, because the receiver holds "
+            "several.",
+        ),
+    ),
+)

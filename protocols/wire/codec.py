@@ -1,0 +1,1579 @@
+"""GENERATED from protocols/declare by `python -m protocols.declare`: do not edit.
+
+Every message of Bellwire as a NamedTuple. `pack()` gives its body; `unpack(body)` reads one and raises
+WireError (reason `short`, `long`, `bound` or `value`) for anything that is not exactly one such message.
+Reserved bits are sent as zero and ignored when received. What the fields mean stands in docs/wire.md.
+"""
+
+import struct
+from enum import IntEnum
+from typing import ClassVar, NamedTuple, Self
+
+from protocols.wire.error import WireError
+
+
+def _misfit(body: bytes, layout: struct.Struct, cls: type) -> WireError:
+    return _misfit_tail(body, layout.size, cls)
+
+
+def _misfit_tail(body: bytes, size: int, cls: type) -> WireError:
+    reason = "short" if len(body) < size else "long"
+    return WireError(reason, f"{cls.__name__}: {len(body)} bytes, not {size}")
+
+
+class ProtocolId(IntEnum):
+    """Protocol numbers."""
+
+    ECHO = 0  # Echo
+    REL = 1  # Reliable delivery
+    MHP = 2  # Midpoint heralding
+    EGP = 3  # Entanglement generation
+    QNP = 4  # Quantum network protocol
+    QTP = 5  # Quantum transport
+    RGP = 6  # Remote gates
+    DEVICE = 128  # Device programs
+
+
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6})
+"""Protocols that travel in frames; the others stay on the device bus."""
+
+
+_ECHO_PING = struct.Struct("!IHH")
+
+
+class _EchoPing(NamedTuple):
+    token: int
+    hops: int
+    padding: bytes
+
+
+class EchoPing(_EchoPing):
+    """Asks for a Pong that repeats token and padding."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 0
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        length = len(self.padding)
+        if length > 1000:
+            raise ValueError(f"EchoPing.padding: {length} > 1000")
+        head = _ECHO_PING.pack(self.token, self.hops, length)
+        return head + self.padding
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _ECHO_PING.size:
+            raise _misfit(body, _ECHO_PING, cls)
+        token, hops, padding_length = _ECHO_PING.unpack_from(body)
+        if padding_length > 1000:
+            raise WireError("bound", f"EchoPing.padding: {padding_length} > 1000")
+        if len(body) != _ECHO_PING.size + padding_length:
+            raise _misfit_tail(body, _ECHO_PING.size + padding_length, cls)
+        return tuple.__new__(cls, (token, hops, body[_ECHO_PING.size :]))
+
+
+_ECHO_PONG = struct.Struct("!IHH")
+
+
+class _EchoPong(NamedTuple):
+    token: int
+    hops: int
+    padding: bytes
+
+
+class EchoPong(_EchoPong):
+    """Answers a Ping."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 0
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        length = len(self.padding)
+        if length > 1000:
+            raise ValueError(f"EchoPong.padding: {length} > 1000")
+        head = _ECHO_PONG.pack(self.token, self.hops, length)
+        return head + self.padding
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _ECHO_PONG.size:
+            raise _misfit(body, _ECHO_PONG, cls)
+        token, hops, padding_length = _ECHO_PONG.unpack_from(body)
+        if padding_length > 1000:
+            raise WireError("bound", f"EchoPong.padding: {padding_length} > 1000")
+        if len(body) != _ECHO_PONG.size + padding_length:
+            raise _misfit_tail(body, _ECHO_PONG.size + padding_length, cls)
+        return tuple.__new__(cls, (token, hops, body[_ECHO_PONG.size :]))
+
+
+_REL_DATA = struct.Struct("!IIIBBBH")
+
+
+class _RelData(NamedTuple):
+    stream_epoch: int
+    sequence: int
+    acknowledged: int
+    protocol: int
+    message: int
+    more: int
+    payload: bytes
+
+
+class RelData(_RelData):
+    """Carries one message of another protocol, or a part of one."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 1
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        length = len(self.payload)
+        if length > 1100:
+            raise ValueError(f"RelData.payload: {length} > 1100")
+        head = _REL_DATA.pack(
+            self.stream_epoch,
+            self.sequence,
+            self.acknowledged,
+            self.protocol,
+            self.message,
+            self.more << 7,
+            length,
+        )
+        return head + self.payload
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _REL_DATA.size:
+            raise _misfit(body, _REL_DATA, cls)
+        (
+            stream_epoch,
+            sequence,
+            acknowledged,
+            protocol,
+            message,
+            bits5,
+            payload_length,
+        ) = _REL_DATA.unpack_from(body)
+        if payload_length > 1100:
+            raise WireError("bound", f"RelData.payload: {payload_length} > 1100")
+        if len(body) != _REL_DATA.size + payload_length:
+            raise _misfit_tail(body, _REL_DATA.size + payload_length, cls)
+        values = (stream_epoch, sequence, acknowledged, protocol, message, bits5 >> 7, body[_REL_DATA.size :])
+        return tuple.__new__(cls, values)
+
+
+_REL_ACK = struct.Struct("!II")
+
+
+class _RelAck(NamedTuple):
+    stream_epoch: int
+    acknowledged: int
+
+
+class RelAck(_RelAck):
+    """Acknowledges when there is no Data to do it with."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 1
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _REL_ACK.pack(self.stream_epoch, self.acknowledged)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _REL_ACK.size:
+            raise _misfit(body, _REL_ACK, cls)
+        return tuple.__new__(cls, _REL_ACK.unpack(body))
+
+
+_REL_RESET = struct.Struct("!I")
+
+
+class _RelReset(NamedTuple):
+    stream_epoch: int
+
+
+class RelReset(_RelReset):
+    """Ends a stream: what was not acknowledged may be lost."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 1
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _REL_RESET.pack(self.stream_epoch)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _REL_RESET.size:
+            raise _misfit(body, _REL_RESET, cls)
+        return tuple.__new__(cls, _REL_RESET.unpack(body))
+
+
+class MhpKind(IntEnum):
+    """What a Gen says."""
+
+    PRODUCE = 0  # the sender attempts entanglement in these slots
+    ERR = 1  # the sender cannot: the station answers both nodes with an error
+    INFO = 2  # the slots are for information, nothing is attempted
+
+
+_MHP_KIND = {int(point): point for point in MhpKind}
+
+
+class MhpOutcome(IntEnum):
+    """What the station saw."""
+
+    FAIL = 0  # no success in the slots of the train
+    PSI_PLUS = 1  # the pair is in |Ψ+⟩
+    PSI_MINUS = 2  # the pair is in |Ψ−⟩
+    ERROR = 3  # the train was not run; the error field says why
+
+
+_MHP_OUTCOME = {int(point): point for point in MhpOutcome}
+
+
+class MhpError(IntEnum):
+    """Why a train was not run."""
+
+    NONE = 0  # no error
+    QUEUE_MISMATCH = 1  # the two nodes named different queue ids
+    TIME_MISMATCH = 2  # the trains of the two nodes do not overlap
+    NO_CLASSICAL_OTHER = 3  # nothing was heard from the other node
+    OUT_OF_WINDOW = 4  # the slots lie in the past or too far ahead
+    GEN_FAIL = 5  # a node could not produce
+    LOCAL = 6  # an error in the station
+    GENERAL = 7  # any other error
+
+
+_MHP_ERROR = {int(point): point for point in MhpError}
+
+
+_MHP_GEN = struct.Struct("!BHIQIII")
+
+
+class _MhpGen(NamedTuple):
+    kind: MhpKind
+    link: int
+    queue_id: int
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+    alpha: int
+
+
+class MhpGen(_MhpGen):
+    """Node to station: I attempt entanglement in this train of slots."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 2
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _MHP_GEN.pack(
+            self.kind,
+            self.link,
+            self.queue_id,
+            self.first_slot,
+            self.spacing,
+            self.count,
+            self.alpha,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _MHP_GEN.size:
+            raise _misfit(body, _MHP_GEN, cls)
+        kind, link, queue_id, first_slot, spacing, count, alpha = _MHP_GEN.unpack(body)
+        try:
+            return tuple.__new__(cls, (_MHP_KIND[kind], link, queue_id, first_slot, spacing, count, alpha))
+        except KeyError as unknown:
+            raise WireError("value", f"MhpGen: {unknown}") from None
+
+
+_MHP_REPLY = struct.Struct("!BBHHIIQ")
+
+
+class _MhpReply(NamedTuple):
+    outcome: MhpOutcome
+    error: MhpError
+    link: int
+    mhp_sequence: int
+    queue_id: int
+    peer_queue_id: int
+    slot: int
+
+
+class MhpReply(_MhpReply):
+    """Station to both nodes: what came of the train."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 2
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _MHP_REPLY.pack(
+            self.outcome,
+            self.error,
+            self.link,
+            self.mhp_sequence,
+            self.queue_id,
+            self.peer_queue_id,
+            self.slot,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _MHP_REPLY.size:
+            raise _misfit(body, _MHP_REPLY, cls)
+        outcome, error, link, mhp_sequence, queue_id, peer_queue_id, slot = _MHP_REPLY.unpack(body)
+        try:
+            values = (
+                _MHP_OUTCOME[outcome],
+                _MHP_ERROR[error],
+                link,
+                mhp_sequence,
+                queue_id,
+                peer_queue_id,
+                slot,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"MhpReply: {unknown}") from None
+
+
+class EgpKind(IntEnum):
+    """What is to become of a pair."""
+
+    KEEP = 0  # kept in memory (K)
+    MEASURE = 1  # measured directly (M)
+    REMOTE = 2  # measured at the creator: remote state preparation (R)
+
+
+_EGP_KIND = {int(point): point for point in EgpKind}
+
+
+class EgpError(IntEnum):
+    """Errors of the link layer."""
+
+    UNSUPP = 0  # the minimum fidelity cannot be reached, even without load
+    NOTIME = 1  # not within the maximum time, because of load
+    NORES = 2  # no qubits
+    TIMEOUT = 3  # the maximum time has passed
+    REJECTED = 4  # the other node has no rule to receive it
+    OTHER = 5  # any other reason
+    EXPIRE = 6  # a pair already delivered must be discarded
+    CREATE = 7  # the request itself is faulty
+
+
+_EGP_ERROR = {int(point): point for point in EgpError}
+
+
+class EgpVerdict(IntEnum):
+    """Answer to a proposed train."""
+
+    READY = 0  # the node takes part
+    BUSY = 1  # no qubit is free now; propose again
+    UNKNOWN = 2  # no such request in the queue
+
+
+_EGP_VERDICT = {int(point): point for point in EgpVerdict}
+
+
+_EGP_ADD = struct.Struct("!HIHHIBBQ")
+
+
+class _EgpAdd(NamedTuple):
+    link: int
+    create_id: int
+    purpose_id: int
+    number: int
+    minimum_fidelity: int
+    priority: int
+    kind: EgpKind
+    max_time_ps: int
+
+
+class EgpAdd(_EgpAdd):
+    """Puts a request into the queue that both nodes share."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _EGP_ADD.pack(
+            self.link,
+            self.create_id,
+            self.purpose_id,
+            self.number,
+            self.minimum_fidelity,
+            self.priority,
+            self.kind,
+            self.max_time_ps,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_ADD.size:
+            raise _misfit(body, _EGP_ADD, cls)
+        (
+            link,
+            create_id,
+            purpose_id,
+            number,
+            minimum_fidelity,
+            priority,
+            kind,
+            max_time_ps,
+        ) = _EGP_ADD.unpack(body)
+        try:
+            values = (
+                link,
+                create_id,
+                purpose_id,
+                number,
+                minimum_fidelity,
+                priority,
+                _EGP_KIND[kind],
+                max_time_ps,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"EgpAdd: {unknown}") from None
+
+
+_EGP_ADD_ACK = struct.Struct("!HI")
+
+
+class _EgpAddAck(NamedTuple):
+    link: int
+    create_id: int
+
+
+class EgpAddAck(_EgpAddAck):
+    """The request is in the queue."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _EGP_ADD_ACK.pack(self.link, self.create_id)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_ADD_ACK.size:
+            raise _misfit(body, _EGP_ADD_ACK, cls)
+        return tuple.__new__(cls, _EGP_ADD_ACK.unpack(body))
+
+
+_EGP_ADD_REJECT = struct.Struct("!HIB")
+
+
+class _EgpAddReject(NamedTuple):
+    link: int
+    create_id: int
+    error: EgpError
+
+
+class EgpAddReject(_EgpAddReject):
+    """The request is not in the queue."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _EGP_ADD_REJECT.pack(self.link, self.create_id, self.error)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_ADD_REJECT.size:
+            raise _misfit(body, _EGP_ADD_REJECT, cls)
+        link, create_id, error = _EGP_ADD_REJECT.unpack(body)
+        try:
+            return tuple.__new__(cls, (link, create_id, _EGP_ERROR[error]))
+        except KeyError as unknown:
+            raise WireError("value", f"EgpAddReject: {unknown}") from None
+
+
+_EGP_TRAIN = struct.Struct("!HBIIQIIIH")
+
+
+class _EgpTrain(NamedTuple):
+    link: int
+    origin: int
+    create_id: int
+    queue_id: int
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+    alpha: int
+    expected_sequence: int
+
+
+class EgpTrain(_EgpTrain):
+    """Proposes a train of attempts for the request at the head of the queue."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _EGP_TRAIN.pack(
+            self.link,
+            self.origin,
+            self.create_id,
+            self.queue_id,
+            self.first_slot,
+            self.spacing,
+            self.count,
+            self.alpha,
+            self.expected_sequence,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_TRAIN.size:
+            raise _misfit(body, _EGP_TRAIN, cls)
+        return tuple.__new__(cls, _EGP_TRAIN.unpack(body))
+
+
+_EGP_TRAIN_ACK = struct.Struct("!HIBH")
+
+
+class _EgpTrainAck(NamedTuple):
+    link: int
+    queue_id: int
+    verdict: EgpVerdict
+    expected_sequence: int
+
+
+class EgpTrainAck(_EgpTrainAck):
+    """Answers a Train."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        return _EGP_TRAIN_ACK.pack(self.link, self.queue_id, self.verdict, self.expected_sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_TRAIN_ACK.size:
+            raise _misfit(body, _EGP_TRAIN_ACK, cls)
+        link, queue_id, verdict, expected_sequence = _EGP_TRAIN_ACK.unpack(body)
+        try:
+            return tuple.__new__(cls, (link, queue_id, _EGP_VERDICT[verdict], expected_sequence))
+        except KeyError as unknown:
+            raise WireError("value", f"EgpTrainAck: {unknown}") from None
+
+
+_EGP_EXPIRE = struct.Struct("!HBIHH")
+
+
+class _EgpExpire(NamedTuple):
+    link: int
+    origin: int
+    create_id: int
+    old_sequence: int
+    new_sequence: int
+
+
+class EgpExpire(_EgpExpire):
+    """The MHP sequence jumped: the pairs in between are lost to one side, both must discard them."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _EGP_EXPIRE.pack(self.link, self.origin, self.create_id, self.old_sequence, self.new_sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_EXPIRE.size:
+            raise _misfit(body, _EGP_EXPIRE, cls)
+        return tuple.__new__(cls, _EGP_EXPIRE.unpack(body))
+
+
+_EGP_EXPIRE_ACK = struct.Struct("!HH")
+
+
+class _EgpExpireAck(NamedTuple):
+    link: int
+    expected_sequence: int
+
+
+class EgpExpireAck(_EgpExpireAck):
+    """Answers an Expire."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        return _EGP_EXPIRE_ACK.pack(self.link, self.expected_sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_EXPIRE_ACK.size:
+            raise _misfit(body, _EGP_EXPIRE_ACK, cls)
+        return tuple.__new__(cls, _EGP_EXPIRE_ACK.unpack(body))
+
+
+class BellIndex(IntEnum):
+    """b = (x << 1) | z names |B_xz⟩ = (I ⊗ X^x Z^z)|Φ+⟩; composing pairs or corrections is XOR."""
+
+    PHI_PLUS = 0  # |Φ+⟩ = (|00⟩ + |11⟩)/√2
+    PHI_MINUS = 1  # |Φ−⟩ = (|00⟩ − |11⟩)/√2
+    PSI_PLUS = 2  # |Ψ+⟩ = (|01⟩ + |10⟩)/√2
+    PSI_MINUS = 3  # |Ψ−⟩ = (|01⟩ − |10⟩)/√2
+
+
+_QNP_TRACK = struct.Struct("!HIHHBII")
+
+
+class _QnpTrack(NamedTuple):
+    circuit: int
+    pair_id: int
+    link: int
+    link_sequence: int
+    bell_index: int
+    goodness: int
+    epoch: int
+
+
+class QnpTrack(_QnpTrack):
+    """Follows a chain of pairs along the circuit, and gathers what its swaps did to the Bell state."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _QNP_TRACK.pack(
+            self.circuit,
+            self.pair_id,
+            self.link,
+            self.link_sequence,
+            self.bell_index << 6,
+            self.goodness,
+            self.epoch,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_TRACK.size:
+            raise _misfit(body, _QNP_TRACK, cls)
+        circuit, pair_id, link, link_sequence, bits4, goodness, epoch = _QNP_TRACK.unpack(body)
+        return tuple.__new__(cls, (circuit, pair_id, link, link_sequence, bits4 >> 6, goodness, epoch))
+
+
+_QNP_DISCARD = struct.Struct("!HIHH")
+
+
+class _QnpDiscard(NamedTuple):
+    circuit: int
+    pair_id: int
+    link: int
+    link_sequence: int
+
+
+class QnpDiscard(_QnpDiscard):
+    """A pair of the chain was discarded: the end that receives this frees its half."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _QNP_DISCARD.pack(self.circuit, self.pair_id, self.link, self.link_sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_DISCARD.size:
+            raise _misfit(body, _QNP_DISCARD, cls)
+        return tuple.__new__(cls, _QNP_DISCARD.unpack(body))
+
+
+_QNP_FORWARD = struct.Struct("!HIHHBIIH")
+
+
+class _QnpForward(NamedTuple):
+    circuit: int
+    request: int
+    head: int
+    tail: int
+    kind: int
+    pairs: int
+    minimum_fidelity: int
+    purpose: int
+
+
+class QnpForward(_QnpForward):
+    """Announces a request for end-to-end pairs along the circuit."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _QNP_FORWARD.pack(
+            self.circuit,
+            self.request,
+            self.head,
+            self.tail,
+            self.kind,
+            self.pairs,
+            self.minimum_fidelity,
+            self.purpose,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_FORWARD.size:
+            raise _misfit(body, _QNP_FORWARD, cls)
+        return tuple.__new__(cls, _QNP_FORWARD.unpack(body))
+
+
+_QNP_FORWARD_ACK = struct.Struct("!HIBB")
+
+
+class _QnpForwardAck(NamedTuple):
+    circuit: int
+    request: int
+    accepted: int
+    error: int
+
+
+class QnpForwardAck(_QnpForwardAck):
+    """Answers a Forward."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _QNP_FORWARD_ACK.pack(self.circuit, self.request, self.accepted, self.error)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_FORWARD_ACK.size:
+            raise _misfit(body, _QNP_FORWARD_ACK, cls)
+        return tuple.__new__(cls, _QNP_FORWARD_ACK.unpack(body))
+
+
+_QNP_COMPLETE = struct.Struct("!HI")
+
+
+class _QnpComplete(NamedTuple):
+    circuit: int
+    request: int
+
+
+class QnpComplete(_QnpComplete):
+    """The request needs no more pairs."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        return _QNP_COMPLETE.pack(self.circuit, self.request)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_COMPLETE.size:
+            raise _misfit(body, _QNP_COMPLETE, cls)
+        return tuple.__new__(cls, _QNP_COMPLETE.unpack(body))
+
+
+class QtpService(IntEnum):
+    """What a session delivers."""
+
+    PAIRS = 0  # a stream of end-to-end pairs
+    TELEPORT = 1  # teleported qubits, each once or reported lost
+    MESSAGES = 2  # classical messages only
+
+
+_QTP_SERVICE = {int(point): point for point in QtpService}
+
+
+class QtpStatus(IntEnum):
+    """What became of a teleported qubit."""
+
+    OK = 0  # delivered
+    LOST = 1  # lost; it cannot be sent again
+
+
+_QTP_STATUS = {int(point): point for point in QtpStatus}
+
+
+class QtpCorrection(IntEnum):
+    """The Pauli operator that the receiver applies, (x << 1) | z."""
+
+    I = 0  # noqa: E741
+    Z = 1  # Z
+    X = 2  # X
+    XZ = 3  # X, then Z
+
+
+_QTP_OPEN = struct.Struct("!IHB")
+
+
+class _QtpOpen(NamedTuple):
+    session: int
+    port: int
+    service: QtpService
+
+
+class QtpOpen(_QtpOpen):
+    """Asks for a session on a port."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _QTP_OPEN.pack(self.session, self.port, self.service)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_OPEN.size:
+            raise _misfit(body, _QTP_OPEN, cls)
+        session, port, service = _QTP_OPEN.unpack(body)
+        try:
+            return tuple.__new__(cls, (session, port, _QTP_SERVICE[service]))
+        except KeyError as unknown:
+            raise WireError("value", f"QtpOpen: {unknown}") from None
+
+
+_QTP_ACCEPT = struct.Struct("!I")
+
+
+class _QtpAccept(NamedTuple):
+    session: int
+
+
+class QtpAccept(_QtpAccept):
+    """The session is open."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _QTP_ACCEPT.pack(self.session)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_ACCEPT.size:
+            raise _misfit(body, _QTP_ACCEPT, cls)
+        return tuple.__new__(cls, _QTP_ACCEPT.unpack(body))
+
+
+_QTP_REFUSE = struct.Struct("!IB")
+
+
+class _QtpRefuse(NamedTuple):
+    session: int
+    reason: int
+
+
+class QtpRefuse(_QtpRefuse):
+    """The session is not opened."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _QTP_REFUSE.pack(self.session, self.reason)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_REFUSE.size:
+            raise _misfit(body, _QTP_REFUSE, cls)
+        return tuple.__new__(cls, _QTP_REFUSE.unpack(body))
+
+
+_QTP_TELEPORT = struct.Struct("!IIIB")
+
+
+class _QtpTeleport(NamedTuple):
+    session: int
+    index: int  # type: ignore[assignment]
+    pair_id: int
+    correction: int
+
+
+class QtpTeleport(_QtpTeleport):
+    """The classical half of a teleportation: which pair carried the qubit, and the correction it needs."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _QTP_TELEPORT.pack(self.session, self.index, self.pair_id, self.correction << 6)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_TELEPORT.size:
+            raise _misfit(body, _QTP_TELEPORT, cls)
+        session, index, pair_id, bits3 = _QTP_TELEPORT.unpack(body)
+        return tuple.__new__(cls, (session, index, pair_id, bits3 >> 6))
+
+
+_QTP_DELIVERED = struct.Struct("!IIB")
+
+
+class _QtpDelivered(NamedTuple):
+    session: int
+    index: int  # type: ignore[assignment]
+    status: QtpStatus
+
+
+class QtpDelivered(_QtpDelivered):
+    """What became of a qubit."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        return _QTP_DELIVERED.pack(self.session, self.index, self.status)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_DELIVERED.size:
+            raise _misfit(body, _QTP_DELIVERED, cls)
+        session, index, status = _QTP_DELIVERED.unpack(body)
+        try:
+            return tuple.__new__(cls, (session, index, _QTP_STATUS[status]))
+        except KeyError as unknown:
+            raise WireError("value", f"QtpDelivered: {unknown}") from None
+
+
+_QTP_CLOSE = struct.Struct("!I")
+
+
+class _QtpClose(NamedTuple):
+    session: int
+
+
+class QtpClose(_QtpClose):
+    """Ends a session."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _QTP_CLOSE.pack(self.session)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_CLOSE.size:
+            raise _misfit(body, _QTP_CLOSE, cls)
+        return tuple.__new__(cls, _QTP_CLOSE.unpack(body))
+
+
+class RgpKind(IntEnum):
+    """Which gate."""
+
+    CNOT = 0  # controlled X, the control at the sender
+    CZ = 1  # controlled Z
+
+
+_RGP_KIND = {int(point): point for point in RgpKind}
+
+
+_RGP_CAT = struct.Struct("!IIBIB")
+
+
+class _RgpCat(NamedTuple):
+    job: int
+    gate: int
+    kind: RgpKind
+    pair_id: int
+    outcome: int
+
+
+class RgpCat(_RgpCat):
+    """Cat-entangler: the outcome at the control, with which the target's QPU corrects its half of a pair."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 6
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _RGP_CAT.pack(self.job, self.gate, self.kind, self.pair_id, self.outcome << 7)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _RGP_CAT.size:
+            raise _misfit(body, _RGP_CAT, cls)
+        job, gate, kind, pair_id, bits4 = _RGP_CAT.unpack(body)
+        try:
+            return tuple.__new__(cls, (job, gate, _RGP_KIND[kind], pair_id, bits4 >> 7))
+        except KeyError as unknown:
+            raise WireError("value", f"RgpCat: {unknown}") from None
+
+
+_RGP_UNCAT = struct.Struct("!IIB")
+
+
+class _RgpUncat(NamedTuple):
+    job: int
+    gate: int
+    outcome: int
+
+
+class RgpUncat(_RgpUncat):
+    """Cat-disentangler: the outcome at the target's QPU, with which the control is corrected."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 6
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _RGP_UNCAT.pack(self.job, self.gate, self.outcome << 7)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _RGP_UNCAT.size:
+            raise _misfit(body, _RGP_UNCAT, cls)
+        job, gate, bits2 = _RGP_UNCAT.unpack(body)
+        return tuple.__new__(cls, (job, gate, bits2 >> 7))
+
+
+_RGP_REFUSED = struct.Struct("!IIB")
+
+
+class _RgpRefused(NamedTuple):
+    job: int
+    gate: int
+    reason: int
+
+
+class RgpRefused(_RgpRefused):
+    """The gate was not done."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 6
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _RGP_REFUSED.pack(self.job, self.gate, self.reason)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _RGP_REFUSED.size:
+            raise _misfit(body, _RGP_REFUSED, cls)
+        return tuple.__new__(cls, _RGP_REFUSED.unpack(body))
+
+
+class DeviceOpcode(IntEnum):
+    """Operations of a device program."""
+
+    INIT = 0  # prepares |0⟩
+    X = 1  # Pauli X
+    Y = 2  # Pauli Y
+    Z = 3  # Pauli Z
+    H = 4  # Hadamard
+    S = 5  # phase π/2
+    SDG = 6  # phase −π/2
+    T = 7  # phase π/4
+    TDG = 8  # phase −π/4
+    SX = 9  # square root of X
+    RX = 10  # rotation about X by `angle`
+    RY = 11  # rotation about Y by `angle`
+    RZ = 12  # rotation about Z by `angle`
+    CX = 20  # controlled X, control `qubit`, target `other`
+    CZ = 21  # controlled Z
+    SWAP = 22  # exchanges the two
+    CP = 23  # controlled phase by `angle`
+    MEASURE = 30  # measures in the Z basis and appends the result bit
+    RELEASE = 40  # gives the qubit back: its handle becomes stale
+    IDLE = 41  # waits `angle` nanoseconds
+
+
+_DEVICE_OPCODE = {int(point): point for point in DeviceOpcode}
+
+
+class DeviceOutcome(IntEnum):
+    """What the station's detectors saw; same numbers as in MhpOutcome."""
+
+    FAIL = 0  # no success in the slots listened to
+    PSI_PLUS = 1  # the pair is in |Ψ+⟩
+    PSI_MINUS = 2  # the pair is in |Ψ−⟩
+
+
+_DEVICE_OUTCOME = {int(point): point for point in DeviceOutcome}
+
+
+class DeviceError(IntEnum):
+    """Why a command was not executed."""
+
+    STALE = 1  # the handle's generation is not current
+    FOREIGN = 2  # the node has no such qubit
+    BUSY = 3  # the qubit is in a train
+    BAD = 4  # the command makes no sense
+    NO_LINK = 5  # the node has no such link
+
+
+_DEVICE_ERROR = {int(point): point for point in DeviceError}
+
+
+_DEVICE_OP = struct.Struct("!BBIIiIB")
+
+
+class _DeviceOp(NamedTuple):
+    opcode: DeviceOpcode
+    flags: int = 0
+    qubit: int = 0
+    other: int = 0
+    angle: int = 0
+    condition: int = 0
+    expect: int = 0
+
+
+class DeviceOp(_DeviceOp):
+    """One operation of a program."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _DEVICE_OP.pack(
+            self.opcode,
+            self.flags,
+            self.qubit,
+            self.other,
+            self.angle,
+            self.condition,
+            self.expect << 7,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_OP.size:
+            raise _misfit(body, _DEVICE_OP, cls)
+        opcode, flags, qubit, other, angle, condition, bits6 = _DEVICE_OP.unpack(body)
+        try:
+            values = (_DEVICE_OPCODE[opcode], flags, qubit, other, angle, condition, bits6 >> 7)
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"DeviceOp: {unknown}") from None
+
+
+_DEVICE_PROGRAM = struct.Struct("!B")
+
+
+class _DeviceProgram(NamedTuple):
+    ops: tuple[DeviceOp, ...]
+
+
+class DeviceProgram(_DeviceProgram):
+    """Node to device: a program executed as one; answered by Bits or Failed."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        length = len(self.ops)
+        if length > 64:
+            raise ValueError(f"DeviceProgram.ops: {length} > 64")
+        head = _DEVICE_PROGRAM.pack(length)
+        return head + b"".join([record.pack() for record in self.ops])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _DEVICE_PROGRAM.size:
+            raise _misfit(body, _DEVICE_PROGRAM, cls)
+        (ops_count,) = _DEVICE_PROGRAM.unpack_from(body)
+        if ops_count > 64:
+            raise WireError("bound", f"DeviceProgram.ops: {ops_count} > 64")
+        if len(body) != _DEVICE_PROGRAM.size + ops_count * _DEVICE_OP.size:
+            raise _misfit_tail(body, _DEVICE_PROGRAM.size + ops_count * _DEVICE_OP.size, cls)
+        starts = range(_DEVICE_PROGRAM.size, len(body), _DEVICE_OP.size)
+        ops = tuple([DeviceOp.unpack(body[start : start + _DEVICE_OP.size]) for start in starts])
+        return tuple.__new__(cls, (ops,))
+
+
+_DEVICE_TRAIN = struct.Struct("!HIQIII")
+
+
+class _DeviceTrain(NamedTuple):
+    link: int
+    qubit: int
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+    alpha: int
+
+
+class DeviceTrain(_DeviceTrain):
+    """Node to device: emit in the station's slots first_slot + j · spacing."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _DEVICE_TRAIN.pack(
+            self.link,
+            self.qubit,
+            self.first_slot,
+            self.spacing,
+            self.count,
+            self.alpha,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_TRAIN.size:
+            raise _misfit(body, _DEVICE_TRAIN, cls)
+        return tuple.__new__(cls, _DEVICE_TRAIN.unpack(body))
+
+
+_DEVICE_STOP_TRAIN = struct.Struct("!HI")
+
+
+class _DeviceStopTrain(NamedTuple):
+    link: int
+    qubit: int
+
+
+class DeviceStopTrain(_DeviceStopTrain):
+    """Node to device: emit no more; the qubit keeps what the last emission left."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _DEVICE_STOP_TRAIN.pack(self.link, self.qubit)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_STOP_TRAIN.size:
+            raise _misfit(body, _DEVICE_STOP_TRAIN, cls)
+        return tuple.__new__(cls, _DEVICE_STOP_TRAIN.unpack(body))
+
+
+_DEVICE_LISTEN = struct.Struct("!HQII")
+
+
+class _DeviceListen(NamedTuple):
+    link: int
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+
+
+class DeviceListen(_DeviceListen):
+    """Station to device: look at these slots until one succeeds."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _DEVICE_LISTEN.pack(self.link, self.first_slot, self.spacing, self.count)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_LISTEN.size:
+            raise _misfit(body, _DEVICE_LISTEN, cls)
+        return tuple.__new__(cls, _DEVICE_LISTEN.unpack(body))
+
+
+_DEVICE_STOP_LISTEN = struct.Struct("!H")
+
+
+class _DeviceStopListen(NamedTuple):
+    link: int
+
+
+class DeviceStopListen(_DeviceStopListen):
+    """Station to device: look no more."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        return _DEVICE_STOP_LISTEN.pack(self.link)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_STOP_LISTEN.size:
+            raise _misfit(body, _DEVICE_STOP_LISTEN, cls)
+        return tuple.__new__(cls, _DEVICE_STOP_LISTEN.unpack(body))
+
+
+_DEVICE_BITS = struct.Struct("!H")
+
+
+class _DeviceBits(NamedTuple):
+    bits: bytes
+
+
+class DeviceBits(_DeviceBits):
+    """Device to node: the results of a program."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 64
+
+    def pack(self) -> bytes:
+        length = len(self.bits)
+        if length > 64:
+            raise ValueError(f"DeviceBits.bits: {length} > 64")
+        head = _DEVICE_BITS.pack(length)
+        return head + self.bits
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _DEVICE_BITS.size:
+            raise _misfit(body, _DEVICE_BITS, cls)
+        (bits_length,) = _DEVICE_BITS.unpack_from(body)
+        if bits_length > 64:
+            raise WireError("bound", f"DeviceBits.bits: {bits_length} > 64")
+        if len(body) != _DEVICE_BITS.size + bits_length:
+            raise _misfit_tail(body, _DEVICE_BITS.size + bits_length, cls)
+        return tuple.__new__(cls, (body[_DEVICE_BITS.size :],))
+
+
+_DEVICE_TRAIN_DONE = struct.Struct("!IQ")
+
+
+class _DeviceTrainDone(NamedTuple):
+    emitted: int
+    last_slot: int
+
+
+class DeviceTrainDone(_DeviceTrainDone):
+    """Device to node: the train is over."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 65
+
+    def pack(self) -> bytes:
+        return _DEVICE_TRAIN_DONE.pack(self.emitted, self.last_slot)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_TRAIN_DONE.size:
+            raise _misfit(body, _DEVICE_TRAIN_DONE, cls)
+        return tuple.__new__(cls, _DEVICE_TRAIN_DONE.unpack(body))
+
+
+_DEVICE_HERALD = struct.Struct("!BQ")
+
+
+class _DeviceHerald(NamedTuple):
+    outcome: DeviceOutcome
+    slot: int
+
+
+class DeviceHerald(_DeviceHerald):
+    """Device to station: what the detectors saw."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 66
+
+    def pack(self) -> bytes:
+        return _DEVICE_HERALD.pack(self.outcome, self.slot)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_HERALD.size:
+            raise _misfit(body, _DEVICE_HERALD, cls)
+        outcome, slot = _DEVICE_HERALD.unpack(body)
+        try:
+            return tuple.__new__(cls, (_DEVICE_OUTCOME[outcome], slot))
+        except KeyError as unknown:
+            raise WireError("value", f"DeviceHerald: {unknown}") from None
+
+
+_DEVICE_FAILED = struct.Struct("!BB")
+
+
+class _DeviceFailed(NamedTuple):
+    error: DeviceError
+    op: int
+
+
+class DeviceFailed(_DeviceFailed):
+    """Device to node: the command was not executed."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 67
+
+    def pack(self) -> bytes:
+        return _DEVICE_FAILED.pack(self.error, self.op)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_FAILED.size:
+            raise _misfit(body, _DEVICE_FAILED, cls)
+        error, op = _DEVICE_FAILED.unpack(body)
+        try:
+            return tuple.__new__(cls, (_DEVICE_ERROR[error], op))
+        except KeyError as unknown:
+            raise WireError("value", f"DeviceFailed: {unknown}") from None
+
+
+class _DeviceDone(NamedTuple):
+    pass
+
+
+class DeviceDone(_DeviceDone):
+    """Device to node: a command that has no other answer is done."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 68
+
+    def pack(self) -> bytes:
+        return b""
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if body:
+            raise WireError("long", "DeviceDone")
+        return cls()
+
+
+type Message = (
+    EchoPing
+    | EchoPong
+    | RelData
+    | RelAck
+    | RelReset
+    | MhpGen
+    | MhpReply
+    | EgpAdd
+    | EgpAddAck
+    | EgpAddReject
+    | EgpTrain
+    | EgpTrainAck
+    | EgpExpire
+    | EgpExpireAck
+    | QnpTrack
+    | QnpDiscard
+    | QnpForward
+    | QnpForwardAck
+    | QnpComplete
+    | QtpOpen
+    | QtpAccept
+    | QtpRefuse
+    | QtpTeleport
+    | QtpDelivered
+    | QtpClose
+    | RgpCat
+    | RgpUncat
+    | RgpRefused
+    | DeviceProgram
+    | DeviceTrain
+    | DeviceStopTrain
+    | DeviceListen
+    | DeviceStopListen
+    | DeviceBits
+    | DeviceTrainDone
+    | DeviceHerald
+    | DeviceFailed
+    | DeviceDone
+)
+
+
+MESSAGES: dict[tuple[int, int], type[Message]] = {
+    (EchoPing.PROTOCOL, EchoPing.MESSAGE): EchoPing,
+    (EchoPong.PROTOCOL, EchoPong.MESSAGE): EchoPong,
+    (RelData.PROTOCOL, RelData.MESSAGE): RelData,
+    (RelAck.PROTOCOL, RelAck.MESSAGE): RelAck,
+    (RelReset.PROTOCOL, RelReset.MESSAGE): RelReset,
+    (MhpGen.PROTOCOL, MhpGen.MESSAGE): MhpGen,
+    (MhpReply.PROTOCOL, MhpReply.MESSAGE): MhpReply,
+    (EgpAdd.PROTOCOL, EgpAdd.MESSAGE): EgpAdd,
+    (EgpAddAck.PROTOCOL, EgpAddAck.MESSAGE): EgpAddAck,
+    (EgpAddReject.PROTOCOL, EgpAddReject.MESSAGE): EgpAddReject,
+    (EgpTrain.PROTOCOL, EgpTrain.MESSAGE): EgpTrain,
+    (EgpTrainAck.PROTOCOL, EgpTrainAck.MESSAGE): EgpTrainAck,
+    (EgpExpire.PROTOCOL, EgpExpire.MESSAGE): EgpExpire,
+    (EgpExpireAck.PROTOCOL, EgpExpireAck.MESSAGE): EgpExpireAck,
+    (QnpTrack.PROTOCOL, QnpTrack.MESSAGE): QnpTrack,
+    (QnpDiscard.PROTOCOL, QnpDiscard.MESSAGE): QnpDiscard,
+    (QnpForward.PROTOCOL, QnpForward.MESSAGE): QnpForward,
+    (QnpForwardAck.PROTOCOL, QnpForwardAck.MESSAGE): QnpForwardAck,
+    (QnpComplete.PROTOCOL, QnpComplete.MESSAGE): QnpComplete,
+    (QtpOpen.PROTOCOL, QtpOpen.MESSAGE): QtpOpen,
+    (QtpAccept.PROTOCOL, QtpAccept.MESSAGE): QtpAccept,
+    (QtpRefuse.PROTOCOL, QtpRefuse.MESSAGE): QtpRefuse,
+    (QtpTeleport.PROTOCOL, QtpTeleport.MESSAGE): QtpTeleport,
+    (QtpDelivered.PROTOCOL, QtpDelivered.MESSAGE): QtpDelivered,
+    (QtpClose.PROTOCOL, QtpClose.MESSAGE): QtpClose,
+    (RgpCat.PROTOCOL, RgpCat.MESSAGE): RgpCat,
+    (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
+    (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,
+    (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
+    (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
+    (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,
+    (DeviceListen.PROTOCOL, DeviceListen.MESSAGE): DeviceListen,
+    (DeviceStopListen.PROTOCOL, DeviceStopListen.MESSAGE): DeviceStopListen,
+    (DeviceBits.PROTOCOL, DeviceBits.MESSAGE): DeviceBits,
+    (DeviceTrainDone.PROTOCOL, DeviceTrainDone.MESSAGE): DeviceTrainDone,
+    (DeviceHerald.PROTOCOL, DeviceHerald.MESSAGE): DeviceHerald,
+    (DeviceFailed.PROTOCOL, DeviceFailed.MESSAGE): DeviceFailed,
+    (DeviceDone.PROTOCOL, DeviceDone.MESSAGE): DeviceDone,
+}

@@ -1,0 +1,138 @@
+"""Remote gates: CNOT and CZ between a qubit here and one on another QPU, as a call.
+
+What may live here: the driver of ``protocols.rgp``: its programs to the devices, its pairs from the network layer.
+"""
+
+from typing import Any
+
+from protocols.device import Program
+from protocols.pairs import Pair, ReleaseQubit
+from protocols.rgp import Rgp
+from protocols.rgp_service import (
+    ApplyZ,
+    Done,
+    GateRefused,
+    NeedPair,
+    RefuseReason,
+    Role,
+    RunControl,
+    RunTarget,
+)
+from protocols.wire import ProtocolId, RgpKind
+from stack.network.interface import NetworkLayer
+from stack.physical.interface import PhysicalLayer
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel, Waiter
+from stack.runtime.messenger import Messenger
+
+PURPOSE = 1
+"""The network layer's purpose id of pairs for remote gates."""
+
+
+class GateFailed(Exception):
+    """A remote gate was not done; ``intact`` says whether the data qubit here was left alone."""
+
+    def __init__(self, reason: RefuseReason, intact: bool) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
+        self.intact = intact
+
+
+class RemoteGates:
+    """One node's part in remote gates."""
+
+    def __init__(
+        self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger
+    ) -> None:
+        self.pairs_used = 0
+        self.minimum_fidelity = 0.0
+        self._kernel = kernel
+        self._physical = physical
+        self._network = network
+        self._driver = Driver(kernel, Rgp(kernel.number), messenger.send, self._on_event)
+        self._waiting: dict[tuple[int, int], Waiter[None]] = {}
+        self._requests: dict[int, int] = {}
+        messenger.register(ProtocolId.RGP, self._driver.receive)
+        messenger.on_broken(self._peer_lost)
+        network.listen(PURPOSE, self)
+
+    async def gate(self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int) -> None:
+        """This end's part of one gate; both ends must call.  Raises GateFailed."""
+        waiter: Waiter[None] = Waiter(self._kernel)
+        self._waiting[job, gate] = waiter
+        self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
+        self._driver.flush()
+        await waiter.wait()
+
+    # -- from the network layer -----------------------------------------------------------------------------------
+
+    def pair(self, peer: int, purpose: int, pair: Pair) -> None:
+        self._driver.machine.pair(peer, pair, self._kernel.now)
+        self._driver.flush()
+
+    def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
+        self._driver.machine.pair_lost(peer, pair, self._kernel.now)
+        self._driver.flush()
+
+    def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
+        self._requests.pop(peer, None)
+        self._driver.machine.no_pairs(peer, self._kernel.now)
+        self._driver.flush()
+
+    def _peer_lost(self, peer: int) -> None:
+        self._driver.machine.peer_lost(peer, self._kernel.now)
+        self._driver.flush()
+
+    # -- what the machine wants -----------------------------------------------------------------------------------
+
+    def _on_event(self, event: Any) -> None:
+        match event:
+            case NeedPair(peer=peer):
+                if peer not in self._requests:
+                    self._requests[peer] = self._network.request(peer, PURPOSE, self, self.minimum_fidelity)
+                self._network.want(self._requests[peer], 1)
+            case RunControl():
+                self._run_control(event)
+            case RunTarget():
+                self._run_target(event)
+            case ApplyZ(data_qubit=qubit, apply=apply):
+                if apply:
+                    self._physical.submit(Program().z(qubit), lambda _: None)
+            case Done(job=job, gate=gate, role=role):
+                self._kernel.event("gates", "done", job=job, gate=gate, role=role.name)
+                self._waiting.pop((job, gate)).set(None)
+            case GateRefused(job=job, gate=gate, reason=reason, intact=intact):
+                self._kernel.event("gates", "refused", job=job, gate=gate, reason=reason.name, intact=intact)
+                self._waiting.pop((job, gate)).fail(GateFailed(reason, intact))
+            case ReleaseQubit(qubit=qubit):
+                self._physical.memory.release(qubit)
+            case _:
+                self._kernel.count("ignored")
+
+    def _run_control(self, run: RunControl) -> None:
+        program = Program().cx(run.data_qubit, run.ebit).measure(run.ebit).release(run.ebit)
+        self.pairs_used += 1
+
+        def done(bits: tuple[int, ...]) -> None:
+            self._physical.memory.void(run.ebit)
+            self._driver.machine.control_measured(run.job, run.gate, bits[0], self._kernel.now)
+            self._driver.flush()
+
+        self._physical.submit(program, done)
+
+    def _run_target(self, run: RunTarget) -> None:
+        program = Program()
+        if run.apply_x:
+            program.x(run.ebit)
+        if run.kind is RgpKind.CNOT:
+            program.cx(run.ebit, run.data_qubit)
+        else:
+            program.cz(run.ebit, run.data_qubit)
+        program.h(run.ebit).measure(run.ebit).release(run.ebit)
+
+        def done(bits: tuple[int, ...]) -> None:
+            self._physical.memory.void(run.ebit)
+            self._driver.machine.target_measured(run.job, run.gate, bits[0], self._kernel.now)
+            self._driver.flush()
+
+        self._physical.submit(program, done)

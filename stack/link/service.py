@@ -1,0 +1,148 @@
+"""The link layer of a node: EGP on all its links, with the physical layer under it.
+
+What may live here: the driver of ``protocols.egp`` and the facts of links that follow from the node's configuration.
+"""
+
+from typing import Any
+
+from protocols.egp import Egp
+from protocols.egp_service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.pairs import ReleaseQubit
+from protocols.wire import ProtocolId
+from stack.config import Link, NodeConfig
+from stack.link.interface import LinkUser
+from stack.physical.interface import Herald, PhysicalLayer
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
+
+FULL = (1 << 32) - 1
+"""A fidelity of 1 on the wire."""
+
+
+class EntanglementLink:
+    """Implements ``LinkLayer``."""
+
+    def __init__(
+        self, kernel: Kernel, config: NodeConfig, physical: PhysicalLayer, messenger: Messenger
+    ) -> None:
+        self._kernel = kernel
+        self._physical = physical
+        self._user: LinkUser | None = None
+        links = [_facts(config, link) for link in config.links if config.number in (link.a, link.b)]
+        self._driver = Driver(
+            kernel, Egp(config.number, links), messenger.send, self._on_event, config.allowance_ps
+        )
+        messenger.register(ProtocolId.EGP, self._driver.receive)
+        messenger.on_broken(self._broken)
+        physical.memory.when_freed(self._offer)
+        self._offer()
+
+    def serve(self, user: LinkUser) -> None:
+        self._user = user
+
+    def create(self, link: int, purpose: int, number: int, minimum_fidelity: int, max_time_ps: int = 0) -> int:
+        machine = self._driver.machine
+        create_id = machine.create(link, purpose, number, minimum_fidelity, 0, max_time_ps, self._kernel.now)
+        self._kernel.event("link", "create", link=link, create_id=create_id, purpose=purpose, number=number)
+        self._driver.flush()
+        return create_id
+
+    def withdraw(self, link: int, create_id: int) -> None:
+        self._driver.machine.withdraw(link, create_id, self._kernel.now)
+        self._driver.flush()
+
+    def recv(self, remote: int, purpose: int) -> None:
+        self._driver.machine.recv(remote, purpose)
+
+    def stop_recv(self, remote: int, purpose: int) -> None:
+        self._driver.machine.stop_recv(remote, purpose)
+
+    def _offer(self) -> None:
+        """Every free communication qubit is the link layer's to use."""
+        memory = self._physical.memory
+        while (qubit := memory.take_communication()) is not None:
+            self._driver.machine.offer_qubit(qubit, self._kernel.now)
+        self._driver.flush()
+
+    def _broken(self, peer: int) -> None:
+        self._driver.machine.broken(peer, self._kernel.now)
+        self._driver.flush()
+
+    def _on_event(self, event: Any) -> None:
+        match event:
+            case StartTrain():
+                self._kernel.event(
+                    "link",
+                    "train",
+                    link=event.link,
+                    queue_id=event.queue_id,
+                    first_slot=event.first_slot,
+                    count=event.count,
+                )
+                self._physical.start_train(event, lambda herald: self._herald(event, herald))
+            case StopTrain(link=link, qubit=qubit):
+                self._physical.give_up(link, qubit)
+            case AskStation(link=link):
+                self._physical.ask(link)
+            case Ok():
+                self._ok(event)
+            case Err(link=link, create_id=create_id, code=code):
+                self._kernel.event("link", "err", link=link, create_id=create_id, code=code.name)
+                if self._user is not None:
+                    self._user.link_error(event)
+            case ReleaseQubit(qubit=qubit):
+                self._physical.memory.release(qubit)
+            case _:
+                self._kernel.count("ignored")
+
+    def _herald(self, train: StartTrain, herald: Herald | None) -> None:
+        machine = self._driver.machine
+        if herald is None:
+            machine.train_failed(train.link, train.queue_id, self._kernel.now)
+        else:
+            machine.train_result(herald.told, herald.last_emitted_slot, self._kernel.now)
+        self._driver.flush()
+
+    def _ok(self, ok: Ok) -> None:
+        self._kernel.event(
+            "link",
+            "ok",
+            link=ok.link,
+            create_id=ok.create_id,
+            sequence=ok.link_sequence,
+            bell_index=int(ok.bell_index),
+            goodness=ok.goodness,
+            qubit=ok.qubit,
+        )
+        estimates = self._kernel.results.setdefault("estimates", {}).setdefault(str(ok.link), [0, 0.0])
+        estimates[0] += 1
+        estimates[1] += ok.goodness / FULL
+        if self._user is not None:
+            self._user.link_ok(ok)
+
+
+def _facts(config: NodeConfig, link: Link) -> LinkFacts:
+    a_is_here = link.a == config.number
+    peer = link.b if a_is_here else link.a
+    own_arm, peer_arm = (link.arm_a_ps, link.arm_b_ps) if a_is_here else (link.arm_b_ps, link.arm_a_ps)
+    to_peer, to_station = config.paths[peer], config.paths[link.station]
+    jitter = max(to_peer.faults.jitter_ps, to_station.faults.jitter_ps)
+    margin = 10_000 + jitter + 2 * config.allowance_ps
+    longest = max(own_arm + to_station.delay_ps, 2 * peer_arm)
+    return LinkFacts(
+        number=link.number,
+        peer=peer,
+        station=link.station,
+        slot_ps=link.slot_ps,
+        arm_ps=own_arm,
+        peer_arm_ps=peer_arm,
+        delay_to_peer_ps=to_peer.delay_ps,
+        delay_to_station_ps=to_station.delay_ps,
+        delay_peer_to_station_ps=peer_arm,
+        attempt_ps=link.attempt_ps,
+        spacing_slots=least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, jitter),
+        success_probability=link.success_probability,
+        estimate=round(link.estimate * FULL),
+        margin_ps=margin,
+    )

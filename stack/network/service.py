@@ -1,0 +1,148 @@
+"""The network layer of a node: QNP over the link layer.
+
+What may live here: the driver of ``protocols.qnp``, and who above hears of which purpose.
+"""
+
+from typing import Any
+
+from protocols.egp_service import Err, Ok
+from protocols.pairs import ReleaseQubit
+from protocols.qnp import Qnp
+from protocols.qnp_service import (
+    CircuitOpened,
+    LinkPair,
+    NeedLinkPairs,
+    PairDelivered,
+    PairLost,
+    RequestEnded,
+    StopLinkPairs,
+)
+from protocols.mhp import SEQUENCE_MODULUS
+from protocols.wire import ProtocolId
+from stack.config import NodeConfig
+from stack.link.interface import LinkLayer
+from stack.network.interface import NetworkUser
+from stack.physical.interface import PhysicalLayer
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
+
+_FULL = (1 << 32) - 1
+
+
+class Network:
+    """Implements ``NetworkLayer`` (and is the link layer's user)."""
+
+    def __init__(
+        self, kernel: Kernel, config: NodeConfig, physical: PhysicalLayer, link: LinkLayer, messenger: Messenger
+    ) -> None:
+        self._kernel = kernel
+        self._physical = physical
+        self._link = link
+        neighbours = {
+            n.number: n.b if n.a == config.number else n.a for n in config.links if config.number in (n.a, n.b)
+        }
+        self._driver = Driver(kernel, Qnp(config.number, neighbours), messenger.send, self._on_event)
+        self._users: dict[int, NetworkUser] = {}
+        self._created: dict[tuple[int, int], list[int]] = {}
+        messenger.register(ProtocolId.QNP, self._driver.receive)
+        messenger.on_broken(self._broken)
+        link.serve(self)
+
+    # -- the service upward -----------------------------------------------------------------------------------------
+
+    def listen(self, purpose: int, user: NetworkUser) -> None:
+        self._users[purpose] = user
+        self._driver.machine.listen(purpose)
+
+    def unlisten(self, purpose: int) -> None:
+        self._driver.machine.unlisten(purpose)
+
+    def request(self, peer: int, purpose: int, user: NetworkUser, minimum_fidelity: float) -> int:
+        self._users[purpose] = user
+        fidelity = round(minimum_fidelity * _FULL)
+        request = self._driver.machine.request(peer, purpose, 0, fidelity, self._kernel.now)
+        self._kernel.event("network", "request", request=request, peer=peer, purpose=purpose)
+        self._driver.flush()
+        return request
+
+    def want(self, request: int, number: int) -> None:
+        self._driver.machine.want(request, number, self._kernel.now)
+        self._driver.flush()
+
+    def finish(self, request: int) -> None:
+        self._driver.machine.finish(request, self._kernel.now)
+        self._driver.flush()
+
+    # -- from the link layer ----------------------------------------------------------------------------------------
+
+    def link_ok(self, ok: Ok) -> None:
+        pair = LinkPair(
+            ok.link, ok.purpose_id, ok.link_sequence, ok.bell_index, ok.qubit, ok.goodness, ok.time_of_goodness
+        )
+        self._driver.machine.link_pair(pair, self._kernel.now)
+        self._driver.flush()
+
+    def link_error(self, err: Err) -> None:
+        machine = self._driver.machine
+        low, high = err.sequence_low, err.sequence_high
+        if low is not None and high is not None:
+            for offset in range((high - low) % SEQUENCE_MODULUS + 1):
+                machine.link_expired(err.link, (low + offset) % SEQUENCE_MODULUS, self._kernel.now)
+        created = self._created.get((err.link, err.purpose_id), [])
+        if err.origin == self._kernel.number and err.create_id in created:
+            created.remove(err.create_id)
+            machine.link_failed(err.link, err.purpose_id, err.code, self._kernel.now)
+        self._driver.flush()
+
+    def _broken(self, peer: int) -> None:
+        self._driver.machine.peer_lost(peer, self._kernel.now)
+        self._driver.flush()
+
+    # -- what the machine wants -------------------------------------------------------------------------------------
+
+    def _on_event(self, event: Any) -> None:
+        match event:
+            case NeedLinkPairs(link=link, purpose=label, number=number, minimum_fidelity=fidelity):
+                create_id = self._link.create(link, label, number, fidelity)
+                self._created.setdefault((link, label), []).append(create_id)
+            case StopLinkPairs(link=link, purpose=label):
+                for create_id in self._created.pop((link, label), []):
+                    self._link.withdraw(link, create_id)
+            case CircuitOpened():
+                if event.head != self._kernel.number:
+                    self._link.recv(*event.circuit)
+                self._kernel.event(
+                    "network", "circuit", label=event.circuit.label, head=event.head, peer=event.peer
+                )
+            case PairDelivered(peer=peer, purpose=purpose, pair=pair):
+                self._kernel.event(
+                    "network",
+                    "pair",
+                    peer=peer,
+                    head=pair.head,
+                    pair_id=pair.pair_id,
+                    bell_index=pair.bell_index,
+                    qubit=pair.qubit,
+                )
+                self._users[purpose].pair(peer, purpose, pair)
+            case PairLost(peer=peer, purpose=purpose, pair=pair):
+                self._kernel.event("network", "pair lost", peer=peer, head=pair.head, pair_id=pair.pair_id)
+                self._users[purpose].pair_lost(peer, purpose, pair)
+            case RequestEnded():
+                self._ended(event)
+            case ReleaseQubit(qubit=qubit):
+                self._physical.memory.release(qubit)
+            case _:
+                self._kernel.count("ignored")
+
+    def _ended(self, event: RequestEnded) -> None:
+        self._kernel.event(
+            "network", "request ended", request=event.request, peer=event.peer, cause=event.cause.name
+        )
+        if event.head == self._kernel.number:
+            self._users[event.purpose].no_pairs(event.peer, event.purpose, event.cause.name)
+        else:
+            self._link.stop_recv(*event.circuit)
+
+

@@ -1,0 +1,60 @@
+"""What the physical layer offers upward.  Replace the layer by writing another class with these methods.
+
+What may live here: the interface only.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from protocols.device import Program
+from protocols.egp_service import StartTrain
+from protocols.mhp import TrainOutcome
+
+
+class Herald(NamedTuple):
+    """What came of a train, as the station told it, and what the node's own device did meanwhile."""
+
+    told: TrainOutcome
+    last_emitted_slot: int
+    """The slot of the qubit's last emission.  Later than the herald's: this half of the pair has been destroyed."""
+
+
+class QubitMemory(Protocol):
+    """Handles of the node's qubits; each communication qubit is free or has one owner."""
+
+    def data(self, index: int) -> int:
+        """The current handle of data qubit ``index`` (0 ..); raises ValueError if there is none."""
+
+    def take_communication(self) -> int | None:
+        """A free communication qubit, now the caller's, or None."""
+
+    def release(self, qubit: int) -> None:
+        """Give a communication qubit back; its handle is void from now on."""
+
+    def void(self, qubit: int) -> None:
+        """The same for a qubit that a device program has released already."""
+
+    def when_freed(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a communication qubit becomes free."""
+
+
+class PhysicalLayer(Protocol):
+    """Trains of attempts on links, and programs on the node's qubits."""
+
+    memory: QubitMemory
+
+    def run(self, program: Program) -> Awaitable[tuple[int, ...]]:
+        """Execute a program; its measurement results.  Raises DeviceRefused."""
+
+    def submit(self, program: Program, done: Callable[[tuple[int, ...]], None]) -> None:
+        """The same for synchronous callers; a refusal ends the node, as it is a defect of ours."""
+
+    def start_train(self, train: StartTrain, done: Callable[[Herald | None], None]) -> None:
+        """Emit, and ask the station; ``done`` is called once, unless the train is given up before.  None: the device
+        refused."""
+
+    def ask(self, link: int) -> None:
+        """Ask the station for the outcome of the running train: there is reason to think that it has one."""
+
+    def give_up(self, link: int, qubit: int) -> None:
+        """End the running train of a link: what comes of it is of no interest any more."""

@@ -1,0 +1,134 @@
+"""The physical layer at an end of links: trains on the device, heralds from the station.
+
+What may live here: the driver of ``protocols.mhp.NodeMhp``, and the joining of the two halves of the truth about a
+train: what the station saw, and what this node's own device emitted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from protocols.device import Program
+from protocols.egp_service import StartTrain
+from protocols.mhp import Midpoint, NodeMhp, TrainOutcome
+from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, ProtocolId
+from stack.config import Device, Link, NodeConfig
+from stack.physical.devices import DeviceRefused, Devices
+from stack.physical.interface import Herald
+from stack.physical.memory import Memory
+from stack.physical.programs import ProgramQueue
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel, Waiter
+from stack.runtime.messenger import Messenger
+
+
+@dataclass(slots=True)
+class _Running:
+    spec: StartTrain
+    done: Callable[[Herald | None], None]
+    outcome: TrainOutcome | None = None
+    last_emitted_slot: int | None = None
+
+
+class Physical:
+    """Implements ``PhysicalLayer``."""
+
+    def __init__(self, kernel: Kernel, config: NodeConfig, device: Device, messenger: Messenger) -> None:
+        self._kernel = kernel
+        self._devices = Devices(kernel)
+        self._programs = ProgramQueue(self._devices)
+        self.memory = Memory(device)
+        self.memory.release_on_device = self._release
+        self._running: dict[int, _Running] = {}
+        own = {link.number: link for link in config.links if config.number in (link.a, link.b)}
+        midpoints = {n: _midpoint(config, link) for n, link in own.items()}
+        self._driver = Driver(
+            kernel, NodeMhp(midpoints), messenger.send, self._on_event, allowance_ps=config.allowance_ps
+        )
+        if own:
+            messenger.register(ProtocolId.MHP, self._driver.receive)
+
+    async def run(self, program: Program) -> tuple[int, ...]:
+        waiter: Waiter[tuple[int, ...] | DeviceRefused] = Waiter(self._kernel)
+        self._programs.submit(program, waiter.set)
+        answer = await waiter.wait()
+        if isinstance(answer, DeviceRefused):
+            raise answer
+        return answer
+
+    def submit(self, program: Program, done: Callable[[tuple[int, ...]], None]) -> None:
+        def ended(answer: tuple[int, ...] | DeviceRefused) -> None:
+            if isinstance(answer, DeviceRefused):
+                raise answer
+            done(answer)
+
+        self._programs.submit(program, ended)
+
+    def start_train(self, train: StartTrain, done: Callable[[Herald | None], None]) -> None:
+        running = _Running(train, done)
+        self._running[train.link] = running
+        command = DeviceTrain(train.link, train.qubit, train.first_slot, train.spacing, train.count, train.alpha)
+        self._devices.train(command, lambda answer: self._train_ended(running, answer))
+        self._driver.machine.start_train(
+            train.link, train.queue_id, train.first_slot, train.spacing, train.count, train.alpha, train.deadline
+        )
+        self._driver.flush()
+
+    def ask(self, link: int) -> None:
+        self._driver.machine.ask(link)
+        self._driver.flush()
+
+    def give_up(self, link: int, qubit: int) -> None:
+        if self._running.pop(link, None) is not None:
+            self._devices.stop_train(link, qubit)
+            self._driver.machine.abort(link)
+            self._driver.flush()
+
+    def _train_ended(self, running: _Running, answer: DeviceTrainDone | DeviceFailed) -> None:
+        """The device emits no more: the train ran out, was stopped, or was refused."""
+        if isinstance(answer, DeviceFailed):
+            self._kernel.event("physical", "train refused", link=running.spec.link, error=int(answer.error))
+            if self._running.get(running.spec.link) is running:
+                del self._running[running.spec.link]
+                self._driver.machine.abort(running.spec.link)
+                self._driver.flush()
+                running.done(None)
+            return
+        running.last_emitted_slot = answer.last_slot
+        self._finish(running)
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, TrainOutcome):
+            running = self._running.get(event.link)
+            if running is None or running.spec.queue_id != event.queue_id:
+                return
+            running.outcome = event
+            if running.last_emitted_slot is None:
+                self._devices.stop_train(event.link, running.spec.qubit)
+            self._finish(running)
+        else:
+            self._kernel.count("ignored")
+
+    def _finish(self, running: _Running) -> None:
+        outcome, last = running.outcome, running.last_emitted_slot
+        if outcome is None or last is None or self._running.get(running.spec.link) is not running:
+            return
+        del self._running[running.spec.link]
+        self._kernel.event(
+            "physical",
+            "herald",
+            link=outcome.link,
+            queue_id=outcome.queue_id,
+            outcome=int(outcome.outcome),
+            error=int(outcome.error),
+            sequence=outcome.mhp_sequence,
+            slot=outcome.slot,
+        )
+        running.done(Herald(outcome, last))
+
+    def _release(self, qubit: int) -> None:
+        self.submit(Program().release(qubit), lambda _: None)
+
+
+def _midpoint(config: NodeConfig, link: Link) -> Midpoint:
+    return Midpoint(link.station, 2 * config.paths[link.station].delay_ps)

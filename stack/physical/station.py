@@ -1,0 +1,54 @@
+"""The physical layer at a heralding station: MHP's other side, and the detectors.
+
+What may live here: the driver of ``protocols.mhp.StationMhp``.
+"""
+
+from typing import Any
+
+from protocols.mhp import Arm, Disarm, StationLink, StationMhp
+from protocols.wire import DeviceFailed, DeviceHerald, DeviceListen, MhpOutcome, ProtocolId
+from stack.config import NodeConfig
+from stack.physical.devices import Devices
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
+
+FIRST_SEQUENCES = 4096
+"""Successes that a station may have had in an earlier life, and that its sequence therefore skips (see below)."""
+
+
+class Station:
+    """Serves every link whose midpoint is here."""
+
+    def __init__(self, kernel: Kernel, config: NodeConfig, messenger: Messenger) -> None:
+        self._kernel = kernel
+        self._devices = Devices(kernel)
+        links = {
+            link.number: StationLink((link.a, link.b), link.slot_ps)
+            for link in config.links
+            if link.station == config.number
+        }
+        # A restarted station has forgotten its sequence; the nodes have not.  Each life begins elsewhere.
+        first = (config.incarnation - 1) * FIRST_SEQUENCES
+        self._driver = Driver(
+            kernel, StationMhp(links, first), messenger.send, self._on_event, allowance_ps=config.allowance_ps
+        )
+        messenger.register(ProtocolId.MHP, self._driver.receive)
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, Arm):
+            command = DeviceListen(event.link, event.first_slot, event.spacing, event.count)
+            self._devices.listen(command, lambda answer: self._heard(event, answer))
+        elif isinstance(event, Disarm):
+            self._devices.stop_listen(event.link)
+        else:
+            self._kernel.count("ignored")
+
+    def _heard(self, arm: Arm, answer: DeviceHerald | DeviceFailed) -> None:
+        if isinstance(answer, DeviceFailed):
+            self._driver.machine.failed(arm, self._kernel.now)
+        else:
+            outcome = MhpOutcome(answer.outcome)
+            self._kernel.event("physical", "heralded", link=arm.link, outcome=int(outcome), slot=answer.slot)
+            self._driver.machine.heralded(arm, outcome, answer.slot, self._kernel.now)
+        self._driver.flush()

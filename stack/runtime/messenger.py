@@ -1,0 +1,77 @@
+"""Messages between nodes, plain or reliable, under one roof: what every layer sends with.
+
+What may live here: the driver of the reliable sublayer, and the choice between it and the bare NIC.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from protocols.machine import Send
+from protocols.reliable import Broken, Delivered, Reliable
+from protocols.wire import ProtocolId, WireError
+from protocols.wire.codec import MESSAGES
+from stack.config import NodeConfig
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel
+from stack.runtime.nic import Handler, Nic
+
+
+class Messenger:
+    """``send`` takes a machine's ``Send``; handlers hear what arrives either way, ``on_broken`` who may miss some."""
+
+    def __init__(self, kernel: Kernel, nic: Nic, config: NodeConfig) -> None:
+        self._kernel = kernel
+        self._nic = nic
+        self._handlers: dict[int, Handler] = {}
+        self._broken: list[Callable[[int], None]] = []
+        delays = {node: path.delay_ps for node, path in config.paths.items()}
+        machine = Reliable(config.incarnation, lambda peer: 2 * delays[peer])
+        self._driver = Driver(
+            kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps
+        )
+        nic.handlers[ProtocolId.REL] = self._driver.receive
+
+    def register(self, protocol: int, handler: Handler) -> None:
+        self._handlers[protocol] = handler
+        self._nic.handlers[protocol] = handler
+
+    def on_broken(self, callback: Callable[[int], None]) -> None:
+        """``callback(peer)``: reliable messages to or from it may be missing from here on."""
+        self._broken.append(callback)
+
+    def send(self, send: Send) -> None:
+        destination, message, reliable = send
+        if reliable:
+            body = message.pack()
+            self._driver.machine.send(destination, message.PROTOCOL, message.MESSAGE, body, self._kernel.now)
+            self._driver.flush()
+        else:
+            self._nic.send(destination, message)
+
+    def _transmit(self, send: Send) -> None:
+        self._nic.send(send.destination, send.message)
+
+    def _on_event(self, event: Any) -> None:
+        kernel = self._kernel
+        if isinstance(event, Delivered):
+            kind = MESSAGES.get((event.protocol, event.message))
+            handler = self._handlers.get(event.protocol)
+            if kind is None or handler is None:
+                kernel.count("dropped no protocol")
+                return
+            try:
+                message = kind.unpack(event.body)
+            except WireError as error:
+                kernel.count(f"dropped {error.reason}")
+                return
+            handler(message, event.source)
+        elif isinstance(event, Broken):
+            kernel.count("streams_broken")
+            kernel.event("reliable", "broken", peer=event.peer, undelivered=len(event.unsent))
+            for callback in self._broken:
+                callback(event.peer)
+        else:
+            kernel.count("ignored")
+
+
+__all__ = ["Messenger"]

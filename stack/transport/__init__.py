@@ -1,0 +1,1 @@
+"""The transport layer: sessions between nodes, pair streams, teleported qubits."""

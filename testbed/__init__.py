@@ -1,0 +1,1 @@
+"""The lab around the nodes: quantum plane, clocks, launcher, traces, validation."""

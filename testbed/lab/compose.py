@@ -1,0 +1,267 @@
+"""From a checked scenario to a plan: what each node is told, what the plane is built from, what is planned.
+
+What may live here: that translation, and nothing that depends on the clock but the keys.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from protocols.device import Durations
+from protocols.wire import derive_key
+from stack.config import Device, Faults, Link, NodeConfig, Path
+from stack.runtime.times import NEVER
+from testbed.clock.agenda import Deed, Planned
+from testbed.clock.federate import Federate
+from testbed.lab.plan import NoPlaneMaker, Plan, Program
+from testbed.scenario import Device as ScenarioDevice
+from testbed.scenario import Link as ScenarioLink
+from testbed.scenario import Scenario
+
+if TYPE_CHECKING:
+    from testbed.circuits import CompiledJob
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSpec:
+    """Builds the quantum plane of a scenario, in whichever process keeps the clock."""
+
+    scenario: Scenario
+    seed: int
+
+    def build(self) -> Federate:
+        from testbed.plane.config import LinkConfig, PlaneConfig
+        from testbed.plane.devices import DeviceModel
+        from testbed.plane.links import LinkModel, make_link
+        from testbed.plane.plane import Plane
+
+        def device(d: ScenarioDevice) -> DeviceModel:
+            return DeviceModel(
+                data=d.data_qubits,
+                communication=d.communication_qubits,
+                t1_data_ps=d.t1_ps,
+                t2_data_ps=d.t2_ps,
+                t1_communication_ps=d.communication_t1_ps,
+                t2_communication_ps=d.communication_t2_ps,
+                durations=durations(d),
+                one_qubit_fidelity=d.gate_1q_fidelity,
+                two_qubit_fidelity=d.gate_2q_fidelity,
+                init_error=d.prepare_error,
+                readout_error_0=d.readout_error_0,
+                readout_error_1=d.readout_error_1,
+            )
+
+        scenario = self.scenario
+        numbers = {n.name: n.number for n in scenario.nodes}
+        models: dict[str, LinkModel] = {
+            link.name: make_link(
+                link.model,
+                link_parameters(scenario, link),
+                link.grade,  # type: ignore[arg-type]
+                link.name,
+                self.seed,
+                link.number,
+            )
+            for link in scenario.links
+        }
+        return Plane(
+            PlaneConfig(
+                seed=self.seed,
+                nodes={n.number: device(n.device) if n.device else None for n in scenario.nodes},
+                links={
+                    link.number: LinkConfig(
+                        a=numbers[link.a],
+                        b=numbers[link.b],
+                        station=numbers[link.station],
+                        slot_ps=link.slot_ps,
+                        arm_a_ps=link.delay_a_ps,
+                        arm_b_ps=link.delay_b_ps,
+                        model=models[link.name],
+                    )
+                    for link in scenario.links
+                },
+            ),
+            oracle=True,
+        )
+
+
+    def summarise(self, plane: Any) -> dict[str, Any]:
+        """What the oracle saw of every pair, as plain data."""
+        pairs = [
+            {
+                "link": pair.link,
+                "slot": pair.slot,
+                "outcome": pair.outcome,
+                "fidelity_at_emission": pair.fidelity_at_emission,
+                "fidelity_at_herald": pair.fidelity_at_home,
+            }
+            for pair in plane.oracle.pairs
+        ]
+        return {"pairs": pairs}
+
+
+def durations(d: ScenarioDevice) -> Durations:
+    """The device's times, as the rules of device programs know them."""
+    return Durations(
+        one_qubit_ps=d.gate_1q_ps,
+        two_qubit_ps=d.gate_2q_ps,
+        swap_ps=d.swap_ps,
+        measure_ps=d.readout_ps,
+        init_ps=d.prepare_ps,
+        parallel=d.parallel,
+    )
+
+
+def link_parameters(scenario: Scenario, link: ScenarioLink) -> Any:
+    """The physics of one link, as its model takes it."""
+    from testbed.plane.links import LinkParameters
+
+    extra = {"alpha": link.alpha} if link.alpha else {}
+    if link.round_gap_ps:
+        extra["round_gap_ps"] = link.round_gap_ps
+    return LinkParameters(
+        arm_a_m=link.arm_a_m,
+        arm_b_m=link.arm_b_m,
+        attenuation_db_per_km=link.attenuation_db_per_km,
+        speed_m_per_s=scenario.speed_m_per_s,
+        efficiency_a=link.efficiency_a,
+        efficiency_b=link.efficiency_b,
+        detector_efficiency=link.detector_efficiency,
+        dark_probability=link.dark_probability,
+        visibility=link.visibility,
+        coherence=link.coherence,
+        **extra,
+    )
+
+
+def compose(
+    scenario: Scenario,
+    clock: str,
+    jobs: "list[CompiledJob]",
+    dilation: float | None = None,
+) -> Plan:
+    """The plan of a scenario; ``jobs`` are its circuits, compiled."""
+    seed = scenario.seed
+    numbers = {n.name: n.number for n in scenario.nodes}
+    names = {n.number: n.name for n in scenario.nodes}
+    secret = clock == "paced"
+    keys: dict[tuple[int, int], str] = {}
+    for a in sorted(names):
+        for b in sorted(names):
+            if a < b:
+                keys[a, b] = keys[b, a] = secrets.token_hex(32) if secret else derive_key(seed, a, b).hex()
+    links = {link.name: _link(scenario, link, numbers) for link in scenario.links}
+    configs = []
+    for node in scenario.nodes:
+        paths = {}
+        for channel in scenario.channels:
+            for here, there in ((channel.a, channel.b), (channel.b, channel.a)):
+                if here == node.name:
+                    f = channel.faults
+                    faults = Faults(f.loss, f.duplicate, f.corrupt, f.reorder, f.jitter_ps)
+                    paths[numbers[there]] = Path(there, channel.delay_ps, faults)
+        device = node.device
+        configs.append(
+            NodeConfig(
+                number=node.number,
+                name=node.name,
+                kind=node.kind,
+                seed=seed,
+                offset_ps=node.clock.offset_ps,
+                rate_ppb=node.clock.rate_ppb,
+                freezes=tuple(
+                    (f.at_ps, f.at_ps + f.for_ps) for f in scenario.faults if f.kind == "freeze" and f.node == node.name
+                ),
+                paths=paths,
+                keys={n: keys[node.number, n] for n in paths},
+                device=Device(device.data_qubits, device.communication_qubits, device.emission_ps) if device else None,
+                links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
+                apps=_apps(scenario, node.name, numbers, jobs),
+                sessions=sum(1 for p in scenario.programs if p.node == node.name),
+                allowance_ps=2_000_000_000 if secret else 0,
+            )
+        )
+    planned = tuple(
+        Planned(f.at_ps, numbers[f.node], Deed.KILL if f.kind == "kill" else Deed.RESTART)
+        for f in scenario.faults
+        if f.kind != "freeze"
+    )
+    return Plan(
+        name=scenario.name,
+        seed=seed,
+        nodes=tuple(configs),
+        linger_ps=scenario.linger_ps,
+        duration_ps=scenario.duration_ps or NEVER,
+        planned=planned,
+        programs=tuple(Program(numbers[p.node], (str(p.run),)) for p in scenario.programs),
+        plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
+        dilation=scenario.dilation if dilation is None else dilation,
+    )
+
+
+def _link(scenario: Scenario, link: ScenarioLink, numbers: dict[str, int]) -> Link:
+    from testbed.plane.links import make_link
+
+    model = make_link(link.model, link_parameters(scenario, link), "sampled", link.name)
+    emission = 0
+    for end in (link.a, link.b):
+        device = scenario.node(end).device
+        emission = max(emission, device.emission_ps if device else 0)
+    return Link(
+        number=link.number,
+        name=link.name,
+        a=numbers[link.a],
+        b=numbers[link.b],
+        station=numbers[link.station],
+        slot_ps=link.slot_ps,
+        arm_a_ps=link.delay_a_ps,
+        arm_b_ps=link.delay_b_ps,
+        attempt_ps=model.attempt_ps,
+        emission_ps=emission,
+        success_probability=model.success_probability(link.alpha),
+        estimate=model.estimate(link.alpha),
+    )
+
+
+def _apps(
+    scenario: Scenario, name: str, numbers: dict[str, int], jobs: "list[CompiledJob]"
+) -> dict[str, dict[str, Any]]:
+    """The programs that node ``name`` runs by itself."""
+    apps: dict[str, dict[str, Any]] = {}
+    toy = scenario.toy
+    if toy is not None and toy.source == name:
+        apps["echo"] = {
+            "destination": numbers[toy.destination],
+            "count": toy.count,
+            "padding": toy.padding,
+            "in_flight": toy.in_flight,
+            "think_ps": toy.think_ps,
+            "timeout_ps": toy.timeout_ps,
+            "attempts": toy.attempts,
+        }
+    for index, job in enumerate(jobs):
+        if name in job.programs:
+            apps[f"job-{index}"] = {
+                "job": index,
+                "shots": job.shots,
+                "steps": _numbered(job.programs[name], numbers),
+                "minimum_fidelity": scenario.jobs[index].minimum_fidelity,
+            }
+    teleport = scenario.teleport
+    if teleport is not None and name in (teleport.source, teleport.destination):
+        sends = name == teleport.source
+        apps["teleport"] = {
+            "peer": numbers[teleport.destination if sends else teleport.source],
+            "sends": sends,
+            "states": list(teleport.states),
+            "rounds": teleport.rounds,
+            "minimum_fidelity": teleport.minimum_fidelity,
+        }
+    return apps
+
+
+def _numbered(steps: Any, numbers: dict[str, int]) -> list[Any]:
+    """A node's steps with its peers by number."""
+    return [
+        [kind, {**body, "peer": numbers[body["peer"]]}] if kind == "telegate" else [kind, body] for kind, body in steps
+    ]

@@ -1,0 +1,156 @@
+"""What a run found, as figures and as the few lines a person reads first.
+
+What may live here: from outcome to report.json's content and to text.  Nothing here depends on the clock or on wall
+time.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+from testbed.circuits import CompiledJob
+from testbed.lab.outcome import Outcome
+from testbed.rundir import Figure
+from testbed.scenario import Scenario
+
+
+@dataclass(slots=True)
+class Report:
+    """``lines`` are for people; the rest is report.json."""
+
+    figures: list[Figure] = field(default_factory=list)
+    sections: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+
+
+def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) -> Report:
+    """Figures of every kind of work the scenario asks for, and of the links under it."""
+    report = Report()
+    report.figures.append(Figure("virtual_time", "run", outcome.end_ps * 1e-12, "s", 1))
+    for node, results in outcome.results.items():
+        report.unfinished += [f"{node}: {app}" for app in results.get("running", [])]
+    for index, job in enumerate(jobs):
+        _job(report, f"job-{index}", job, outcome)
+    if scenario.teleport is not None:
+        _teleport(report, scenario, outcome)
+    if scenario.toy is not None:
+        _echo(report, scenario.toy.source, outcome)
+    _links(report, scenario, outcome)
+    report.sections["counters"] = {n: dict(sorted(c.items())) for n, c in outcome.counters.items()}
+    report.sections["frames_lost_with_dead_nodes"] = outcome.frames_lost
+    return report
+
+
+def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
+    parts = {node: outcome.results[node][name] for node in job.programs if name in outcome.results[node]}
+    if len(parts) < len(job.programs):
+        return
+    shots = min(len(part["bits"]) for part in parts.values())
+    counts: Counter[str] = Counter()
+    for shot in range(shots):
+        bits = ["0"] * job.clbits
+        for part in parts.values():
+            for clbit, value in zip(part["clbits"], part["bits"][shot], strict=True):
+                bits[job.clbits - 1 - clbit] = value
+        counts["".join(bits)] += 1
+    pairs = sum(part["pairs"] for part in parts.values())
+    elapsed = max(part["elapsed_ps"] for part in parts.values())
+    report.sections["counts"] = {**report.sections.get("counts", {}), job.name: dict(sorted(counts.items()))}
+    figures = report.figures
+    figures.append(Figure("shots", job.name, shots, "1", 1))
+    figures.append(Figure("pairs_used", job.name, pairs, "1", shots))
+    if not shots:
+        return
+    figures.append(Figure("virtual_time_per_shot", job.name, elapsed * 1e-12 / shots, "s", shots))
+    overlap = sum(sqrt(counts[k] / shots * p) for k, p in job.ideal.items() if k in counts)
+    figures.append(Figure("classical_fidelity", job.name, overlap**2, "1", shots))
+    inside = sum(n for k, n in counts.items() if job.ideal.get(k, 0.0) > 1e-12)
+    share = inside / shots
+    stderr = sqrt(share * (1 - share) / shots)
+    figures.append(Figure("share_of_ideal_support", job.name, share, "1", shots, stderr))
+    lines = report.lines
+    lines.append(f"{job.name}: {shots} shots on {', '.join(job.programs)}")
+    width = max(len(k) for k in counts)
+    lines.append(f"  {'outcome':{max(width, 7)}}  measured   ideal")
+    shown = sorted(set(counts) | {k for k, p in job.ideal.items() if p > 1e-9}, key=lambda k: (-counts[k], k))
+    for key in shown[:16]:
+        bar = "#" * round(40 * counts[key] / shots)
+        lines.append(f"  {key:{max(width, 7)}}  {counts[key] / shots:8.3f}  {job.ideal.get(key, 0.0):6.3f}  {bar}")
+    if len(shown) > 16:
+        lines.append(f"  ... and {len(shown) - 16} more, in report.json")
+    lines.append(f"  pairs used {pairs} ({pairs / shots:g} a shot), virtual time {elapsed * 1e-9 / shots:.4g} ms a shot")
+
+
+def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:
+    assert scenario.teleport is not None
+    arrived = outcome.results[scenario.teleport.destination].get("teleport")
+    if not arrived:
+        return
+    total = right = 0
+    for state, (n, good) in arrived["states"].items():
+        total += n
+        right += good
+        if n:
+            share = good / n
+            report.figures.append(Figure("teleport_fidelity", state, share, "1", n, sqrt(share * (1 - share) / n)))
+    if not total:
+        return
+    share = right / total
+    stderr = sqrt(share * (1 - share) / total)
+    report.figures.append(Figure("teleport_fidelity", "average", share, "1", total, stderr))
+    report.figures.append(Figure("teleports_lost", "all", arrived["lost"], "1", total))
+    pair = _mean([p["fidelity_at_herald"] for p in outcome.plane.get("pairs", [])])
+    ways = f"{scenario.teleport.source} -> {scenario.teleport.destination}"
+    report.lines.append(f"teleported {ways}: {total} qubits, {arrived['lost']} lost")
+    report.lines.append(f"  average fidelity, measured  {share:.4f} +- {stderr:.4f}")
+    if pair is not None:
+        expected = (2 * pair + 1) / 3
+        report.figures.append(Figure("teleport_fidelity_expected", "average", expected, "1", total))
+        report.lines.append(f"  (2F + 1)/3 of the pairs      {expected:.4f}  (ideal local operations)")
+
+
+def _echo(report: Report, source: str, outcome: Outcome) -> None:
+    done = outcome.results[source].get("echo")
+    if not done:
+        return
+    report.figures.append(Figure("answered", source, done["answered"], "1", done["count"]))
+    report.figures.append(Figure("round_trip", source, done["elapsed_ps"] * 1e-12 / done["count"], "s", done["count"]))
+    report.lines.append(f"echo from {source}: {done['answered']} of {done['count']} answered, {done['lost']} lost")
+
+
+def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:
+    """Per link: how many pairs, what the nodes believe of them, and what the oracle knows."""
+    pairs = outcome.plane.get("pairs", [])
+    for link in scenario.links:
+        mine = [p for p in pairs if p["link"] == link.number]
+        estimates = [r["estimates"][str(link.number)] for r in outcome.results.values() if "estimates" in r]
+        report.figures.append(Figure("pairs_heralded", link.name, len(mine), "1", 1))
+        if not mine:
+            continue
+        believed = sum(total for _, total in estimates) / max(1, sum(n for n, _ in estimates))
+        report.figures.append(Figure("fidelity_estimated", link.name, believed, "1", sum(n for n, _ in estimates)))
+        rows = (
+            ("fidelity_at_herald", [p["fidelity_at_herald"] for p in mine], "as the oracle has it, herald arrived"),
+            ("fidelity_at_emission", [p["fidelity_at_emission"] for p in mine], "as the oracle has it, at emission"),
+        )
+        report.lines.append(f"link {link.name}: {len(mine)} pairs heralded")
+        report.lines.append(f"  fidelity {'as the nodes estimate it':38} {believed:.5f}")
+        for name, values, words in rows:
+            known = [v for v in values if v is not None]
+            mean = _mean(known)
+            if mean is None:
+                continue
+            spread = _stderr(known, mean)
+            report.figures.append(Figure(name, link.name, mean, "1", len(known), spread))
+            report.lines.append(f"  fidelity {words:38} {mean:.5f}")
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _stderr(values: list[float], mean: float) -> float | None:
+    n = len(values)
+    return sqrt(sum((v - mean) ** 2 for v in values) / (n * (n - 1))) if n > 1 else None

@@ -1,0 +1,69 @@
+"""What a quantum plane is built from: plain records, filled in from a scenario by whoever reads scenarios."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from testbed.plane.devices import DeviceModel
+from testbed.plane.links import LinkModel
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """A heralded link between nodes a and b with its midpoint at node `station` (which may be a or b itself).
+
+    Slot k begins at k * slot_ps of the station's time; a node emits for it one arm delay earlier. The state a
+    model draws is in the order |ab>. Raises ValueError.
+    """
+
+    a: int
+    b: int
+    station: int
+    slot_ps: int
+    arm_a_ps: int
+    arm_b_ps: int
+    model: LinkModel
+
+    def __post_init__(self) -> None:
+        if self.a == self.b:
+            raise ValueError(f"both ends of the link are node {self.a}")
+        if self.slot_ps < 1:
+            raise ValueError(f"slot_ps {self.slot_ps} is not positive")
+        if self.arm_a_ps < 0 or self.arm_b_ps < 0:
+            raise ValueError("an arm delay is negative")
+        if self.model.attempt_ps < 1:
+            raise ValueError(f"attempt_ps {self.model.attempt_ps} is not positive")
+        # A photonic model lets photons fly for as long as its own parameters say.
+        known = self.model.parameters
+        if self.model.grade == "photonic" and (known.arm_a_ps, known.arm_b_ps) != (
+            self.arm_a_ps,
+            self.arm_b_ps,
+        ):
+            raise ValueError(
+                f"arm delays differ from those of the link model, {known.arm_a_ps} and {known.arm_b_ps}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneConfig:
+    """The whole plane: nodes by number (None: no qubits, such as a station) and links by number. Raises
+    ValueError.
+
+    formalism and density_qubits are those of the state engine.
+    """
+
+    seed: int
+    nodes: Mapping[int, DeviceModel | None]
+    links: Mapping[int, LinkConfig] = field(default_factory=dict)
+    formalism: Literal["auto", "density", "trajectory"] = "auto"
+    density_qubits: int = 6
+
+    def __post_init__(self) -> None:
+        for number, link in self.links.items():
+            for node in (link.a, link.b, link.station):
+                if node not in self.nodes:
+                    raise ValueError(f"link {number}: there is no node {node}")
+            for node in (link.a, link.b):
+                model = self.nodes[node]
+                if model is None or not model.communication:
+                    raise ValueError(f"link {number}: node {node} has no communication qubit")

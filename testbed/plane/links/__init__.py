@@ -1,0 +1,57 @@
+"""Heralded links: each class one file, each in the grades `sampled` and `photonic`, found by name."""
+
+from typing import Final
+
+from testbed.plane.links.barrett_kok import BarrettKok
+from testbed.plane.links.model import (
+    NEVER_ATTEMPT,
+    PSI_MINUS,
+    PSI_PLUS,
+    Done,
+    Grade,
+    Herald,
+    LinkModel,
+    LinkParameters,
+)
+from testbed.plane.links.single_click import SingleClick
+
+LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick]]] = {
+    "barrett-kok": BarrettKok,
+    "single-click": SingleClick,
+}
+
+
+def make_link(
+    kind: str,
+    parameters: LinkParameters,
+    grade: Grade = "sampled",
+    name: str = "link",
+    seed: int = 0,
+    priority: int = 0,
+) -> LinkModel:
+    """A link by its name in LINKS; ValueError for an unknown kind or grade.
+
+    name and seed key the photonic grade's random streams; `priority` is that of its events on the timeline,
+    and must differ between links of one timeline if the order of their decisions in one picosecond matters.
+    """
+    if kind not in LINKS:
+        raise ValueError(f"link: {kind!r} is none of {', '.join(LINKS)}")
+    if grade not in ("sampled", "photonic"):
+        raise ValueError(f"grade: {grade!r} is none of sampled, photonic")
+    return LINKS[kind](parameters, grade, name, seed, priority)
+
+
+__all__ = [
+    "LINKS",
+    "NEVER_ATTEMPT",
+    "PSI_MINUS",
+    "PSI_PLUS",
+    "BarrettKok",
+    "Done",
+    "Grade",
+    "Herald",
+    "LinkModel",
+    "LinkParameters",
+    "SingleClick",
+    "make_link",
+]

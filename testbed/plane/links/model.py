@@ -1,0 +1,154 @@
+"""What a heralded link is to the plane: its parameters, and the interface every link class offers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from math import isfinite
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from numpy.random import Generator
+
+from testbed.plane.state.gates import Complex
+
+if TYPE_CHECKING:
+    from sequence.kernel.timeline import Timeline
+
+PSI_PLUS, PSI_MINUS = 2, 3
+NEVER_ATTEMPT = 1 << 62
+
+type Herald = tuple[int, Complex]
+type Done = Callable[[Herald | None], None]
+type Grade = Literal["sampled", "photonic"]
+
+_PROBABILITIES = (
+    "efficiency_a",
+    "efficiency_b",
+    "detector_efficiency",
+    "dark_probability",
+    "visibility",
+    "coherence",
+    "alpha",
+)
+_LENGTHS = ("arm_a_m", "arm_b_m", "attenuation_db_per_km")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParameters:
+    """Two nodes a and b, a midpoint between them; ValueError names the first field out of range.
+
+    efficiency_a, efficiency_b: from the emitter into the fibre (emission, collection, conversion).
+    dark_probability: of a dark count, per detector and detection window.
+    visibility: Hong-Ou-Mandel visibility M of the photons (their overlap squared).
+    coherence: kappa, what is left of the phase between the paths, e^(-sigma_phi^2/2) and more (single click).
+    alpha: bright-state population that a node uses when told nothing else (single click).
+    round_gap_ps: from the first to the second excitation (Barrett-Kok).
+    window_ps: how long the detectors are gated open.
+    """
+
+    arm_a_m: float
+    arm_b_m: float
+    attenuation_db_per_km: float = 0.2
+    speed_m_per_s: float = 2e8
+    efficiency_a: float = 1.0
+    efficiency_b: float = 1.0
+    detector_efficiency: float = 1.0
+    dark_probability: float = 0.0
+    visibility: float = 1.0
+    coherence: float = 1.0
+    alpha: float = 0.1
+    round_gap_ps: int = 1_000_000
+    window_ps: int = 25_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not isfinite(getattr(self, field.name)):
+                raise ValueError(f"{field.name}: {getattr(self, field.name)} is not a finite number")
+        for name in _PROBABILITIES:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not within 0 and 1")
+        for name in _LENGTHS:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is negative")
+        if self.speed_m_per_s <= 0:
+            raise ValueError(f"speed_m_per_s: {self.speed_m_per_s} is not positive")
+        if self.window_ps < 1:
+            raise ValueError(f"window_ps: {self.window_ps} is shorter than 1 ps")
+        if self.round_gap_ps <= self.window_ps:
+            raise ValueError(
+                f"round_gap_ps: {self.round_gap_ps} is not longer than window_ps {self.window_ps}"
+            )
+
+    @property
+    def arm_a_ps(self) -> int:
+        """How long before its slot node a emits."""
+        return round(self.arm_a_m / self.speed_m_per_s * 1e12)
+
+    @property
+    def arm_b_ps(self) -> int:
+        return round(self.arm_b_m / self.speed_m_per_s * 1e12)
+
+    @property
+    def optics(self) -> "Optics":
+        """All that the laws of a link depend on."""
+        return Optics(
+            self.detection_a, self.detection_b, self.dark_probability, self.visibility, self.coherence
+        )
+
+    @property
+    def detection_a(self) -> float:
+        """Probability that a photon emitted by node a makes its detector click."""
+        return self.efficiency_a * self.detector_efficiency * self.transmission(self.arm_a_m)
+
+    @property
+    def detection_b(self) -> float:
+        return self.efficiency_b * self.detector_efficiency * self.transmission(self.arm_b_m)
+
+    def transmission(self, length_m: float) -> float:
+        """10^(-dB/10) of so much fibre."""
+        return float(10.0 ** (-length_m * 1e-3 * self.attenuation_db_per_km / 10.0))
+
+
+class Optics(NamedTuple):
+    """What the laws of a link depend on; pa, pb: probability that a bright node's photon makes a click."""
+
+    pa: float
+    pb: float
+    dark: float = 0.0
+    visibility: float = 1.0
+    coherence: float = 1.0
+
+
+def draw_first(rng: Generator, probability: float) -> int:
+    """Number of the first success, from 1; as cheap at 1e-5 as at .1. NEVER_ATTEMPT if there can be none."""
+    return min(int(rng.geometric(probability)), NEVER_ATTEMPT) if probability > 0 else NEVER_ATTEMPT
+
+
+class LinkModel(Protocol):
+    """One heralded link. Slots are the station's: a node emits one arm delay earlier."""
+
+    parameters: LinkParameters
+    grade: Grade
+
+    @property
+    def attempt_ps(self) -> int:
+        """From the slot's time at the station to the station's decision."""
+
+    def success_probability(self, alpha: float) -> float:
+        """Exact probability that one attempt heralds."""
+
+    def heralded_fidelity(self, alpha: float) -> float:
+        """Exact fidelity at emission to the Bell state that the herald names; for tests and the oracle."""
+
+    def estimate(self, alpha: float) -> float:
+        """The fidelity at emission that a node may estimate from the link's published figures."""
+
+    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+        """Number of the first attempt that heralds, from 1; NEVER_ATTEMPT if none can."""
+
+    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+        """(PSI_PLUS or PSI_MINUS, state at emission) of a heralded attempt: a read-only 4x4 array."""
+
+    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+        """Runs one attempt as events; calls `done` at slot_ps + attempt_ps with the herald or None.
+
+        Must be called no later than the earlier emission, slot_ps - max(arm); ValueError otherwise.
+        """

@@ -1,0 +1,292 @@
+"""The photonic grade: every attempt as emissions, flights and clicks on SeQUeNCe's timeline.
+
+Memory and QuantumChannel are SeQUeNCe's. So are SingleAtomBSM and Detector where they are right: Barrett-Kok
+with equal arms and full overlap. SingleAtomBSM knows no overlap; each round it draws anew which of the two
+atoms was bright, so that unequal arms give p = ((a+b)/2)^2/2 instead of ab/2; and its photons do not bunch,
+which we put right. For everything else the analyser is ours: it applies the masks of interference.py to the
+state and draws the pattern by their traces. Neither evaluates a link's closed form. Dark counts are drawn
+once per gate: as events of SeQUeNCe they would be millions.
+
+Memories here are the emitters' state between emission and herald, free of T1/T2: the plane applies those from
+emission on.
+"""
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+from sequence.components.bsm import SingleAtomBSM
+from sequence.components.memory import Memory
+from sequence.components.optical_channel import QuantumChannel
+from sequence.components.photon import Photon
+from sequence.kernel.entity import Entity
+from sequence.kernel.event import Event
+from sequence.kernel.process import Process
+
+from testbed.keyed import keyed_generator
+from testbed.plane.links.interference import ClickMasks, click_masks
+from testbed.plane.links.model import PSI_MINUS, PSI_PLUS, Done, LinkParameters
+from testbed.plane.state.engine import StateEngine
+
+if TYPE_CHECKING:
+    from sequence.kernel.timeline import Timeline
+
+
+class Emitter(Entity):
+    """A node's end of the link: owns one memory and the fibre, and gives both a seeded generator."""
+
+    def __init__(
+        self,
+        name: str,
+        timeline: "Timeline",
+        efficiency: float,
+        arm_m: float,
+        delay_ps: int,
+        attenuation_db_per_km: float,
+        station: str,
+        rng: Generator,
+    ) -> None:
+        super().__init__(name, timeline)
+        self.rng = rng
+        self.memory = Memory(
+            f"{name}.memory",
+            timeline,
+            fidelity=1.0,
+            frequency=0,
+            efficiency=efficiency,
+            coherence_time=-1,
+            wavelength=1550,
+        )
+        self.memory.owner = self
+        self.memory.add_receiver(self)
+        self.channel = QuantumChannel(f"{name}.fibre", timeline, attenuation_db_per_km * 1e-3, arm_m)
+        self.channel.set_ends(self, station)  # type: ignore[arg-type]
+        self.channel.init()
+        # SeQUeNCe rounds distance / speed in m/ps; the plane's arm delay is the one both sides must obey.
+        self.channel.delay = delay_ps
+
+    def init(self) -> None:
+        pass
+
+    def get_generator(self) -> Generator:
+        return self.rng
+
+    def assign_qchannel(self, channel: QuantumChannel, receiver: str) -> None:
+        pass  # one fibre, held as self.channel
+
+    def get(self, photon: Photon, **keywords: Any) -> None:
+        self.channel.transmit(photon, self)  # type: ignore[arg-type]
+
+    def prepare(self, alpha: float) -> None:
+        self.memory.update_state([sqrt(1.0 - alpha), sqrt(alpha)])
+
+
+class Analyser:
+    """Our own Bell-state analyser: any overlap, any pair of arms, any brightness."""
+
+    def __init__(
+        self, parameters: LinkParameters, engine: StateEngine, keys: list[int], rng: Generator
+    ) -> None:
+        self.parameters, self.engine, self.keys, self.rng = parameters, engine, keys, rng
+        self._masks: ClickMasks | None = None
+
+    def detect(self, photons: list[Photon], now_ps: int) -> tuple[bool, bool]:
+        """Which detectors the photons make click; leaves the memories in the state that goes with it."""
+        if self._masks is None:  # loss is the same for every photon of an emitter
+            pa, pb = ((1.0 - photon.loss) * self.parameters.detector_efficiency for photon in photons)
+            self._masks = click_masks(pa, pb, self.parameters.visibility, self.parameters.coherence)
+        masks = self._masks
+        rho = self.engine.density(self.keys, now_ps)
+        sample = self.rng.random()
+        for clicks, mask in (
+            ((False, False), masks.none),
+            ((True, False), masks.only[0]),
+            ((False, True), masks.only[1]),
+        ):
+            weight = float(np.vdot(mask.diagonal(), rho.diagonal()).real)
+            if sample < weight:
+                self.engine.set(self.keys, rho * (mask / weight))
+                return clicks
+            sample -= weight
+        return True, True  # both detectors: never a herald, so the state no longer matters
+
+
+class SequenceAnalyser:
+    """SeQUeNCe's SingleAtomBSM and its two Detectors, for equal arms and full overlap."""
+
+    def __init__(
+        self, name: str, timeline: "Timeline", owner: Entity, detector_efficiency: float, rng: Generator
+    ) -> None:
+        # The count rate is a dead time of one picosecond: it makes each detector a threshold detector, no
+        # more.
+        detector = {
+            "efficiency": detector_efficiency,
+            "dark_count": 0,
+            "count_rate": 1e12,
+            "time_resolution": 1,
+        }
+        self.bsm = SingleAtomBSM(name, timeline, detectors=[detector, dict(detector)])
+        self.bsm.owner = owner
+        self.bsm.init()
+        for component in self.bsm.detectors:
+            assert component is not None
+            component.init()
+        self.bsm.attach(self)
+        self.rng = rng
+        self.clicked = [False, False]
+
+    def bsm_update(self, bsm: SingleAtomBSM, info: dict[str, Any]) -> None:
+        self.clicked[info["res"]] = True
+
+    def detect(self, photons: list[Photon], now_ps: int) -> tuple[bool, bool]:
+        self.clicked = [False, False]
+        for photon in photons:
+            self.bsm.get(photon)
+        if all(self.clicked):
+            # Two detected photons: at full overlap they leave by one port (Hong-Ou-Mandel), which this BSM
+            # does not know.
+            self.clicked[int(self.rng.random() < 0.5)] = False
+        return self.clicked[0], self.clicked[1]
+
+
+class Lane(Entity):
+    """The station's side of one attempt at a time, with its two emitters."""
+
+    def __init__(self, name: str, timeline: "Timeline", bench: "Bench", number: int) -> None:
+        super().__init__(name, timeline)
+        self.bench = bench
+        known = bench.parameters
+        rngs = [
+            keyed_generator(bench.seed, f"photonic {part}", bench.name, number)
+            for part in ("a", "b", "station")
+        ]
+        self.rng = rngs[2]
+        self.ends = (
+            Emitter(
+                f"{name}.a",
+                timeline,
+                known.efficiency_a,
+                known.arm_a_m,
+                known.arm_a_ps,
+                known.attenuation_db_per_km,
+                name,
+                rngs[0],
+            ),
+            Emitter(
+                f"{name}.b",
+                timeline,
+                known.efficiency_b,
+                known.arm_b_m,
+                known.arm_b_ps,
+                known.attenuation_db_per_km,
+                name,
+                rngs[1],
+            ),
+        )
+        engine = timeline.quantum_manager
+        assert isinstance(engine, StateEngine), "the photonic grade needs Timeline(formalism='bellwire')"
+        self.engine = engine
+        self.keys = [end.memory.qstate_key for end in self.ends]
+        self.analyser: Analyser | SequenceAnalyser
+        if bench.rounds == 2 and known.visibility == 1.0 and known.detection_a == known.detection_b:
+            self.analyser = SequenceAnalyser(
+                f"{name}.bsm", timeline, self, known.detector_efficiency, self.rng
+            )
+        else:
+            self.analyser = Analyser(known, engine, self.keys, self.rng)
+        self.arrived: dict[str, Photon] = {}
+        self.heralds: list[int] = []
+        self.done: Done | None = None
+
+    def init(self) -> None:
+        pass
+
+    def get_generator(self) -> Generator:
+        return self.rng
+
+    def start(self, slot_ps: int, alpha: float, done: Done) -> None:
+        self.done = done
+        self.heralds = []
+        known, schedule = self.bench.parameters, self.bench.schedule
+        for end, arm_ps in enumerate((known.arm_a_ps, known.arm_b_ps)):
+            for turn in range(self.bench.rounds):
+                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alpha])
+        for turn in range(self.bench.rounds):
+            schedule(slot_ps + turn * known.round_gap_ps + known.window_ps, self, "close_gate", [turn])
+
+    def emit(self, end: int, turn: int, alpha: float) -> None:
+        if turn == 0:
+            self.ends[end].prepare(alpha)
+        self.ends[end].memory.excite(self.name)
+
+    def receive_qubit(self, source: str, photon: Photon) -> None:
+        """Both photons of a round arrive at one picosecond, in either order; the analyser sees a, b."""
+        self.arrived[source] = photon
+        if len(self.arrived) < 2:
+            return
+        photons = [self.arrived[end.name] for end in self.ends]
+        self.arrived = {}
+        if len(self.heralds) == 0 or self.heralds[0] >= 0:
+            clicks = list(self.analyser.detect(photons, self.timeline.now()))
+            dark = self.bench.parameters.dark_probability
+            if dark:
+                clicks = [
+                    click or sample < dark for click, sample in zip(clicks, self.rng.random(2), strict=True)
+                ]
+            self.heralds.append(clicks.index(True) if clicks.count(True) == 1 else -1)
+
+    def close_gate(self, turn: int) -> None:
+        """End of a detection window: flips the spins after the first of two, reports after the last."""
+        last = turn == self.bench.rounds - 1
+        if not last:
+            if self.heralds[0] >= 0:
+                # Emission of the second photon may lie before this: a flip and the flight of a photon
+                # commute.
+                for key in self.keys:
+                    self.engine.gate1(key, "x", self.timeline.now())
+            return
+        done, self.done = self.done, None
+        self.bench.free.append(self)
+        assert done is not None
+        if len(self.heralds) < self.bench.rounds or -1 in self.heralds:
+            done(None)
+            return
+        outcome = PSI_MINUS if sum(self.heralds) == 1 else PSI_PLUS
+        done((outcome, self.engine.density(self.keys, self.timeline.now())))
+
+
+@dataclass
+class Bench:
+    """The optics of one link: as many lanes as attempts are in flight at once, made when needed."""
+
+    parameters: LinkParameters
+    rounds: int
+    name: str
+    seed: int
+    priority: int
+    free: list[Lane] = field(default_factory=list)
+    timeline: "Timeline | None" = None
+    lanes: int = 0
+
+    def start(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+        if timeline is not self.timeline:
+            self.timeline, self.free, self.lanes = timeline, [], 0
+        earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
+        if earliest < timeline.now():
+            raise ValueError(
+                f"slot at {slot_ps} ps needs an emission at {earliest} ps, before now ({timeline.now()} ps)"
+            )
+        if self.free:
+            lane = self.free.pop()
+        else:
+            lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
+            self.lanes += 1
+        lane.start(slot_ps, alpha, done)
+
+    def schedule(self, time_ps: int, owner: Any, method: str, arguments: list[Any]) -> None:
+        # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that
+        # matters.
+        assert self.timeline is not None
+        self.timeline.schedule(Event(time_ps, Process(owner, method, arguments), self.priority))

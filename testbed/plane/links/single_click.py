@@ -1,0 +1,119 @@
+"""Single click: both nodes weakly bright, one photon heralds; the detector that clicks names Psi+ or Psi-."""
+
+from functools import lru_cache
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import Generator
+
+from testbed.plane.links.interference import click_masks, heralded_state
+from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, Optics, draw_first
+from testbed.plane.links.photonic import Bench
+from testbed.plane.state.gates import Complex
+
+if TYPE_CHECKING:
+    from sequence.kernel.timeline import Timeline
+
+
+def populations(alpha_a: float, alpha_b: float, optics: Optics) -> tuple[float, float, float, float]:
+    """(p_uu, p_ud, p_du, p_dd): one click, and both bright, only a, only b, neither; threshold detectors.
+
+    With q = 1 - p_dc (no dark count in the other detector) and k = 2 p_dc q (one dark count alone).
+    """
+    a, b = optics.pa, optics.pb
+    q = 1.0 - optics.dark
+    k = 2.0 * optics.dark * q
+    clicks = k * (1 - a) * (1 - b) + q * (a * (1 - b) + b * (1 - a)) + q * a * b * (1 + optics.visibility) / 2
+    ud = alpha_a * (1 - alpha_b) * (q * a + k * (1 - a))
+    du = alpha_b * (1 - alpha_a) * (q * b + k * (1 - b))
+    return alpha_a * alpha_b * clicks, ud, du, (1 - alpha_a) * (1 - alpha_b) * k
+
+
+def success_probability(alpha_a: float, alpha_b: float, optics: Optics) -> float:
+    """p of one attempt, exact: p_uu + p_ud + p_du + p_dd."""
+    return sum(populations(alpha_a, alpha_b, optics))
+
+
+def heralded_fidelity(alpha_a: float, alpha_b: float, optics: Optics) -> float:
+    """Exact fidelity at emission: [(p_ud + p_du)/2 + q kappa sqrt(M aA(1-aA) aB(1-aB) pA pB)]/p; 0 if p is 0.
+
+    q = 1 - p_dc. Only photons are coherent: a dark count adds population and nothing else.
+    """
+    uu, ud, du, dd = populations(alpha_a, alpha_b, optics)
+    p = uu + ud + du + dd
+    if p == 0:
+        return 0.0
+    bright = alpha_a * (1 - alpha_a) * alpha_b * (1 - alpha_b)
+    amplitude = sqrt(optics.visibility * bright * optics.pa * optics.pb)
+    return ((ud + du) / 2 + (1 - optics.dark) * optics.coherence * amplitude) / p
+
+
+def estimated_fidelity(alpha_a: float, alpha_b: float, optics: Optics) -> float:
+    """What a node may estimate: the estimator of Humphreys et al., Nature 558, 268 (2018), SI.
+
+    The SIGCOMM 2019 link layer uses it. It takes dark counts for coherent, so it lies about .001 above the
+    exact law. The published form has no coherence factor; here kappa scales its second term.
+    """
+    a, b = optics.pa, optics.pb
+    none = (1 - optics.dark) ** 2
+    some = 1 - none
+    uu = alpha_a * alpha_b * (none * (a + b - a * b) + some * (1 - a) * (1 - b))
+    ud = alpha_a * (1 - alpha_b) * (none * a + some * (1 - a))
+    du = alpha_b * (1 - alpha_a) * (none * b + some * (1 - b))
+    p = uu + ud + du + (1 - alpha_a) * (1 - alpha_b) * some
+    return ((ud + du) / 2 + optics.coherence * sqrt(optics.visibility * ud * du)) / p if p else 0.0
+
+
+class SingleClick:
+    """A single-click link; both nodes use the same bright-state population alpha."""
+
+    rounds = 1
+
+    def __init__(
+        self,
+        parameters: LinkParameters,
+        grade: Grade = "sampled",
+        name: str = "link",
+        seed: int = 0,
+        priority: int = 0,
+    ) -> None:
+        self.parameters, self.grade, self.optics = parameters, grade, parameters.optics
+        self._bench = Bench(parameters, self.rounds, name, seed, priority)
+        # A link sees few different alphas, and asks for each of them per pair.
+        self._states = lru_cache(maxsize=256)(self._heralded_states)
+
+    @property
+    def attempt_ps(self) -> int:
+        return self.parameters.window_ps
+
+    def success_probability(self, alpha: float) -> float:
+        return success_probability(alpha, alpha, self.optics)
+
+    def heralded_fidelity(self, alpha: float) -> float:
+        return heralded_fidelity(alpha, alpha, self.optics)
+
+    def estimate(self, alpha: float) -> float:
+        return estimated_fidelity(alpha, alpha, self.optics)
+
+    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+        return draw_first(rng, success_probability(alpha, alpha, self.optics))
+
+    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+        psi = int(rng.random() < 0.5)
+        return PSI_PLUS + psi, self._states(alpha)[psi]
+
+    def _heralded_states(self, alpha: float) -> tuple[Complex, Complex]:
+        """Heralded states for Psi+ and Psi-."""
+        optics = self.optics
+        masks = click_masks(optics.pa, optics.pb, optics.visibility, optics.coherence)
+        node = np.array([sqrt(1 - alpha), sqrt(alpha)], np.complex128)
+        ket = np.kron(node, node)
+        emitted = np.multiply.outer(ket, ket)
+        return (
+            heralded_state(emitted * masks.observed(0, optics.dark)),
+            heralded_state(emitted * masks.observed(1, optics.dark)),
+        )
+
+    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+        self._bench.start(timeline, slot_ps, alpha, done)

@@ -1,0 +1,142 @@
+"""The oracle: what the experimenter may see and no node may know, namely the true state, its fidelity, a log
+of pairs.
+
+Privileged and without effect: it works on copies, draws nothing, and schedules nothing, so a run with it and
+a run without it are equal to the byte. Protocol code never uses it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from protocols.device import unpack_handle
+from testbed.plane.devices import Device, Qubit
+from testbed.plane.state import StateEngine
+from testbed.plane.state.gates import Complex
+
+if TYPE_CHECKING:
+    from testbed.plane.trains import Train
+
+_ROOT: Final = 2**-0.5
+BELL_KETS: Final[tuple[Complex, ...]] = (
+    np.array([_ROOT, 0, 0, _ROOT], complex),
+    np.array([_ROOT, 0, 0, -_ROOT], complex),
+    np.array([0, _ROOT, _ROOT, 0], complex),
+    np.array([0, _ROOT, -_ROOT, 0], complex),
+)
+"""Φ+, Φ−, Ψ+, Ψ−, by Bell index."""
+
+type Place = tuple[int, int]
+"""A qubit as the oracle is asked for it: (node, handle)."""
+
+
+@dataclass(slots=True)
+class HeraldedPair:
+    """One success of a link, as it truly is."""
+
+    link: int
+    slot: int
+    outcome: int
+    """Bell index of the state that the herald names: 2 or 3."""
+    a: tuple[int, int]
+    """(node, index of the qubit) at the link's end a."""
+    b: tuple[int, int]
+    fidelity_at_emission: float
+    heralds_home_ps: int
+    """When both nodes could have heard of it."""
+    fidelity_at_home: float
+    """Fidelity at that time, if neither node touches its half before."""
+    lost_ps: int | None = None
+    """When an emission after the success, or the death of a node, destroyed a half."""
+
+
+class HeraldLog:
+    """The true fidelity of every heralded pair."""
+
+    def __init__(self, engine: StateEngine) -> None:
+        self._engine = engine
+        self.pairs: list[HeraldedPair] = []
+
+    def heralded(
+        self, link: int, slot: int, index: int, trains: "tuple[Train, Train]", state: Complex, home_ps: int
+    ) -> HeraldedPair:
+        """Called when the pair has been put into the engine, before anything else happens to it."""
+        a, b = trains
+        ket = BELL_KETS[index]
+        pair = HeraldedPair(
+            link,
+            slot,
+            index,
+            (a.node, a.qubit.index),
+            (b.node, b.qubit.index),
+            float(np.vdot(ket, state @ ket).real),
+            home_ps,
+            self._engine.fidelity((a.key, b.key), ket, home_ps),
+        )
+        self.pairs.append(pair)
+        return pair
+
+    def lost(self, pair: HeraldedPair, time: int) -> None:
+        """A half has been replaced by a fully mixed qubit, so that what is left has fidelity 1/4 to any Bell
+        state.
+        """
+        if pair.lost_ps is None or time < pair.lost_ps:
+            pair.lost_ps = time
+        if time <= pair.heralds_home_ps:
+            pair.fidelity_at_home = 0.25
+
+
+class Oracle:
+    """True states by handle. `log` has the heralded pairs if the plane was made with oracle=True."""
+
+    def __init__(self, engine: StateEngine, devices: Mapping[int, Device], log: HeraldLog | None) -> None:
+        self._engine = engine
+        self._devices = devices
+        self._log = log
+
+    @property
+    def pairs(self) -> list[HeraldedPair]:
+        """Heralded pairs so far, in order; raises LookupError if they are not logged."""
+        if self._log is None:
+            raise LookupError("this plane keeps no log of pairs: make it with oracle=True")
+        return self._log.pairs
+
+    def density(self, places: Sequence[Place], now: int) -> Complex:
+        """Density matrix over these qubits, first most significant, as it would be at `now` if nothing else
+        happened.
+
+        A qubit that its program has used later than `now` is seen as that left it. LookupError for a bad
+        handle.
+        """
+        qubits = [self._qubit(place) for place in places]
+        rho = np.array(self._engine.density([qubit.key for qubit in qubits], now))
+        for axis, (qubit, (node, _)) in enumerate(zip(qubits, places, strict=True)):
+            device = self._devices[node]
+            worn = device.emissions(now) - qubit.wear
+            if qubit.stores and device.model.attempt_dephasing and worn > 0:
+                _dephase(rho, axis, len(qubits), device.phase_error(worn))
+        return rho
+
+    def fidelity(self, places: Sequence[Place], ket: Complex, now: int) -> float:
+        """⟨ket|ρ|ket⟩ over these qubits at `now`."""
+        return float(np.vdot(ket, self.density(places, now) @ ket).real)
+
+    def pair_fidelity(self, a: Place, b: Place, bell_index: int, now: int) -> float:
+        """Fidelity of a pair to a Bell state, the index with respect to the second qubit (protocols.bell)."""
+        return self.fidelity((a, b), BELL_KETS[bell_index], now)
+
+    def _qubit(self, place: Place) -> Qubit:
+        node, handle = place
+        qubit = self._devices[node].find(handle)
+        if not isinstance(qubit, Qubit):
+            raise LookupError(f"node {node}: {unpack_handle(handle)} is {qubit.name}")
+        return qubit
+
+
+def _dephase(rho: Complex, axis: int, count: int, probability: float) -> None:
+    """Z with that probability on one qubit, in place: elements off its diagonal shrink by 1 - 2p."""
+    tensor = np.moveaxis(rho.reshape((2,) * (2 * count)), (axis, count + axis), (0, 1))
+    tensor[0, 1] *= 1.0 - 2.0 * probability
+    tensor[1, 0] *= 1.0 - 2.0 * probability

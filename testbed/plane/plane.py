@@ -1,0 +1,240 @@
+"""The quantum plane: takes device commands, executes them in order of time, gives answers. No sockets, no
+clock.
+
+What may live here: the surface that the clocks drive (testbed.clock.federate), and the checks that every
+command goes through. Programs are executed by programs.py, trains and listens by trains.py and heralds.py;
+the layout of commands is the codec's, the rules (DEV-n) stand in protocols/device.toml.
+"""
+
+from typing import Final
+
+from numpy.random import Generator
+from sequence.kernel.event import Event
+from sequence.kernel.timeline import Timeline
+
+from protocols.device import LEAST_ANSWER_PS
+from protocols.wire.codec import (
+    DeviceDone,
+    DeviceError,
+    DeviceFailed,
+    DeviceListen,
+    DeviceProgram,
+    DeviceStopListen,
+    DeviceStopTrain,
+    DeviceTrain,
+)
+from protocols.wire.error import WireError
+from stack.runtime.times import NEVER
+from testbed.clock.federate import PlaneAnswer
+from testbed.keyed import keyed_generator
+from testbed.plane.config import PlaneConfig
+from testbed.plane.devices import Device, Qubit
+from testbed.plane.events import Answers, Events, priority
+from testbed.plane.heralds import make
+from testbed.plane.oracle import HeraldLog, Oracle
+from testbed.plane.programs import Prepared, prepare, run
+from testbed.plane.state import FORMALISM, StateEngine
+from testbed.plane.trains import Link, World
+
+
+class Plane:
+    """Every node's devices, every link, one state. All times are true picoseconds.
+
+    oracle=True logs the true fidelity of every heralded pair (`oracle.pairs`); nothing else changes by it.
+    """
+
+    def __init__(self, config: PlaneConfig, oracle: bool = False) -> None:
+        engine_options = {
+            "seed": config.seed,
+            "formalism": config.formalism,
+            "density_qubits": config.density_qubits,
+        }
+        timeline = Timeline(formalism=FORMALISM, manager_kwargs=engine_options)
+        engine = timeline.quantum_manager
+        assert isinstance(engine, StateEngine)
+        self.config = config
+        self._events = Events(timeline)
+        self._answers = Answers(config.nodes)
+        self._devices = {number: Device(model, engine) for number, model in sorted(config.nodes.items())}
+        self._readout: dict[int, Generator] = {
+            number: keyed_generator(config.seed, "measure", number) for number in self._devices
+        }
+        log = HeraldLog(engine) if oracle else None
+        world = World(self._events, self._answers, engine, self._devices, log)
+        self._links: dict[int, Link] = {
+            number: make(number, link, world, config.seed) for number, link in sorted(config.links.items())
+        }
+        self._heard_by: dict[int, list[Link]] = {number: [] for number in self._devices}
+        for link in self._links.values():
+            self._heard_by[link.config.station].append(link)
+        self._pending: dict[int, dict[int, Event]] = {number: {} for number in self._devices}
+        """Commands submitted but not executed, by sequence."""
+        self.oracle = Oracle(engine, self._devices, log)
+
+    # -- what the clocks drive -------------------------------------------------------------------------------
+
+    def submit(self, node: int, t_ps: int, sequence: int, message: int, body: bytes) -> None:
+        """A command of `node` at `t_ps`, which must not lie before what has been executed."""
+        assert t_ps >= self._events.now, f"node {node} commands at {t_ps} ps, after {self._events.now} ps"
+        command: Command
+        earliest = t_ps + LEAST_ANSWER_PS
+        if message == DeviceProgram.MESSAGE:
+            command = prepare(self._devices[node].model.durations, body)
+            if isinstance(command, Prepared):
+                earliest = t_ps + command.answer_ps
+        else:
+            command = _decode(message, body)
+        if isinstance(command, DeviceTrain):
+            self._announce(node, t_ps, sequence, command)
+        self._answers.expect(node, sequence, earliest)
+        order = priority(node, sequence)
+        self._pending[node][sequence] = self._events.at(t_ps, order, self, "execute", node, sequence, command)
+
+    def next_ps(self) -> int:
+        """The time of the earliest event, or NEVER."""
+        return self._events.next_ps()
+
+    def step(self) -> None:
+        """Execute the earliest event; there must be one."""
+        self._events.step()
+
+    def take_answers(self) -> list[PlaneAnswer]:
+        """What has been answered since the last call; each is due at least 1 ns after its cause."""
+        return self._answers.take()
+
+    def promise(self, node: int) -> int:
+        """Nothing submitted so far, by whatever node, can make an answer due at `node` before this."""
+        earliest = self._answers.earliest(node)
+        for link in self._heard_by[node]:
+            earliest = min(earliest, link.promise())
+        return earliest
+
+    def reset_node(self, node: int, t_ps: int) -> None:
+        """The node has died, before anything happened at `t_ps` (DEV-2, DEV-3).
+
+        Its commands are dropped and its trains emit no more; photons on their way may still herald for the
+        other end. Communication qubits start afresh, data qubits go on decaying, and no handle is good any
+        more.
+        """
+        assert self.next_ps() >= t_ps >= self._events.now, f"node {node} dies at {t_ps} ps, out of turn"
+        self._events.timeline.time = t_ps
+        for event in self._pending[node].values():
+            self._events.cancel(event)
+        self._pending[node].clear()
+        self._answers.forget(node)
+        for link in self._links.values():
+            for key in [key for key in link.coming if key[0] == node]:
+                del link.coming[key]
+            for train in [train for train in (*link.trains[0], *link.trains[1]) if train.node == node]:
+                if not train.dead:
+                    link.die(train, t_ps)
+        for link in self._heard_by[node]:
+            link.deafen(t_ps)
+        self._devices[node].die(t_ps)
+
+    # -- for whoever builds the run --------------------------------------------------------------------------
+
+    def handles(self, node: int) -> list[int]:
+        """The handles that are good now, by index: what a node is told when it attaches to its device bus."""
+        return self._devices[node].handles()
+
+    def reach_ps(self, source: int, destination: int) -> int:
+        """Least time from a command of one node to an answer to another that it can hasten, or NEVER.
+
+        Only trains do that: they can make a station's herald due one arm delay, an attempt and 1 ns later.
+        """
+        least = NEVER
+        for link in self._heard_by[destination]:
+            for side, end in enumerate((link.config.a, link.config.b)):
+                if end == source:
+                    least = min(least, link.arm_ps(side) + link.model.attempt_ps + LEAST_ANSWER_PS)
+        return least
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def _announce(self, node: int, t_ps: int, sequence: int, command: DeviceTrain) -> None:
+        """Note the earliest herald that a submitted train could bring."""
+        link = self._links.get(command.link)
+        side = link.side(node) if link is not None else None
+        row = link.row(command) if link is not None else None
+        if link is not None and side is not None and row is not None:
+            slots = link.emittable(row, side, t_ps)
+            if slots.size:
+                link.coming[node, sequence] = link.over_ps(slots.first) + LEAST_ANSWER_PS
+
+    def execute(self, node: int, sequence: int, command: "Command") -> None:
+        """Event: a command."""
+        del self._pending[node][sequence]
+        now = self._events.now
+        match command:
+            case Prepared():
+                answer = run(self._devices[node], command, now, self._readout[node])
+                self._answers.give(node, sequence, now + command.answer_ps, answer)
+                return
+            case DeviceTrain():
+                failed = self._train(node, sequence, command, now)
+            case DeviceStopTrain():
+                failed = self._stop_train(node, sequence, command, now)
+            case DeviceListen():
+                link = self._heard(node, command.link)
+                failed = _NO_LINK if link is None else link.listen(sequence, command, now)
+            case DeviceStopListen():
+                link = self._heard(node, command.link)
+                failed = _NO_LINK if link is None else link.stop_listening(sequence, now)
+            case DeviceFailed():
+                failed = command
+        if failed is not None:
+            self._answers.give(node, sequence, now + LEAST_ANSWER_PS, failed)
+
+    def _heard(self, node: int, number: int) -> Link | None:
+        """The link of that number, if the node is its station."""
+        link = self._links.get(number)
+        return link if link is not None and link.config.station == node else None
+
+    def _train(self, node: int, sequence: int, command: DeviceTrain, now: int) -> DeviceFailed | None:
+        link = self._links.get(command.link)
+        side = link.side(node) if link is not None else None
+        if link is None or side is None:
+            return _NO_LINK
+        link.coming.pop((node, sequence), None)
+        qubit = self._devices[node].claim(command.qubit, now)
+        if not isinstance(qubit, Qubit):
+            return DeviceFailed(qubit, 0)
+        return link.start(node, side, qubit, sequence, command, now)
+
+    def _stop_train(
+        self, node: int, sequence: int, command: DeviceStopTrain, now: int
+    ) -> DeviceFailed | None:
+        link = self._links.get(command.link)
+        if link is None or link.side(node) is None:
+            return _NO_LINK
+        qubit = self._devices[node].find(command.qubit)
+        if not isinstance(qubit, Qubit):
+            return DeviceFailed(qubit, 0)
+        if qubit.train is None or qubit.train.link is not link:
+            self._answers.give(node, sequence, now + LEAST_ANSWER_PS, DeviceDone())
+        else:
+            link.stop(qubit.train, sequence, now)
+        return None
+
+
+type Command = Prepared | DeviceTrain | DeviceStopTrain | DeviceListen | DeviceStopListen | DeviceFailed
+
+_NO_LINK: Final = DeviceFailed(DeviceError.NO_LINK, 0)
+
+
+def _decode(message: int, body: bytes) -> Command:
+    """What the bytes of a command other than a program say; Failed if they say nothing."""
+    try:
+        match message:
+            case DeviceTrain.MESSAGE:
+                return DeviceTrain.unpack(body)
+            case DeviceStopTrain.MESSAGE:
+                return DeviceStopTrain.unpack(body)
+            case DeviceListen.MESSAGE:
+                return DeviceListen.unpack(body)
+            case DeviceStopListen.MESSAGE:
+                return DeviceStopListen.unpack(body)
+    except WireError:
+        pass
+    return DeviceFailed(DeviceError.BAD, 0)

@@ -1,0 +1,318 @@
+"""The state engine: which qubits exist, which share a state, when each was touched, in which formalism.
+
+A group is born when qubits interact, and loses a qubit when that is measured or reset. Up to `density_qubits`
+a group is an exact density matrix; beyond, or by setting, a quantum trajectory, which it stays until it falls
+apart into single qubits. Noise by elapsed time is applied lazily, on touch. The kernels are in density.py and
+trajectory.py.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from sequence.components.circuit import Circuit
+from sequence.constants import DENSITY_MATRIX_FORMALISM
+from sequence.kernel.quantum_gates import gate_matrix
+from sequence.kernel.quantum_manager import QuantumManager
+
+from testbed.keyed import keyed_generator
+from testbed.plane.state.density import DensityGroup, apply1, from_pauli, relaxation, to_pauli
+from testbed.plane.state.gates import Complex, Real, gate1, gate2
+from testbed.plane.state.noise import check_times
+from testbed.plane.state.trajectory import TrajectoryGroup, norm2, sample_ket
+
+FORMALISM = "bellwire"
+_BASIS: tuple[Real, Real] = (np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0, -1.0]))
+
+type Group = DensityGroup | TrajectoryGroup
+
+
+class Qubit:
+    """One qubit's times and its place; its random stream serves trajectories only."""
+
+    __slots__ = ("_stream", "group", "key", "seed", "t1_ps", "t2_ps", "touched_ps")
+
+    def __init__(self, key: int, group: Group, touched_ps: int, t1_ps: int, t2_ps: int, seed: int) -> None:
+        self.key, self.group, self.touched_ps = key, group, touched_ps
+        self.t1_ps, self.t2_ps, self.seed = t1_ps, t2_ps, seed
+        self._stream: Generator | None = None
+
+    def draw(self) -> float:
+        """A uniform sample of this qubit's own stream: noise on one qubit moves no other qubit's draws."""
+        if self._stream is None:
+            self._stream = keyed_generator(self.seed, "trajectory noise", self.key)
+        return self._stream.random()
+
+
+class Snapshot:
+    """What SeQUeNCe's components read of a state: its keys and density matrix when they asked."""
+
+    __slots__ = ("_vector", "keys")
+
+    def __init__(self, keys: list[int], vector: Real) -> None:
+        self.keys = keys
+        self._vector = vector
+
+    @property
+    def state(self) -> Complex:
+        return from_pauli(self._vector)
+
+
+@QuantumManager.register(FORMALISM)
+class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
+    """The state of all qubits of a network; `Timeline(formalism='bellwire', manager_kwargs={...})` makes one.
+
+    seed: of the noise of trajectories.
+    formalism: 'auto' (by group size), or 'density' or 'trajectory' for every group.
+    density_qubits: the largest group that 'auto' keeps exact.
+    Times are ps. A time before a qubit's last touch is a ValueError, except for the oracle's calls `density`
+    and `fidelity`, which then see the state as last touched.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        formalism: Literal["auto", "density", "trajectory"] = "auto",
+        density_qubits: int = 6,
+    ) -> None:
+        super().__init__()
+        if formalism not in ("auto", "density", "trajectory"):
+            raise ValueError(f"formalism: {formalism!r} is none of auto, density, trajectory")
+        self.seed = seed
+        self.exact_limit = {"auto": density_qubits, "density": 1 << 30, "trajectory": 0}[formalism]
+        self._qubits: dict[int, Qubit] = {}
+
+    @classmethod
+    def get_active_formalism(cls) -> str:
+        """What SeQUeNCe's components are to hand to `set` and to expect of `get`: density matrices."""
+        return str(DENSITY_MATRIX_FORMALISM)
+
+    # ---- qubits ----
+
+    def new_qubit(self, now_ps: int, t1_ps: int = 0, t2_ps: int = 0) -> int:
+        """A fresh qubit in |0> (T1, T2 in ps, 0 = infinite); its key. ValueError unless T2 <= 2 T1."""
+        check_times(t1_ps, t2_ps)
+        key = self._least_available
+        self._least_available += 1
+        self._qubits[key] = Qubit(key, DensityGroup([key], _BASIS[0].copy()), now_ps, t1_ps, t2_ps, self.seed)
+        return key
+
+    def remove(self, key: int) -> None:
+        """Traces the qubit out and forgets its key."""
+        self._detach(self._qubits[key])
+        del self._qubits[key]
+
+    def group_keys(self, key: int) -> list[int]:
+        """The keys that share a state with this one, itself included; a copy."""
+        return list(self._qubits[key].group.keys)
+
+    def touch(self, key: int, now_ps: int) -> None:
+        """Applies what T1 and T2 did since the last touch."""
+        self._touch(self._qubits[key], now_ps)
+
+    def _touch(self, qubit: Qubit, now_ps: int) -> None:
+        elapsed = now_ps - qubit.touched_ps
+        if elapsed > 0:
+            if qubit.t1_ps or qubit.t2_ps:
+                group = qubit.group
+                group.relax(group.keys.index(qubit.key), elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw)
+            qubit.touched_ps = now_ps
+        elif elapsed < 0:
+            raise ValueError(f"qubit {qubit.key} was touched at {qubit.touched_ps} ps, after {now_ps} ps")
+
+    # ---- gates and channels ----
+
+    def gate1(self, key: int, gate: Complex | str, now_ps: int) -> None:
+        """A 2x2 unitary, or a name in gates.NAMED, at that time."""
+        qubit = self._qubits[key]
+        group = qubit.group
+        axis = group.keys.index(key)
+        elapsed = now_ps - qubit.touched_ps
+        if elapsed > 0 and (qubit.t1_ps or qubit.t2_ps):
+            group.relax_gate1(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw, gate1(gate))
+            qubit.touched_ps = now_ps
+        else:
+            self._touch(qubit, now_ps)
+            group.gate1(axis, gate1(gate))
+
+    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int) -> None:
+        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on."""
+        a, b = self._qubits[key_a], self._qubits[key_b]
+        self._touch(a, now_ps)
+        self._touch(b, now_ps)
+        group = a.group if a.group is b.group and a is not b else self._merge(a, b)
+        group.gate2(group.keys.index(key_a), group.keys.index(key_b), gate2(gate))
+
+    def depolarise1(self, key: int, probability: float) -> None:
+        """X, Y or Z, each with a third of that probability, as of the last touch (noise.depolarising1)."""
+        self.pauli1(key, probability / 3, probability / 3, probability / 3)
+
+    def depolarise2(self, key_a: int, key_b: int, probability: float) -> None:
+        """One of the 15 two-qubit Paulis with that total probability (noise.depolarising2)."""
+        a, b = self._qubits[key_a], self._qubits[key_b]
+        group = a.group if a.group is b.group and a is not b else self._merge(a, b)
+        group.depolarise2(group.keys.index(key_a), group.keys.index(key_b), probability, a.draw)
+
+    def pauli1(self, key: int, x: float, y: float, z: float) -> None:
+        """X, Y, Z with these probabilities: a preparation error is (p, 0, 0), a phase error (0, 0, p)."""
+        qubit = self._qubits[key]
+        group = qubit.group
+        group.pauli1(group.keys.index(key), x, y, z, qubit.draw)
+
+    # ---- measurement and preparation ----
+
+    def measure(self, key: int, now_ps: int, rng: Generator) -> int:
+        """Projective Z measurement with one draw of `rng`; the qubit leaves its group."""
+        self._touch(self._qubits[key], now_ps)
+        return self._project(self._qubits[key], rng.random())
+
+    def _project(self, qubit: Qubit, sample: float) -> int:
+        """`sample` below P(1) gives 1."""
+        group = qubit.group
+        bit = group.measure(group.keys.index(qubit.key), sample)
+        self._settle(group)
+        qubit.group = DensityGroup([qubit.key], _BASIS[bit].copy())
+        return bit
+
+    def reset(self, key: int, now_ps: int) -> None:
+        """Traces the qubit out of its group and puts it in |0>."""
+        qubit = self._qubits[key]
+        self._detach(qubit)
+        qubit.group = DensityGroup([key], _BASIS[0].copy())
+        qubit.touched_ps = now_ps
+
+    def set_pair(self, key_a: int, key_b: int, rho: Complex, touched_a_ps: int, touched_b_ps: int) -> None:
+        """Puts two qubits into a heralded state (4x4 over |ab>); each decays from its own emission."""
+        a, b = self._qubits[key_a], self._qubits[key_b]
+        self._assign([a, b], to_pauli(np.asarray(rho, complex)))
+        a.touched_ps, b.touched_ps = touched_a_ps, touched_b_ps
+
+    # ---- the oracle: on a copy, drawing nothing ----
+
+    def density(self, keys: Sequence[int], now_ps: int) -> Complex:
+        """Reduced density matrix (2^n x 2^n) over these keys, in this order, as it would be at that time."""
+        parts, order = [], []
+        for group in dict.fromkeys(self._qubits[key].group for key in keys):
+            inside = [key for key in keys if self._qubits[key].group is group]
+            vector = group.reduced([group.keys.index(key) for key in inside])
+            for axis, key in enumerate(inside):
+                qubit = self._qubits[key]
+                if now_ps > qubit.touched_ps and (qubit.t1_ps or qubit.t2_ps):
+                    decay = relaxation(now_ps - qubit.touched_ps, qubit.t1_ps, qubit.t2_ps)
+                    vector = apply1(vector, axis, axis == len(inside) - 1, *decay)
+            parts.append(vector)
+            order += inside
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = np.multiply.outer(whole, part).reshape(-1)
+        tensor = whole.reshape((4,) * len(order)).transpose([order.index(key) for key in keys])
+        return from_pauli(np.ascontiguousarray(tensor).reshape(-1))
+
+    def fidelity(self, keys: Sequence[int], ket: Complex, now_ps: int) -> float:
+        """<ket| rho |ket> over these keys at that time; `ket` is normalised, first key most significant."""
+        ket = np.asarray(ket, complex)
+        return float(np.vdot(ket, self.density(keys, now_ps) @ ket).real)
+
+    # ---- groups ----
+
+    def _merge(self, a: Qubit, b: Qubit) -> Group:
+        """One group of two; it is exact only if both were and it is small enough."""
+        if a is b:
+            raise ValueError(f"qubit {a.key} cannot interact with itself")
+        first, second = a.group, b.group
+        small = len(first.keys) + len(second.keys) <= self.exact_limit
+        if small and isinstance(first, DensityGroup) and isinstance(second, DensityGroup):
+            first.absorb(second)
+        else:
+            first, sampled = self._as_trajectory(first), self._as_trajectory(second)
+            first.absorb(sampled)
+        for key in first.keys:
+            self._qubits[key].group = first
+        return first
+
+    def _as_trajectory(self, group: Group) -> TrajectoryGroup:
+        if isinstance(group, TrajectoryGroup):
+            return group
+        return TrajectoryGroup(group.keys, sample_ket(group.vector, self._qubits[group.keys[0]].draw))
+
+    def _assign(self, qubits: list[Qubit], vector: Real) -> None:
+        if abs(vector[0] - 1.0) > 1e-6:
+            raise ValueError(f"a state of trace {vector[0]}")
+        for qubit in qubits:
+            self._detach(qubit)
+        keys = [qubit.key for qubit in qubits]
+        group: Group = DensityGroup(keys, vector)
+        if 1 < len(keys) > self.exact_limit:
+            group = TrajectoryGroup(keys, sample_ket(vector, qubits[0].draw))
+        for qubit in qubits:
+            qubit.group = group
+
+    def _detach(self, qubit: Qubit) -> None:
+        group = qubit.group
+        if len(group.keys) > 1:
+            group.discard(group.keys.index(qubit.key), qubit.draw)
+            self._settle(group)
+
+    def _settle(self, group: Group) -> None:
+        """A qubit left alone is exact again."""
+        if isinstance(group, TrajectoryGroup) and len(group.keys) == 1:
+            qubit = self._qubits[group.keys[0]]
+            qubit.group = DensityGroup(group.keys, group.reduced([0]))
+
+    # ---- what SeQUeNCe's own components call; no time passes in these ----
+
+    def new(self, state: Any = None) -> int:
+        key = self.new_qubit(0)
+        if state is not None:
+            self.set([key], state)
+        return key
+
+    def get(self, key: int) -> Any:
+        group = self._qubits[key].group
+        return Snapshot(list(group.keys), group.reduced(list(range(len(group.keys)))))
+
+    def set(self, keys: list[int], state: Any) -> None:
+        """A ket (2^n) or a density matrix (2^n x 2^n) over these keys."""
+        array = np.asarray(state, complex)
+        if array.ndim == 1:
+            array = np.multiply.outer(array, array.conj()) / norm2(array)
+        if array.shape != (1 << len(keys),) * 2:
+            raise ValueError(f"a state of shape {array.shape} does not fit {len(keys)} qubits")
+        self._assign([self._qubits[key] for key in keys], to_pauli(array))
+
+    def discard(self, key: int, meas_samp: float | None = None) -> None:
+        """Traces the qubit out of its group; it is left in |0>."""
+        qubit = self._qubits[key]
+        if len(qubit.group.keys) > 1:
+            self._detach(qubit)
+            qubit.group = DensityGroup([key], _BASIS[0].copy())
+
+    def run_circuit(
+        self, circuit: Circuit, keys: list[int], meas_samp: float | None = None
+    ) -> dict[int, int]:
+        """Runs one of SeQUeNCe's circuits; one sample serves all its measurements, as in its own managers."""
+        gates: list[tuple[str, list[int], float | None]] = circuit.gates  # type: ignore[assignment]
+        for name, where, argument in gates:
+            targets = [self._qubits[keys[i]] for i in where]
+            if len(targets) > 2:
+                raise NotImplementedError(f"gate {name} on {len(targets)} qubits")
+            matrix = np.ascontiguousarray(gate_matrix(name, argument), np.complex128)
+            if len(targets) == 1:
+                targets[0].group.gate1(targets[0].group.keys.index(targets[0].key), gate1(matrix))
+            else:
+                a, b = targets
+                group = a.group if a.group is b.group else self._merge(a, b)
+                group.gate2(group.keys.index(a.key), group.keys.index(b.key), gate2(matrix))
+        results: dict[int, int] = {}
+        for i in circuit.measured_qubits:
+            if meas_samp is None:
+                raise ValueError("a circuit that measures needs a sample")
+            qubit = self._qubits[keys[i]]
+            # SeQUeNCe takes a sample below P(0) as 0; what is left of it, stretched, is uniform again.
+            one = 0.5 * (1.0 - float(qubit.group.reduced([qubit.group.keys.index(qubit.key)])[3]))
+            bit = int(meas_samp >= 1.0 - one)
+            self._project(qubit, 0.0 if bit else 1.0)
+            meas_samp = (meas_samp - (1.0 - one)) / one if bit else meas_samp / (1.0 - one)
+            results[qubit.key] = bit
+        return results

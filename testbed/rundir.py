@@ -1,0 +1,202 @@
+"""The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
+
+    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  logs/NODE.log  .spool/ (while it runs)
+
+What stands in a report is the business of those who measure; here it is only put into one form: equal results
+make equal bytes, and no reader ever meets half a document.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import NamedTuple
+
+from testbed.errors import BadInput
+from testbed.trace.merging import SPOOL_SUFFIX
+
+REPORT_SCHEMA = "bellwire.report/1"
+
+_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl")
+_FOLDERS = {"logs": ".log", ".spool": SPOOL_SUFFIX}  # and the ending of what a run puts there
+_FILE_NAME = re.compile(r"[\w-][\w.-]*")
+
+
+class Figure(NamedTuple):
+    """One measured figure of a report. `stderr` is None where none can be given."""
+
+    name: str
+    subject: str
+    value: float | None
+    unit: str
+    n: int
+    stderr: float | None = None
+
+
+class RunFolder:
+    """The paths in a run folder, and what is written there by the launcher itself."""
+
+    def __init__(self, path: Path) -> None:
+        """An existing run folder, as it is. A new run calls `create`."""
+        self.path = path
+        self.report = path / "report.json"
+        self.trace = path / "trace.pcapng"
+        self.events = path / "events.jsonl"
+        self.run = path / "run.json"
+        self.inputs = path / "inputs.jsonl"
+        self.logs = path / "logs"
+        self.spools = path / ".spool"
+
+    @classmethod
+    def create(cls, path: Path, force: bool = False) -> "RunFolder":
+        """Make the folder for a new run; what is missing above it is made too.
+
+        A folder with anything in it is refused, unless `force`: then the files a run makes, and no others,
+        are removed. Nothing is removed if a run's name is taken by something a run does not make, such as a
+        symbolic link. Raises BadInput where the folder cannot be had.
+        """
+        try:
+            if path.exists() and not path.is_dir():
+                raise BadInput(str(path), "output folder", "it is not a folder", "name another one")
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                if not force:
+                    raise BadInput(
+                        str(path),
+                        "output folder",
+                        "it is not empty",
+                        "name another folder, or give --force to replace the run in it",
+                    )
+                _clear(path)
+            for name in _FOLDERS:
+                (path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BadInput(
+                str(path),
+                "output folder",
+                f"it cannot be used ({reason})",
+                "name a folder that can be written to",
+            ) from error
+        return cls(path)
+
+    def log(self, node: str) -> Path:
+        """Where the output of the process called `node` goes."""
+        return self.logs / f"{_checked(node)}.log"
+
+    def spool(self, node_number: int, incarnation: int) -> Path:
+        """Where one incarnation of a node writes its records."""
+        return self.spools / f"{node_number:05}-{incarnation:05}{SPOOL_SUFFIX}"
+
+    def drop_spools(self) -> None:
+        """Remove the spools, after a complete merge."""
+        _remove_files(self.spools, SPOOL_SUFFIX)
+        with contextlib.suppress(OSError):  # somebody put something else there
+            self.spools.rmdir()
+
+    def write_report(self, scenario: str, seed: int, figures: Sequence[Figure], **sections: object) -> None:
+        """Write report.json. `sections` (counts, ...) follow the figures in alphabetical order."""
+        write_json(self.report, report_document(scenario, seed, figures, **sections))
+
+    def write_run(self, facts: Mapping[str, object]) -> None:
+        """Write run.json, the one place for wall-clock facts, paths and versions."""
+        write_json(self.run, facts)
+
+
+def report_document(
+    scenario: str, seed: int, figures: Sequence[Figure], **sections: object
+) -> dict[str, object]:
+    """The report as JSON values: numbers rounded to 9 significant digits, keys in an order of their own.
+
+    Equal figures so give equal bytes, in whatever order a mapping was filled. Raises ValueError for NaN and
+    infinities, TypeError for what JSON does not know; both name the place.
+    """
+    head = {"schema": REPORT_SCHEMA, "scenario": scenario, "seed": seed}
+    if taken := sections.keys() & (head.keys() | {"figures"}):
+        raise ValueError(f"a report's section may not be called {min(taken)}")
+    rows = [
+        {key: _plain(value, f"figures[{index}].{key}") for key, value in figure._asdict().items()}
+        for index, figure in enumerate(figures)
+    ]
+    return head | {"figures": rows} | {key: _plain(sections[key], key) for key in sorted(sections)}
+
+
+def write_json(path: Path, document: Mapping[str, object] | Sequence[object]) -> None:
+    """Put a JSON document in the place of `path` at once: a reader finds the old one or the new one, whole.
+
+    Raises ValueError for NaN and infinities, OSError when it cannot be written; the old document then stays.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: object, place: str) -> object:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):  # numpy's integers too
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"the report's {place} is {number}, which is no figure")
+        return float(f"{number:.9g}") + 0.0  # + 0.0 makes -0.0 plain zero
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key], f"{place}.{key}") for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    raise TypeError(f"the report's {place} is a {type(value).__name__}, which JSON does not know")
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files a run makes from `folder`; look at everything before removing anything."""
+    for name in (*_FILES, *_FOLDERS):
+        try:
+            mode = (folder / name).lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not (stat.S_ISDIR(mode) if name in _FOLDERS else stat.S_ISREG(mode)):
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "not what a run makes there"
+            raise BadInput(str(folder), name, f"it is {kind}", "remove it yourself, or name another folder")
+    for name, ending in _FOLDERS.items():
+        if (folder / name).exists():
+            _remove_files(folder / name, ending)
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+        (folder / f".{name}.tmp").unlink(missing_ok=True)
+
+
+def _remove_files(folder: Path, ending: str) -> None:
+    """Remove the regular files with that ending from `folder`, which must not be a symbolic link."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.endswith(ending) and entry.is_file(follow_symlinks=False)
+            ]
+        for name in names:
+            os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checked(name: str) -> str:
+    if not _FILE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be part of a file's name")
+    return name

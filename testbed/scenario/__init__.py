@@ -1,0 +1,44 @@
+"""Scenario files: `load_scenario(path)` gives a checked, frozen `Scenario`, or raises one clear `BadInput`.
+
+Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, links,
+channels, planned and work read one section each; load.py the whole; options.py lets the command line
+override; model.py holds the result.
+"""
+
+from testbed.scenario.load import load_scenario
+from testbed.scenario.model import (
+    PAULI_STATES,
+    Channel,
+    ChannelFaults,
+    ClassicalLink,
+    Clock,
+    Device,
+    Job,
+    Link,
+    Node,
+    PlannedFault,
+    Program,
+    Scenario,
+    Teleport,
+    Toy,
+)
+from testbed.scenario.options import with_options
+
+__all__ = [
+    "PAULI_STATES",
+    "Channel",
+    "ChannelFaults",
+    "ClassicalLink",
+    "Clock",
+    "Device",
+    "Job",
+    "Link",
+    "Node",
+    "PlannedFault",
+    "Program",
+    "Scenario",
+    "Teleport",
+    "Toy",
+    "load_scenario",
+    "with_options",
+]

@@ -1,0 +1,83 @@
+"""Classical channels: which follow from the links, and what goes wrong on them.
+
+What may live here: the `channel:` section (loss, duplication, corruption, reordering, jitter) and the delays
+between pairs of nodes. Kill, freeze and restart of nodes are in planned.py.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from testbed.scenario import nodes as node_section
+from testbed.scenario import schema
+from testbed.scenario.model import Channel, ChannelFaults, ClassicalLink, Link, Node
+from testbed.scenario.schema import Section
+from testbed.scenario.source import Item
+
+_KEYS = ("loss", "duplicate", "corrupt", "reorder", "jitter_s")
+_MAX_JITTER_S = 1.0
+
+
+def read(
+    item: Item | None, nodes: Mapping[str, Node], links: Iterable[Link], classical: Iterable[ClassicalLink]
+) -> list[Channel]:
+    """One channel per pair of nodes that links join, in the order of node numbers."""
+    delays = _delays(links, classical)
+    everywhere, overrides = _faults(item, nodes, delays)
+    channels = []
+    for pair in sorted(delays, key=lambda pair: sorted(nodes[name].number for name in pair)):
+        a, b = sorted(pair, key=lambda name: nodes[name].number)
+        channels.append(Channel(a, b, delays[pair], overrides.get(pair, everywhere)))
+    return channels
+
+
+def _delays(links: Iterable[Link], classical: Iterable[ClassicalLink]) -> dict[frozenset[str], int]:
+    """Delay per pair. Frames of a quantum link run beside its fibre, from end to end past the station."""
+    delays: dict[frozenset[str], int] = {}
+    for link in links:
+        for a, b, delay_ps in (
+            (link.a, link.station, link.delay_a_ps),
+            (link.b, link.station, link.delay_b_ps),
+            (link.a, link.b, link.delay_a_ps + link.delay_b_ps),
+        ):
+            pair = frozenset((a, b))
+            delays[pair] = min(delay_ps, delays.get(pair, delay_ps))
+    # A classical link was laid on purpose: where there is one, frames take it.
+    laid: dict[frozenset[str], int] = {}
+    for way in classical:
+        pair = frozenset((way.a, way.b))
+        laid[pair] = min(way.delay_ps, laid.get(pair, way.delay_ps))
+    return delays | laid
+
+
+def _faults(
+    item: Item | None, nodes: Mapping[str, Node], delays: Mapping[frozenset[str], int]
+) -> tuple[ChannelFaults, dict[frozenset[str], ChannelFaults]]:
+    if item is None:
+        return ChannelFaults(), {}
+    keys = Section(item, (*_KEYS, "pairs"), "the channel section")
+    everywhere = _set(keys, ChannelFaults())
+    overrides: dict[frozenset[str], ChannelFaults] = {}
+    pairs = keys.get("pairs")
+    for entry in [] if pairs is None else schema.items(pairs, "pairs of nodes"):
+        own = Section(entry, ("between", *_KEYS), "a pair")
+        between = own.need("between")
+        ends = schema.items(between, "two nodes")
+        if len(ends) != 2:
+            raise between.bad(f"a pair of {len(ends)}", "name two nodes: [west, east]")
+        a, b = (node_section.name(end, nodes) for end in ends)
+        pair = frozenset((a, b))
+        if pair not in delays:
+            raise between.bad(f"no link joins {a} and {b}", "name two nodes that a link joins")
+        if pair in overrides:
+            raise between.bad(f"{a} and {b} stand here twice", "merge the two entries")
+        overrides[pair] = _set(own, everywhere)
+    return everywhere, overrides
+
+
+def _set(keys: Section, otherwise: ChannelFaults) -> ChannelFaults:
+    return ChannelFaults(
+        loss=keys.probability("loss", otherwise.loss),
+        duplicate=keys.probability("duplicate", otherwise.duplicate),
+        corrupt=keys.probability("corrupt", otherwise.corrupt),
+        reorder=keys.probability("reorder", otherwise.reorder),
+        jitter_ps=keys.seconds("jitter_s", otherwise.jitter_ps, 0.0, _MAX_JITTER_S),
+    )

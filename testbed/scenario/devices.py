@@ -1,0 +1,117 @@
+"""Devices: their keys, their checks, and the named ones that lie as files in testbed/devices/.
+
+What may live here: everything that turns the text of a device into a Device. A device is written inline, or
+named; a name means the scenario's own `devices:` section first, then the files.
+"""
+
+from collections.abc import Mapping
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from testbed.scenario import schema
+from testbed.scenario.model import Device
+from testbed.scenario.schema import MAX_S, Section
+from testbed.scenario.source import Item, load_yaml
+
+FOLDER: Final = Path(__file__).parent.parent / "devices"
+MAX_QUBITS: Final = 4096
+
+KEYS: Final = (
+    "data_qubits", "communication_qubits", "t1_s", "t2_s", "communication_t1_s", "communication_t2_s",
+    "gate_1q_s", "gate_2q_s", "swap_s", "readout_s", "prepare_s", "emission_s", "gate_1q_fidelity",
+    "gate_2q_fidelity", "readout_error_0", "readout_error_1", "prepare_error", "parallel",
+)  # fmt: skip
+
+# Shorter is no memory at all, and would round to the 0 that stands for infinite.
+_LEAST_COHERENCE_S = 1e-9
+# Below these, 1.5 (1 − F) or 1.25 (1 − F), the Pauli probability of a depolarising channel, would exceed 1.
+_LEAST_FIDELITY_1Q = 1 / 3
+_LEAST_FIDELITY_2Q = 0.2
+_SWAP_IN_GATES = 3
+
+
+def own_devices(item: Item | None) -> dict[str, Device]:
+    """The devices that a scenario defines under `devices:`."""
+    if item is None:
+        return {}
+    return {name: read(body, name) for name, body in schema.entries(item, "devices").items()}
+
+
+def of_node(item: Item, node: str, own: Mapping[str, Device]) -> Device:
+    """The device that a node names or holds inline."""
+    if isinstance(item.value, dict):
+        return read(item, node)
+    if not isinstance(item.value, str):
+        raise item.bad(
+            f"expected a device, found {schema.found(item)}", "name one, or write its keys below, indented"
+        )
+    name = item.value
+    if name in own:
+        return own[name]
+    files = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if name not in files:
+        schema.unknown(item, name, [*own, *files], "device")
+    return read(load_yaml(FOLDER / f"{name}.yaml", "device", item.place), name)
+
+
+def read(item: Item, name: str) -> Device:
+    """A device from its keys. What is left out is ideal: no time, no error, no decay."""
+    keys = Section(item, KEYS, "a device")
+    t1_ps, t2_ps = _coherence(keys, "t1_s", "t2_s", (0, 0))
+    # Communication qubits are as good as data qubits unless something else is written.
+    communication_t1_ps, communication_t2_ps = _coherence(
+        keys, "communication_t1_s", "communication_t2_s", (t1_ps, t2_ps)
+    )
+    gate_2q_ps = keys.seconds("gate_2q_s")
+    device = Device(
+        name=name,
+        data_qubits=keys.integer("data_qubits", None, 0, MAX_QUBITS),
+        communication_qubits=keys.integer("communication_qubits", None, 0, MAX_QUBITS),
+        t1_ps=t1_ps,
+        t2_ps=t2_ps,
+        communication_t1_ps=communication_t1_ps,
+        communication_t2_ps=communication_t2_ps,
+        gate_1q_ps=keys.seconds("gate_1q_s"),
+        gate_2q_ps=gate_2q_ps,
+        swap_ps=keys.seconds("swap_s", _SWAP_IN_GATES * gate_2q_ps),
+        readout_ps=keys.seconds("readout_s"),
+        prepare_ps=keys.seconds("prepare_s"),
+        emission_ps=keys.seconds("emission_s"),
+        gate_1q_fidelity=keys.number("gate_1q_fidelity", 1.0, _LEAST_FIDELITY_1Q, 1.0),
+        gate_2q_fidelity=keys.number("gate_2q_fidelity", 1.0, _LEAST_FIDELITY_2Q, 1.0),
+        readout_error_0=keys.probability("readout_error_0"),
+        readout_error_1=keys.probability("readout_error_1"),
+        prepare_error=keys.probability("prepare_error"),
+        parallel=schema.flag(keys.need("parallel")) if "parallel" in keys else False,
+    )
+    if device.qubits == 0:
+        raise item.bad("a device without qubits", "give data_qubits or communication_qubits at least 1")
+    return device
+
+
+def _coherence(keys: Section, t1: str, t2: str, default_ps: tuple[int, int]) -> tuple[int, int]:
+    """T1 and T2 in picoseconds, 0 for infinite. A T1 without its T2 leaves the T2 that T1 permits, 2·T1."""
+    if t1 not in keys and t2 not in keys:
+        return default_ps
+    t1_ps, t2_ps = (_time(keys, key) for key in (t1, t2))
+    if t2_ps > (2 * t1_ps or inf):
+        item = keys.need(t2)
+        raise item.bad(
+            f"T2 = {item.value} s is more than twice T1 = {keys.need(t1).value} s, which no qubit can have",
+            f"lower {t2} to {2 * t1_ps / schema.PS_PER_S:g} or less, or raise {t1}",
+        )
+    return t1_ps, t2_ps
+
+
+def _time(keys: Section, key: str) -> int:
+    time_ps = keys.seconds(key)
+    if 0 < time_ps < _LEAST_COHERENCE_S * schema.PS_PER_S or (
+        # A time too short for a picosecond must not turn into the 0 that means infinite.
+        time_ps == 0 and key in keys and keys.need(key).value != 0
+    ):
+        raise keys.need(key).bad(
+            f"{keys.need(key).value} s is less than a nanosecond",
+            f"write a number from {_LEAST_COHERENCE_S:g} to {MAX_S:g}, or 0 for infinite",
+        )
+    return time_ps

@@ -1,0 +1,266 @@
+"""A scenario as the lab works with it: frozen dataclasses, checked, times in picoseconds, the rest in SI.
+
+What may live here: the data and what follows from it without a choice. How it is written in YAML, and what is
+refused, stands in the modules that read each section.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from testbed.errors import Place
+
+NodeKind = Literal["qpu", "repeater", "station", "controller"]
+NODE_KINDS: Final[tuple[NodeKind, ...]] = ("qpu", "repeater", "station", "controller")
+
+LEAST_DELAY_PS: Final = 1_000
+"""No effect follows its cause by less: the order of events rests on it."""
+
+PAULI_STATES: Final = ("zero", "one", "plus", "minus", "plus-i", "minus-i")
+"""Eigenstates of Z, X and Y, +1 before -1: over these six, averages of fidelities are exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Qubits and what they can do. Data qubits have the indices 0, 1, …; communication qubits follow them.
+
+    Fidelities are average gate fidelities of a depolarising channel. A T1 of 0 is infinite; a T2 of 0 is as
+    long as T1 permits, 2·T1.
+    """
+
+    name: str
+    data_qubits: int
+    communication_qubits: int
+    t1_ps: int = 0
+    t2_ps: int = 0
+    communication_t1_ps: int = 0
+    communication_t2_ps: int = 0
+    gate_1q_ps: int = 0
+    gate_2q_ps: int = 0
+    swap_ps: int = 0
+    readout_ps: int = 0
+    prepare_ps: int = 0
+    emission_ps: int = 0
+    """From the start of an attempt's round until the photon has left."""
+    gate_1q_fidelity: float = 1.0
+    gate_2q_fidelity: float = 1.0
+    readout_error_0: float = 0.0
+    """Probability of reading 1 from |0⟩."""
+    readout_error_1: float = 0.0
+    """Probability of reading 0 from |1⟩."""
+    prepare_error: float = 0.0
+    """Probability of |1⟩ where |0⟩ was prepared."""
+    parallel: bool = False
+    """Operations on different qubits may overlap."""
+
+    @property
+    def qubits(self) -> int:
+        return self.data_qubits + self.communication_qubits
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A node's oscillator: node time = true time + offset + true time · rate_ppb / 10⁹."""
+
+    offset_ps: int = 0
+    rate_ppb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    number: int
+    kind: NodeKind
+    device: Device | None = None
+    """What a qpu or a repeater has, and nobody else."""
+    clock: Clock = Clock()
+
+    @property
+    def address(self) -> str:
+        """The logical address that traces carry."""
+        return f"10.77.{self.number >> 8}.{self.number & 255}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A quantum link: two ends with communication qubits, and a heralding station between them.
+
+    `efficiency_a` is the probability that an attempt of end a puts a photon into the fibre; what the fibre
+    and the detectors lose comes on top.
+    """
+
+    name: str
+    number: int
+    a: str
+    b: str
+    station: str
+    arm_a_m: float
+    arm_b_m: float
+    delay_a_ps: int
+    """From end a to the station; `delay_b_ps` likewise."""
+    delay_b_ps: int
+    model: str
+    grade: str
+    slot_ps: int
+    attenuation_db_per_km: float = 0.2
+    efficiency_a: float = 1.0
+    efficiency_b: float = 1.0
+    detector_efficiency: float = 1.0
+    dark_probability: float = 0.0
+    """Of one detector in one detection window."""
+    visibility: float = 1.0
+    """Hong-Ou-Mandel visibility M of the photons: overlap squared."""
+    coherence: float = 1.0
+    """κ, other losses of coherence: 1 leaves it whole."""
+    alpha: float = 0.0
+    """Bright-state population of a single-click attempt, unless a request has its own; 0 in other models."""
+    round_gap_ps: int = 0
+    """From the first emission to the second in a Barrett-Kok attempt; 0 in other models."""
+
+    @property
+    def length_m(self) -> float:
+        return self.arm_a_m + self.arm_b_m
+
+    def fibre_transmission(self, end: Literal["a", "b"]) -> float:
+        """10^(−dB/10) of one arm."""
+        arm_m = self.arm_a_m if end == "a" else self.arm_b_m
+        loss: float = 10.0 ** (-self.attenuation_db_per_km * arm_m / 1e4)
+        return loss
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicalLink:
+    """A way for frames only."""
+
+    name: str
+    a: str
+    b: str
+    length_m: float
+    delay_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFaults:
+    """What a classical channel does to frames; probabilities per frame."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    reorder: float = 0.0
+    jitter_ps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The classical way between two nodes, both directions alike: what follows from the links."""
+
+    a: str
+    b: str
+    delay_ps: int
+    faults: ChannelFaults = ChannelFaults()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    at_ps: int
+    kind: Literal["kill", "freeze", "restart"]
+    node: str
+    for_ps: int = 0
+    """How long a freeze lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A circuit to run. `mapping` has the circuit qubits of each node, in the order of its data qubits."""
+
+    name: str
+    circuit: Path
+    shots: int
+    mapping: Mapping[str, tuple[int, ...]] | None
+    """None: the QPUs are filled in topology order."""
+    minimum_fidelity: float
+    circuit_place: Place = field(compare=False)
+    """Where the circuit was named: the file for errors about the job as a whole."""
+    mapping_place: Place = field(compare=False)
+    overridden: bool = False
+    """The circuit came from the command line: places in the mapping beyond its qubits are left empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teleport:
+    """States to teleport in turn, `rounds` of each."""
+
+    source: str
+    destination: str
+    states: tuple[str, ...]
+    rounds: int
+    minimum_fidelity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Toy:
+    """The echo workload: `count` pings of `padding` bytes, at most `in_flight` of them unanswered at once."""
+
+    source: str
+    destination: str
+    count: int
+    padding: int = 0
+    hops: int = 0
+    """What the hop counter starts from."""
+    in_flight: int = 1
+    think_ps: int = 0
+    """Between an answer and the next ping."""
+    timeout_ps: int | None = None
+    """When an unanswered ping is sent again; None: never."""
+    attempts: int | None = None
+    """How often a ping is sent before it counts as lost; None: until it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A person's own program, attached to a node before the start."""
+
+    node: str
+    run: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    description: str
+    seed: int
+    path: Path
+    speed_m_per_s: float
+    nodes: tuple[Node, ...]
+    devices: Mapping[str, Device]
+    links: tuple[Link, ...]
+    classical_links: tuple[ClassicalLink, ...]
+    channels: tuple[Channel, ...]
+    faults: tuple[PlannedFault, ...]
+    jobs: tuple[Job, ...]
+    teleport: Teleport | None
+    programs: tuple[Program, ...]
+    toy: Toy | None
+    duration_ps: int | None
+    """None: until the work is done."""
+    linger_ps: int
+    """How long the network runs on after its work is done, so that last messages arrive."""
+    dilation: float
+    """Wall seconds per virtual second in paced time."""
+    mqtt: str
+    """"none", "embedded" or the URL of a broker."""
+
+    def node(self, name: str) -> Node:
+        """Raises KeyError."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def link_between(self, a: str, b: str) -> Link | None:
+        """The first quantum link between two nodes."""
+        return next((link for link in self.links if {link.a, link.b} == {a, b}), None)
+
+    def channel_between(self, a: str, b: str) -> Channel | None:
+        return next((channel for channel in self.channels if {channel.a, channel.b} == {a, b}), None)

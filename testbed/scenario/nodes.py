@@ -1,0 +1,78 @@
+"""Nodes: their kinds, devices and clocks.
+
+What may live here: the `nodes:` section, and how other sections name a node.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from testbed.errors import listed
+from testbed.scenario import schema
+from testbed.scenario.devices import of_node
+from testbed.scenario.model import NODE_KINDS, Clock, Device, Node
+from testbed.scenario.schema import Section
+from testbed.scenario.source import Item
+
+MAX_NODES: Final = 4096
+WITH_DEVICE: Final = ("qpu", "repeater")
+
+_MAX_OFFSET_S = 1e3
+_MAX_RATE_PPM = 1e3
+
+
+def read(item: Item, own_devices: Mapping[str, Device]) -> dict[str, Node]:
+    """All nodes by name, numbered from 1 in the order in which they are written."""
+    nodes: dict[str, Node] = {}
+    for name, body in schema.entries(item, "nodes").items():
+        nodes[name] = _node(body, name, len(nodes) + 1, own_devices)
+    if not nodes:
+        raise item.bad("no nodes", "add at least one")
+    if len(nodes) > MAX_NODES:
+        raise item.bad(f"{len(nodes)} nodes", f"a scenario has at most {MAX_NODES}")
+    return nodes
+
+
+def _node(item: Item, name: str, number: int, own_devices: Mapping[str, Device]) -> Node:
+    keys = Section(item, ("kind", "device", "clock"), "a node")
+    word = schema.choice(keys.need("kind"), NODE_KINDS, "kind of node")
+    kind = next(k for k in NODE_KINDS if k == word)
+    device = None
+    if kind in WITH_DEVICE:
+        device = of_node(keys.need("device"), name, own_devices)
+    else:
+        keys.refuse(["device"], f"a {kind} has no qubits")
+    clock = keys.get("clock")
+    return Node(name, number, kind, device, Clock() if clock is None else _clock(clock))
+
+
+def _clock(item: Item) -> Clock:
+    keys = Section(item, ("offset_s", "rate_ppm"), "a clock")
+    offset_ps = keys.seconds("offset_s", 0, -_MAX_OFFSET_S, _MAX_OFFSET_S)
+    rate_ppb = 1000 * keys.number("rate_ppm", 0.0, -_MAX_RATE_PPM, _MAX_RATE_PPM)
+    # Node time is integer arithmetic on a rate in whole parts per billion.
+    if abs(rate_ppb - round(rate_ppb)) > 1e-6:
+        raise keys.need("rate_ppm").bad("finer than 0.001 ppm", "give at most three decimals")
+    return Clock(offset_ps, round(rate_ppb))
+
+
+def name(item: Item, nodes: Mapping[str, Node], kinds: Collection[str] = NODE_KINDS) -> str:
+    """The name of a node that exists and is of one of the given kinds."""
+    word = schema.text(item, "the name of a node")
+    if word not in nodes:
+        schema.unknown(item, word, list(nodes), "node")
+    kind = nodes[word].kind
+    if kind not in kinds:
+        fitting = [node.name for node in nodes.values() if node.kind in kinds]
+        raise item.bad(f"{word} is a {kind}, not a {' or '.join(kinds)}", f"name one of: {listed(fitting)}")
+    return word
+
+
+def two(
+    keys: Section, first: str, second: str, nodes: Mapping[str, Node], kinds: Collection[str]
+) -> tuple[str, str]:
+    """Two different nodes under two keys."""
+    a = name(keys.need(first), nodes, kinds)
+    b = name(keys.need(second), nodes, kinds)
+    if a == b:
+        raise keys.need(second).bad(f"{first} and {second} are both {a}", "name two different nodes")
+    return a, b

@@ -1,0 +1,141 @@
+"""`bellwire validate AREA`: the plane's figures against published laws and numbers, row by row.
+
+`run` measures an area's own rows, or those of a file it has never seen; `list_tables` prints what rows can
+hold.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from testbed.errors import BadInput, listed
+from testbed.validate.cases import read_cases
+from testbed.validate.judge import judge, judge_table
+from testbed.validate.table import Case, Row, Table, nine
+
+__all__ = ["AREAS", "list_tables", "run"]
+
+# Modules, not their contents: an area loads SeQUeNCe, and `--list` of one needs no other.
+AREAS: Final[dict[str, str]] = {"link": "testbed.validate.link"}
+SCHEMA: Final = "bellwire-validate/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    tables: dict[str, Table]
+    rows: Path
+
+
+def _area(name: str) -> Area:
+    if name not in AREAS:
+        raise BadInput("validate", "AREA", f"unknown area {name!r}", f"areas are {listed(list(AREAS))}")
+    module = import_module(AREAS[name])
+    return Area({table.name: table for table in module.TABLES}, module.ROWS)
+
+
+def run(
+    area: str,
+    seed: int = 1,
+    cases: str | Path | None = None,
+    json_path: str | Path | None = None,
+    write: Callable[[str], object] | None = None,
+) -> int:
+    """Measures every row, prints each as it is done, and returns 0 if all rows and tables pass, else 1.
+
+    area: a name in AREAS.  cases: a YAML file of rows instead of the area's own.  json_path: where the rows
+    go as JSON.  write: takes the text instead of standard output.  Raises BadInput for an area, file or row
+    that cannot be used; the rows are all checked before the first is run, except for what only a runner can
+    tell.
+    """
+    say = write or sys.stdout.write
+    chosen = _area(area)
+    file = Path(cases) if cases is not None else chosen.rows
+    todo = read_cases(file, chosen.tables)
+    if json_path is not None and not Path(json_path).resolve().parent.is_dir():
+        raise BadInput(str(json_path), "--json", "its folder does not exist", "make the folder first")
+    started = time.monotonic()
+    say(f"{'row':34} {'table':22} {'expected':>13} {'measured':>13} {'stderr':>9} {'n':>8} {'σ':>5}\n")
+    rows: list[Row] = []
+    for case in todo:
+        row = _measure(case, seed, file)
+        rows.append(row)
+        say(_line(row))
+    verdicts = _verdicts(rows)
+    for verdict in verdicts:
+        chi2 = f"χ² {verdict['chi2']:.1f} over {verdict['dof']}" if verdict["dof"] else "exact"
+        say(f"{verdict['table']:22} {verdict['rows']:3} rows, {chi2:24} {_word(verdict['pass'])}\n")
+    passed = all(verdict["pass"] for verdict in verdicts)
+    say(f"validate {area}: {len(rows)} rows in {time.monotonic() - started:.1f} s: {_word(passed)}\n")
+    if json_path is not None:
+        report = {
+            "schema": SCHEMA,
+            "area": area,
+            "seed": seed,
+            "rows": [row.as_json() for row in rows],
+            "tables": verdicts,
+            "pass": passed,
+        }
+        Path(json_path).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0 if passed else 1
+
+
+def list_tables(area: str, write: Callable[[str], object] | None = None) -> None:
+    """Prints every table of an area: its parameters with units and defaults, and one example row, as YAML."""
+    say = write or sys.stdout.write
+    chosen = _area(area)
+    examples: dict[str, Case] = {}
+    for case in read_cases(chosen.rows, chosen.tables):
+        examples.setdefault(case.table.name, case)
+    for table in chosen.tables.values():
+        say(f"{table.name}: {table.quantity}\n")
+        for column in table.parameters:
+            default = "required" if column.default is None else f"default {column.default}"
+            choices = f" ({' | '.join(column.choices)})" if column.choices else ""
+            say(f"  {column.name} [{column.unit}] {column.meaning}{choices}, {default}\n")
+        if table.name in examples:
+            case = examples[table.name]
+            row = {"id": case.id, "table": table.name, "params": case.given, "expected": case.expected}
+            text = yaml.safe_dump([row], sort_keys=False, default_flow_style=None, width=200)
+            say("  example row:\n" + "".join(f"    {line}\n" for line in text.splitlines()))
+        say("\n")
+
+
+def _measure(case: Case, seed: int, file: Path) -> Row:
+    try:
+        return judge(case, case.table.runner(case.parameters, seed))
+    except ValueError as error:
+        # Runners say "field: what is wrong with it".
+        name, _, problem = str(error).partition(": ")
+        known = name in {column.name for column in case.table.parameters}
+        place = f"{case.place}, params.{name}" if known else case.place
+        raise BadInput(
+            str(file), place, problem if known else str(error), "give a value within its range"
+        ) from None
+
+
+def _verdicts(rows: list[Row]) -> list[dict[str, Any]]:
+    verdicts = []
+    for name in dict.fromkeys(row.table for row in rows):
+        mine = [row for row in rows if row.table == name]
+        chi2, dof, passed = judge_table(mine)
+        verdicts.append({"table": name, "rows": len(mine), "chi2": nine(chi2), "dof": dof, "pass": passed})
+    return verdicts
+
+
+def _line(row: Row) -> str:
+    stderr = f"{row.stderr:9.2g}" if row.stderr is not None else f"{'-':>9}"
+    count = f"{row.n:8}" if row.n is not None else f"{'-':>8}"
+    sigma = f"{row.sigma:5.2f}" if row.sigma is not None else f"{'-':>5}"
+    figures = f"{row.expected:13.8g} {row.measured:13.8g} {stderr} {count} {sigma}"
+    return f"{row.id:34} {row.table:22} {figures} {'' if row.passed else 'FAILED'}".rstrip() + "\n"
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "FAILED"

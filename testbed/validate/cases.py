@@ -1,0 +1,98 @@
+"""Reads rows from YAML, ours and a user's alike: a list of {id, table, params, expected}."""
+
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed.errors import BadInput, listed, nearest, shown
+from testbed.validate.table import Case, Parameter, Table, Value
+
+_FIELDS = {"id", "table", "params", "expected", "source"}
+
+
+def read_cases(path: Path, tables: dict[str, Table]) -> list[Case]:
+    """The cases of a file; BadInput with the row's number for whatever cannot be used."""
+    file = str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(file, "file", "does not exist", "give the path of a YAML list of cases") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(file, "file", f"cannot be read: {error}", "give a readable UTF-8 YAML file") from None
+    try:
+        rows = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "file"
+        raise BadInput(
+            file, place, f"is not YAML: {getattr(error, 'problem', error)}", "mend the syntax"
+        ) from None
+    if not isinstance(rows, list) or not rows:
+        raise BadInput(
+            file, "file", "holds no list of cases", "write a list of {id, table, params, expected}"
+        )
+    cases = [_case(file, f"row {number}", row, tables) for number, row in enumerate(rows, 1)]
+    seen: set[str] = set()
+    for case in cases:
+        if case.id in seen:
+            raise BadInput(file, case.place, f"id {case.id!r} stands twice", "give every row its own id")
+        seen.add(case.id)
+    return cases
+
+
+def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
+    if not isinstance(row, dict):
+        raise BadInput(file, place, f"{shown(row)} is not a case", "write {id, table, params, expected}")
+    if "id" in row:
+        place = f"{place} ({row['id']})"
+    for name in row:
+        if name not in _FIELDS:
+            raise BadInput(file, place, f"unknown field {shown(name)}", f"use {listed(sorted(_FIELDS))}")
+    for name in ("id", "table", "expected"):
+        if name not in row:
+            raise BadInput(file, place, f"has no {name}", "write {id, table, params, expected}")
+    table = tables.get(row["table"]) if isinstance(row["table"], str) else None
+    if table is None:
+        close = nearest(str(row["table"]), list(tables))
+        remedy = f"did you mean {close}?" if close else f"tables are {listed(list(tables))}"
+        raise BadInput(file, f"{place}, table", f"unknown table {shown(row['table'])}", remedy)
+    given = row.get("params") or {}
+    if not isinstance(given, dict):
+        raise BadInput(file, f"{place}, params", "is not a mapping", "write {name: value, ...}")
+    columns = {parameter.name: parameter for parameter in table.parameters}
+    params: dict[str, Value] = {}
+    for name, value in given.items():
+        if name not in columns:
+            close = nearest(str(name), list(columns))
+            remedy = f"did you mean {close}?" if close else f"{table.name} has {listed(list(columns))}"
+            raise BadInput(file, f"{place}, params.{name}", "unknown parameter", remedy)
+        params[name] = _value(file, f"{place}, params.{name}", columns[name], value)
+    for name, column in columns.items():
+        if column.default is None and name not in params:
+            raise BadInput(file, f"{place}, params", f"has no {name}", f"give it ({column.unit})")
+    expected = _number(file, f"{place}, expected", row["expected"])
+    return Case(str(row["id"]), table, params, expected, str(row.get("source", "")), place)
+
+
+def _value(file: str, place: str, column: Parameter, value: Any) -> Value:
+    if column.choices:
+        if value not in column.choices:
+            raise BadInput(
+                file, place, f"{shown(value)} is not a choice", f"use one of {listed(list(column.choices))}"
+            )
+        return str(value)
+    return _number(file, place, value)
+
+
+def _number(file: str, place: str, value: Any) -> float:
+    # YAML 1.1 reads 1e-6 as text, since it has no dot: a number all the same.
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise BadInput(file, place, f"{shown(value)} is not a number", "give a number") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise BadInput(file, place, f"{shown(value)} is not a finite number", "give a number")
+    return value if isinstance(value, int) else float(value)

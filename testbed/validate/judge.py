@@ -1,0 +1,62 @@
+"""When a row passes and when a table does.
+
+A row fails beyond 5 σ, or, where the figure is exact, beyond 1e-6; a table fails when the χ² of its rows is
+so large that chance would give it once in a million times.
+"""
+
+from math import erfc, exp, isfinite, pi, sqrt
+
+from testbed.validate.table import Case, Measurement, Row
+
+ROW_SIGMA = 5.0
+EXACT = 1e-6
+# An absolute 1e-6 says nothing about a probability of 1e-6: exact figures must also agree to a thousandth.
+EXACT_RELATIVE = 1e-3
+TABLE_CHANCE = 1e-6
+
+
+def judge(case: Case, measured: Measurement) -> Row:
+    """The row of a case with its measurement; a figure that is not a number fails."""
+    difference = abs(measured.value - case.expected)
+    sigma = None
+    if measured.stderr is None or measured.stderr == 0.0:
+        tolerance = min(EXACT, EXACT_RELATIVE * abs(case.expected)) if case.expected else EXACT
+        passed = difference <= tolerance
+    else:
+        sigma = difference / measured.stderr
+        passed = sigma <= ROW_SIGMA
+    passed = passed and isfinite(measured.value)
+    stderr = measured.stderr or None
+    return Row(
+        case.id, case.table.name, case.given, case.expected, measured.value, stderr, measured.n, sigma, passed
+    )
+
+
+def chi2_survival(chi2: float, dof: int) -> float:
+    """P(χ² of `dof` degrees of freedom > chi2), by finite sums (Abramowitz and Stegun 26.4.4 and 26.4.5)."""
+    if dof == 0 or chi2 <= 0:
+        return 1.0
+    half = chi2 / 2
+    if dof % 2 == 0:
+        term = total = 1.0
+        for i in range(1, dof // 2):
+            term *= half / i
+            total += term
+        return min(1.0, exp(-half) * total)
+    total = erfc(sqrt(half))
+    term = sqrt(chi2) * exp(-half) * sqrt(2 / pi)
+    for i in range(1, dof, 2):
+        total += term
+        term *= chi2 / (i + 2)
+    return min(1.0, total)
+
+
+def judge_table(rows: list[Row]) -> tuple[float, int, bool]:
+    """(χ², degrees of freedom, passed) of a table's rows; exact rows count only by themselves."""
+    sigmas = [row.sigma for row in rows if row.sigma is not None]
+    chi2 = sum(s * s for s in sigmas)
+    return (
+        chi2,
+        len(sigmas),
+        chi2_survival(chi2, len(sigmas)) >= TABLE_CHANCE and all(row.passed for row in rows),
+    )

@@ -1,0 +1,223 @@
+"""The validation framework: rows pass or fail by the rule, files of cases are read, or refused by place."""
+
+import json
+from math import isnan
+
+import pytest
+import yaml
+
+import testbed.validate as validate
+from testbed.errors import BadInput
+from testbed.validate.judge import chi2_survival, judge, judge_table
+from testbed.validate.link import TABLES, mean_of
+from testbed.validate.table import Case, Measurement, Row, nine
+
+TABLE = {table.name: table for table in TABLES}
+CLOSED = {
+    "id": "mine",
+    "table": "barrett-kok-p",
+    "params": {"grade": "closed", "efficiency_a": 0.1, "efficiency_b": 0.1, "dark_probability": 1e-6,
+               "detector_efficiency": 0.8, "visibility": 0.9025},
+    "expected": 3.2002941e-3,
+}  # fmt: skip
+
+
+def case(expected):
+    return Case("row", TABLE["pair-decay"], {}, expected, "", "row 1")
+
+
+def write_cases(tmp_path, *rows):
+    path = tmp_path / "cases.yaml"
+    path.write_text(yaml.safe_dump(list(rows)))
+    return path
+
+
+def run(tmp_path, *rows, seed=1):
+    """Exit code, printed text and rows of a run over these cases."""
+    out = tmp_path / "out.json"
+    text = []
+    code = validate.run("link", seed, write_cases(tmp_path, *rows), out, text.append)
+    return code, "".join(text), json.loads(out.read_text())["rows"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "measured", "passed"),
+    [
+        (0.5, Measurement(0.5 + 9e-7), True),
+        (0.5, Measurement(0.5 + 1.1e-6), False),
+        (1e-5, Measurement(1.02e-5), False),  # within 1e-6, yet 2 % off
+        (0.0, Measurement(9e-7), True),
+        (0.5, Measurement(0.549, 0.01, 100), True),
+        (0.5, Measurement(0.551, 0.01, 100), False),
+        (0.5, Measurement(float("nan")), False),
+        (0.5, Measurement(float("nan"), 0.01, 3), False),
+    ],
+)
+def test_a_row_fails_beyond_five_sigma_or_beyond_a_millionth(expected, measured, passed):
+    assert judge(case(expected), measured).passed is passed
+
+
+def test_chi_squared_survival_against_known_quantiles():
+    """Quantiles from tables (Abramowitz and Stegun, table 26.8), even and odd degrees of freedom."""
+    for dof, chi2, chance in (
+        (1, 3.841459, 0.05),
+        (2, 9.210340, 0.01),
+        (5, 20.515006, 0.001),
+        (10, 18.307038, 0.05),
+    ):
+        assert chi2_survival(chi2, dof) == pytest.approx(chance, rel=1e-5)
+    assert chi2_survival(0.0, 4) == 1
+    assert chi2_survival(23.93, 1) == pytest.approx(1e-6, rel=1e-2)
+
+
+def test_a_table_fails_by_chi_squared_though_every_row_passes():
+    rows = [Row(str(i), "t", {}, 0, 0, 1, 1, sigma, True) for i, sigma in enumerate([4.0, -4.0, 4.0])]
+    assert judge_table(rows[:1])[2]
+    assert not judge_table(rows)[2]
+
+
+def test_a_mean_of_equal_draws_still_has_an_error():
+    """500 equal fidelities do not exclude an event of one in a thousand."""
+    measured = mean_of([0.97] * 500)
+    assert measured.value == pytest.approx(0.97)
+    assert measured.stderr == pytest.approx(0.97 / 500)
+    assert isnan(mean_of([]).value)
+
+
+def test_a_right_row_passes_and_a_wrong_one_fails(tmp_path):
+    code, text, rows = run(tmp_path, CLOSED)
+    assert code == 0
+    assert rows == [{
+        "id": "mine", "table": "barrett-kok-p", "params": CLOSED["params"], "expected": 3.2002941e-3,
+        "measured": rows[0]["measured"], "stderr": None, "n": None, "sigma": None, "pass": True,
+    }]  # fmt: skip
+    assert rows[0]["measured"] == pytest.approx(3.2002941e-3, abs=1e-10)
+    code, text, rows = run(tmp_path, CLOSED, {**CLOSED, "id": "other", "expected": 3.3e-3})
+    assert code == 1
+    assert [row["pass"] for row in rows] == [True, False]
+    assert "FAILED" in text
+
+
+@pytest.mark.parametrize("grade", ["sampled", "photonic"])
+def test_unseen_rows_are_measured_in_every_grade_and_told_from_wrong_ones(tmp_path, grade):
+    """p = .5 a b = .245; F = (1+M)/2. A p that is 20 % off and an F .05 off must fail."""
+    params = {"grade": grade, "efficiency_a": 0.7, "efficiency_b": 0.7, "visibility": 0.8}
+    rows = [
+        {"id": "p", "table": "barrett-kok-p", "params": params, "expected": 0.245},
+        {"id": "F", "table": "barrett-kok-fidelity", "params": params, "expected": 0.9},
+        {"id": "wrong p", "table": "barrett-kok-p", "params": params, "expected": 0.3},
+        {"id": "wrong F", "table": "barrett-kok-fidelity", "params": params, "expected": 0.85},
+    ]
+    code, _, seen = run(tmp_path, *rows, seed=4)
+    assert code == 1
+    assert [row["pass"] for row in seen] == [True, True, False, False]
+    assert seen[0]["n"] > seen[1]["n"] >= (5000 if grade == "sampled" else 500)
+    assert (seen[1]["sigma"] is None) == (grade == "sampled")
+
+
+def test_equal_seeds_measure_equal_figures(tmp_path):
+    row = {**CLOSED, "params": {**CLOSED["params"], "grade": "sampled"}}
+    first, second, other = (run(tmp_path, row, seed=seed)[2] for seed in (7, 7, 8))
+    assert first == second
+    assert first != other
+
+
+def test_golden_rows_have_ids_tables_and_sources():
+    from testbed.validate.cases import read_cases
+    from testbed.validate.link import ROWS
+
+    cases = read_cases(ROWS, TABLE)
+    assert {c.table.name for c in cases} == set(TABLE)
+    assert all(c.source for c in cases)
+    grades = {(c.table.name, c.given.get("grade")) for c in cases if "grade" in c.given}
+    assert len(grades) == 12
+
+
+def test_every_table_is_listed_with_units_and_an_example_that_runs(tmp_path):
+    text = []
+    validate.list_tables("link", text.append)
+    listing = "".join(text)
+    examples = []
+    for table in TABLES:
+        assert f"{table.name}: {table.quantity}" in listing
+        block = listing.split(f"{table.name}: {table.quantity}")[1].split("\n\n")[0]
+        for column in table.parameters:
+            assert f"{column.name} [{column.unit}]" in block
+        examples += yaml.safe_load(block.split("example row:\n")[1])
+    assert [e["table"] for e in examples] == list(TABLE)
+    code, _, _ = run(tmp_path, *[e for e in examples if e["params"].get("grade", "closed") == "closed"])
+    assert code == 0
+
+
+def edit(**changes):
+    return {**CLOSED, **changes}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (edit(table="barret-kok-p"), r"row 1 \(mine\), table: unknown table .*did you mean barrett-kok-p"),
+        (edit(params={"visibilty": 1}), r"params.visibilty: unknown parameter; did you mean visibility"),
+        (edit(params={"visibility": 1.2}), r"params.visibility: 1.2 is not within 0 and 1"),
+        (edit(params={"visibility": "high"}), r"params.visibility: .* is not a number"),
+        (edit(params={"visibility": True}), r"params.visibility: .* is not a finite number"),
+        (edit(params={"grade": "exact"}), r"params.grade: .*use one of closed, sampled, photonic"),
+        (edit(params=[1]), r"params: is not a mapping"),
+        (edit(expected=float("nan")), r"expected: .* is not a finite number"),
+        (edit(sigma=3), r"unknown field 'sigma'"),
+        ({"id": "x", "expected": 1}, r"row 1 \(x\): has no table"),
+        (edit(table="single-click-p", params={"grade": "closed"}), r"params: has no alpha"),
+        (edit(table="single-click-p", params={"alpha": 2}), r"params.alpha: 2.0 is not within 0 and 1"),
+        (
+            edit(table="pair-decay", params={"t1_s": 1, "t2_s": 3, "wait_s": 1}),
+            r"params.t2_s: 3.* is more than twice t1_s",
+        ),
+        ("word", r"row 1: 'word' is not a case"),
+    ],
+)
+def test_bad_cases_are_named_by_file_and_place(tmp_path, row, said):
+    with pytest.raises(BadInput, match=said) as raised:
+        run(tmp_path, row)
+    assert str(raised.value).startswith(str(tmp_path / "cases.yaml"))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no list"),
+        (b"a: 1", "holds no list"),
+        (b"- {a: 1", "is not YAML"),
+        (b"\xff\x00\xfe", "cannot be read"),
+        (b"[" * 5000, "is not YAML"),
+        (b"- !!python/object/apply:os.getcwd []", "is not YAML"),
+    ],
+)
+def test_files_that_hold_no_cases_are_refused(tmp_path, content, said):
+    path = tmp_path / "cases.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=said):
+        validate.run("link", 1, path)
+
+
+def test_missing_files_and_areas_and_doubled_ids_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="does not exist"):
+        validate.run("link", 1, tmp_path / "none.yaml")
+    with pytest.raises(BadInput, match="unknown area 'links'; areas are link"):
+        validate.run("links", 1)
+    with pytest.raises(BadInput, match="stands twice"):
+        run(tmp_path, CLOSED, CLOSED)
+    with pytest.raises(BadInput, match="folder does not exist"):
+        validate.run("link", 1, write_cases(tmp_path, CLOSED), tmp_path / "no" / "out.json")
+
+
+def test_numbers_without_a_dot_are_numbers(tmp_path):
+    """YAML 1.1 reads 1e-6 as text."""
+    path = tmp_path / "cases.yaml"
+    path.write_text("[{id: a, table: barrett-kok-p, params: {dark_probability: 1e-2}, expected: 0.499851}]")
+    assert validate.run("link", 1, path, None, lambda text: None) == 0
+
+
+def test_nine_digits():
+    assert nine(0.123456789123) == 0.123456789
+    assert nine(float("nan")) is None
