@@ -1,7 +1,8 @@
 """What passes between EGP and its neighbours in the stack: the facts of a link, and the events.
 
-Events go upward (Ok, Err) or down to the physical layer (StartTrain, StopTrain, AskStation); ReleaseQubit stands
-in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire; times are integer picoseconds of node time.
+Events go upward (Ok, Err) or down to the physical layer (StartTrain, StopTrain, AskStation); ReleaseQubit
+stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire; times are integer picoseconds of node
+time.
 """
 
 from collections.abc import Callable
@@ -16,13 +17,15 @@ TRAIN_FAILURE: Final = 1e-3
 
 _LONGEST: Final = 0xFFFFFFFF
 
-# The station's device tells of a herald this much after knowing (DEV-5), and a train stops this much later still.
+# The station's device tells of a herald this much after knowing (DEV-5), and a train stops this much later
+# still.
 _DEVICE_PS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """What a node knows of one of its links; `arm` is the quantum way to the station, `delay` the classical one."""
+    """What a node knows of one of its links; `arm` is the quantum way to the station, `delay` the classical
+    one."""
 
     number: int
     peer: int
@@ -46,7 +49,8 @@ class LinkFacts:
     margin_ps: int = 10_000
     """Slack of a proposed train: jitter of the network, and time for device commands, go in here."""
     lead_ps: int = 2_000
-    """A node takes no part in a train whose Gen would reach the station later than this before its first slot."""
+    """A node takes no part in a train whose Gen would reach the station later than this before its first
+    slot."""
     keepalive_ps: int = 100_000_000_000
     """A peer that was silent so long, with requests open, is tried."""
 
@@ -74,7 +78,8 @@ class LinkFacts:
         return known + self.delay_to_station_ps + self.margin_ps
 
     def attempts(self, first_slot: int, deadline: int | None) -> int:
-        """Attempts of a train: enough that it succeeds all but surely, as many as fit before the deadline; >= 0."""
+        """Attempts of a train: enough that it succeeds all but surely, as many as fit before the deadline; >=
+        0."""
         p = self.success_probability
         count = 1 if p >= 1 else ceil(log(TRAIN_FAILURE) / log1p(-p)) if p > 0 else _LONGEST
         count = max(1, min(count, _LONGEST))
@@ -85,11 +90,13 @@ class LinkFacts:
         return count
 
 
-def least_spacing(slot_ps: int, longest_way_ps: int, attempt_ps: int, emission_ps: int, margin_ps: int = 0) -> int:
+def least_spacing(
+    slot_ps: int, longest_way_ps: int, attempt_ps: int, emission_ps: int, margin_ps: int = 0
+) -> int:
     """Slots between two attempts such that the herald of one stops the next, in slots.
 
-    The way is quantum arm plus classical delay between the station and the farther node: one photon there, one
-    Reply back.  numbers of the published METRO link: emission + 2 x the longest arm.
+    The way is quantum arm plus classical delay between the station and the farther node: one photon there,
+    one Reply back.  numbers of the published METRO link: emission + 2 x the longest arm.
     """
     return max(1, -(-(emission_ps + longest_way_ps + attempt_ps + _DEVICE_PS + margin_ps) // slot_ps))
 
@@ -139,8 +146,8 @@ class Ok(NamedTuple):
 class Err(NamedTuple):
     """Event upward: a request has ended without all its pairs.
 
-    With a range of sequences (inclusive, modulo 2^16 - 1; only EXPIRE has one) those pairs are void at one end or
-    both: a layer above that holds one must release it.
+    With a range of sequences (inclusive, modulo 2^16 - 1; only EXPIRE has one) those pairs are void at one
+    end or both: a layer above that holds one must release it.
     """
 
     link: int

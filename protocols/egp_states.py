@@ -1,4 +1,5 @@
-"""The states of EGP's links, requests and trains, and the table that moves a link.  Its rules are in egp.py."""
+"""The states of EGP's links, requests and trains, and the table that moves a link.  The rules are in
+egp.py."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,8 +7,10 @@ from enum import Enum, auto
 from itertools import count
 from typing import Final, NamedTuple
 
-from protocols.egp_service import LinkFacts
+from protocols.machine import Output
 from protocols.mhp import SEQUENCE_MODULUS
+from protocols.qubit_pool import QubitPool
+from protocols.timers import Timers
 from protocols.wire.codec import EgpError
 
 UNSET: Final = 0xFFFF
@@ -55,6 +58,8 @@ class RequestId(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Request:
+    """One CREATE that has not ended."""
+
     id: RequestId
     purpose_id: int
     remaining: int  # pairs
@@ -68,6 +73,8 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Train:
+    """The train that is proposed or runs."""
+
     request: Request
     queue_id: int
     qubit: int
@@ -85,30 +92,35 @@ class Given(NamedTuple):
     purpose_id: int
 
 
-@dataclass(slots=True, eq=False)
-class Link:
-    facts: LinkFacts
-    master: bool
-    state: LinkState = LinkState.IDLE
-    train: Train | None = None
-    requests: dict[RequestId, Request] = field(default_factory=dict)  # all that are open
-    queue: dict[RequestId, Request] = field(default_factory=dict)  # those with a place in the common order
-    expected: int | None = None  # the MHP sequence that comes next, if it is known
-    given: dict[int, Given] = field(default_factory=dict)  # by MHP sequence, oldest first
-    owes_ack: bool = False  # of an Expire that came during a train
-    owed: int | None = None  # queue id of a proposal that was declined for want of a qubit
-    held: int | None = None  # qubit set aside for the next proposal, after an invitation
-    declined: int | None = None  # queue id of our own proposal that the peer declined
-    served: int = 0  # when it last got a qubit, for taking turns
-    misses: int = 0  # proposals in a row that came to nothing
-    extra_ps: int = 0  # added to the margin of proposals, for as long as they come too late
-    queue_ids: Iterator[int] = field(default_factory=lambda: count(1))
+class TimerKind(Enum):
+    """What a link waits for."""
 
-    @property
-    def pause_ps(self) -> int:
-        return 2 * self.facts.round_trip_ps + self.facts.margin_ps
+    DEADLINE = auto()  # of a request
+    RETRY = auto()  # the pause after a proposal that came to nothing
+    HELD = auto()  # how long a qubit is kept for an invited peer
+    QUIET = auto()  # a silent peer is to be tried
+
+
+class TimerKey(NamedTuple):
+    """Names a timer of the machine."""
+
+    kind: TimerKind
+    link: int
+    request: RequestId | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """What the links of one node have in common."""
+
+    node: int
+    outputs: list[Output] = field(default_factory=list)
+    timers: Timers[TimerKey] = field(default_factory=Timers)
+    qubits: QubitPool[int] = field(default_factory=QubitPool)  # its users are the links
+    rules: set[tuple[int, int]] = field(default_factory=set)  # (remote, purpose id) of every RECV
+    turns: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 def from_on(old: int, sequence: int) -> bool:
-    """Is `sequence` `old` or after it?  UNSET: before all."""
+    """Is the MHP sequence `sequence` `old` or one after it?  UNSET: before all."""
     return old == UNSET or (sequence - old) % SEQUENCE_MODULUS <= SEQUENCE_MODULUS // 2

@@ -1,16 +1,18 @@
 """MHP, midpoint heralding with trains of attempts.  MHP-n: mhp.toml.
 
-Two machines: `NodeMhp` plays one node of any number of links, `StationMhp` one station of any number of links.
+Two machines: `NodeMhp` plays one node of any number of links, `StationMhp` one station of any number of
+links.
 
-Theory of operation.  The two nodes of a link have agreed on a train (the link layer's business): `count` attempts at the
-station's slots first_slot, first_slot + spacing, ...  Each tells the station in one Gen.  The station looks at the slots
-only if both Gens are there, and are equal, before the first of them: an attempt in a slot that the station does not look
-at cannot herald, so nothing of a train counts before both its Gens are known.  The first success ends the train.  What
-came of it the station tells both nodes in a Reply each, and keeps for a while: a node that has heard nothing by the end
-of its train asks again (Gen INFO), for Replies get lost.
+Theory of operation.  The two nodes of a link have agreed on a train (the link layer's business): `count`
+attempts at the station's slots first_slot, first_slot + spacing, ...  Each tells the station in one Gen.  The
+station looks at the slots only if both Gens are there, and are equal, before the first of them: an attempt in
+a slot that the station does not look at cannot herald, so nothing of a train counts before both its Gens are
+known.  The first success ends the train.  What came of it the station tells both nodes in a Reply each, and
+keeps for a while: a node that has heard nothing by the end of its train asks again (Gen INFO), for Replies
+get lost.
 
-A train is named by link, queue id and first slot.  Time does not run backwards, so a name does not come twice even when
-a node has restarted and counts its queue ids from the beginning.
+A train is named by link, queue id and first slot.  Time does not run backwards, so a name does not come twice
+even when a node has restarted and counts its queue ids from the beginning.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,7 @@ KEPT: Final = 32
 SUCCESSES: Final = frozenset({MhpOutcome.PSI_PLUS, MhpOutcome.PSI_MINUS})
 
 
-# ---------------------------------------------------------------------------------------------------------- the node
+# ------------------------------------------------------------------------------------------------ the node
 
 
 class Midpoint(NamedTuple):
@@ -48,8 +50,8 @@ class Midpoint(NamedTuple):
 class TrainOutcome(NamedTuple):
     """Event at a node: what came of its train.
 
-    slot: of the success; of a failure the last one that was looked at; of an error the first.  error GENERAL: the
-    station did not answer, so nobody knows.
+    slot: of the success; of a failure the last one that was looked at; of an error the first.  error GENERAL:
+    the station did not answer, so nobody knows.
     """
 
     link: int
@@ -114,7 +116,8 @@ class NodeMhp:
     def start_train(
         self, link: int, queue_id: int, first_slot: int, spacing: int, count: int, alpha: int, deadline: int
     ) -> None:
-        """Tell the station of a train.  Its Reply should be here by `deadline`, in ps: the last slot and the way back.
+        """Tell the station of a train.  Its Reply should be here by `deadline`, in ps: the last slot and the
+        way back.
 
         A train of this link that has not ended is superseded: no event comes of it.
         """
@@ -201,13 +204,14 @@ def _names_slot(gen: MhpGen, slot: int) -> bool:
     return rest == 0 and 0 <= attempt < gen.count
 
 
-# ------------------------------------------------------------------------------------------------------- the station
+# --------------------------------------------------------------------------------------------- the station
 
 
 class StationLink(NamedTuple):
     """What a station knows of one of its links.
 
-    lead_ps: how long before the first slot the station must have both Gens, to have its device listen in time.
+    lead_ps: how long before the first slot the station must have both Gens, to have its device listen in
+    time.
     """
 
     ends: tuple[int, int]
@@ -266,7 +270,7 @@ STATION_TABLE: dict[tuple[StationState, StationInput], tuple[StationState, tuple
     (_S.HALF, _J.MISMATCH): (_S.EMPTY, (Do.KEEP, Do.ANSWER)),
     (_S.HALF, _J.LATE): (_S.EMPTY, (Do.ANSWER,)),
     (_S.HALF, _J.ERR): (_S.EMPTY, (Do.ANSWER,)),
-    (_S.ARMED, _J.GEN): (_S.HALF, (Do.DISARM, Do.ANSWER, Do.KEEP)),  # superseded: the other node hears QUEUE_MISMATCH
+    (_S.ARMED, _J.GEN): (_S.HALF, (Do.DISARM, Do.ANSWER, Do.KEEP)),  # superseded by one of its nodes
     (_S.ARMED, _J.HERALD): (_S.EMPTY, (Do.ANSWER,)),
     (_S.ARMED, _J.ERR): (_S.EMPTY, (Do.DISARM, Do.ANSWER)),
 }
@@ -292,8 +296,8 @@ class _Port:
 class StationMhp:
     """The station's side of all its links.
 
-    born_ps: when this station started; of trains before that it remembers nothing.  first_sequence: where the MHP
-    sequences begin; they live as long as this machine.
+    born_ps: when this station started; of trains before that it remembers nothing.  first_sequence: where the
+    MHP sequences begin; they live as long as this machine.
     """
 
     def __init__(self, links: Mapping[int, StationLink], born_ps: int = 0, first_sequence: int = 0) -> None:
@@ -374,7 +378,8 @@ class StationMhp:
     def _on_question(self, port: _Port, gen: MhpGen, source: int) -> None:
         if self._repeat(port, gen, source) or _same_train(port.gens.get(source), gen):
             return  # of a train that has not ended yet, its Reply will tell
-        # Neither running nor remembered: its Gen never came, and by now would not help; or came to an earlier life.
+        # Neither running nor remembered: its Gen never came, and by now would not help; or came to an earlier
+        # life.
         lived = self._born_ps <= self._closing_ps(port, gen)
         error = MhpError.GEN_FAIL if lived else MhpError.GENERAL
         self._answer(port, source, gen, 0, _Result(MhpOutcome.ERROR, error))  # MHP-11
@@ -419,7 +424,8 @@ class StationMhp:
             self._timers.cancel(port.number)
 
     def _answer_all(self, port: _Port, result: _Result) -> None:
-        """A Reply to both nodes, also to the one whose Gen is missing: it need not wait for the end of its train."""
+        """A Reply to both nodes, also to the one whose Gen is missing: it need not wait for the end of its
+        train."""
         gens = port.gens
         sequence = self._sequences[port.number]
         if result.outcome in SUCCESSES:

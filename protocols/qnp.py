@@ -59,7 +59,6 @@ class Qnp:
         self._listening: set[tuple[int, int | None]] = set()  # (purpose, head or any)
         self._circuits: dict[CircuitId, CircuitEnd] = {}
         self._requests: dict[int, CircuitEnd] = {}  # this node's own
-        self._newest: dict[int, int] = {}  # the label that each neighbour opened last
         self._early: dict[CircuitId, list[_Early]] = {}
         self._request_numbers = count(1)
         self._pair_ids = cycle(range(1, 1 << 32))  # over all circuits: (head, pair_id) alone names a pair
@@ -167,7 +166,7 @@ class Qnp:
             self._move(circuit, CircuitInput.PEER_LOST)
         for circuit_id in [c for c in self._early if c.neighbour == peer]:
             self._release(circuit_id, self._take_early(circuit_id), tell=False)
-        self._newest.pop(peer, None)
+        self._labels[peer].peer_starts_anew()
 
     def poll(self, now: int) -> list[Output]:
         for circuit_id, name in self._holds.take_due(now):
@@ -198,7 +197,7 @@ class Qnp:
         self._send(source, QnpForwardAck(message.circuit, message.request, int(error is None), error or 0))
         if error is EgpError.CREATE:
             return  # the label is another circuit's
-        self._newest[source] = message.circuit
+        self._labels[source].peer_took(message.circuit)
         early = self._take_early(circuit_id)
         if error is not None:
             self._release(circuit_id, early, tell=False)
@@ -280,11 +279,7 @@ class Qnp:
 
     def _is_past(self, circuit_id: CircuitId) -> bool:
         """Is a circuit that is not known here closed, rather than not open yet?"""
-        if self._labels[circuit_id.neighbour].owns(circuit_id.label):
-            return True  # this node opens these itself
-        newest = self._newest.get(circuit_id.neighbour)
-        space = 1 << _LABEL_BITS
-        return newest is not None and (newest - circuit_id.label) % space < space // 2
+        return self._labels[circuit_id.neighbour].is_past(circuit_id.label)
 
     def _take_early(self, circuit_id: CircuitId) -> list[_Early]:
         self._holds.drop((circuit_id, None))

@@ -209,6 +209,10 @@ class Qtp:
         match message:
             case QtpOpen():
                 self._on_open(message, source)
+            case QtpAccept() | QtpRefuse() | QtpTeleport() | QtpDelivered() | QtpClose() if self._is_past(
+                SessionId(source, message.session)
+            ):
+                pass  # sent before the peer knew that the session had ended
             case QtpAccept() | QtpRefuse():
                 self._on_answer(message, source)
             case QtpTeleport():
@@ -216,14 +220,7 @@ class Qtp:
             case QtpDelivered():
                 self._on_delivered(message, source)
             case QtpClose():
-                session = self._sessions.get(SessionId(source, message.session))
-                if session is None:
-                    return  # both ends closed at once
-                if session.state is SessionState.OPENING:
-                    self._ignore(source, message, "the session is not open")
-                else:
-                    session.reason = CloseReason.CLOSED_BY_PEER
-                    self._move(session, SessionInput.PEER_CLOSED)
+                self._on_close(message, source)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message of QTP")
 
@@ -232,6 +229,7 @@ class Qtp:
         for session in [s for s in self._sessions.values() if s.id.peer == peer]:
             session.reason = CloseReason.PEER_LOST
             self._move(session, SessionInput.PEER_LOST)
+        self._numbers_with(peer).peer_starts_anew()
 
     def poll(self, now: int) -> list[Output]:
         for session_id, index in self._holds.take_due(now):
@@ -249,21 +247,23 @@ class Qtp:
     def _on_open(self, message: QtpOpen, source: int) -> None:
         session_id = SessionId(source, message.session)
         service = self._ports.get(message.port)
-        if session_id in self._sessions or self._numbers_with(source).owns(message.session):
-            reason = RefuseReason.IN_USE
-        elif message.session >> _NUMBER_BITS:
+        numbers = self._numbers_with(source)
+        reason = None
+        if message.session >> _NUMBER_BITS:
             reason = RefuseReason.UNSUPPORTED
-        elif service is None:
-            reason = RefuseReason.NO_LISTENER
-        elif service != message.service:
-            reason = RefuseReason.WRONG_SERVICE
+        elif session_id in self._sessions or numbers.owns(message.session):
+            reason = RefuseReason.IN_USE
         else:
-            session = _Session(session_id, message.port, service, opener=False)
+            numbers.peer_took(message.session)
+        if reason is None and service != message.service:
+            reason = RefuseReason.NO_LISTENER if service is None else RefuseReason.WRONG_SERVICE
+        if reason is not None:
+            self._send(source, QtpRefuse(message.session, reason))
+        else:
+            session = _Session(session_id, message.port, QtpService(message.service), opener=False)
             self._sessions[session_id] = session
             self._send(source, QtpAccept(message.session))  # QTP-2
             self._move(session, SessionInput.ACCEPT)
-            return
-        self._send(source, QtpRefuse(message.session, reason))
 
     def _on_answer(self, message: QtpAccept | QtpRefuse, source: int) -> None:
         session = self._sessions.get(SessionId(source, message.session))
@@ -280,7 +280,7 @@ class Qtp:
     def _on_teleport(self, message: QtpTeleport, source: int, now: int) -> None:
         session = self._sessions.get(SessionId(source, message.session))
         if session is None or session.service is not QtpService.TELEPORT:
-            self._ignore(source, message, "no such session")
+            self._ignore(source, message, "no open session of TELEPORT")
         elif message.index < session.expected or message.index in session.pending:
             self._ignore(source, message, "the index has been used")  # QTP-5
         else:
@@ -300,6 +300,14 @@ class Qtp:
         else:
             self._outputs.append(Lost(session.id, message.index, incoming=False))
         self._settle(session)
+
+    def _on_close(self, message: QtpClose, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.state is SessionState.OPENING:
+            self._ignore(source, message, "no open session")
+        else:
+            session.reason = CloseReason.CLOSED_BY_PEER
+            self._move(session, SessionInput.PEER_CLOSED)
 
     # Small steps.
 
@@ -375,6 +383,10 @@ class Qtp:
                 f"session {session.number} with node {session.peer} is not one of {service.name}"
             )
         return known
+
+    def _is_past(self, session: SessionId) -> bool:
+        """Was there a session of this number, and is there none now?"""
+        return session not in self._sessions and self._numbers_with(session.peer).is_past(session.number)
 
     def _numbers_with(self, peer: int) -> LabelSpace:
         if peer not in self._numbers:

@@ -1,7 +1,8 @@
 """The communication qubits that are at a machine's disposal: whose they are, and which are free.
 
-Rules.  A qubit is free or in use, and no qubit is taken twice.  It may be bound to one user (a link, to whose fibre it
-is coupled) or serve all.  What is still the pool's comes back by `give_back`; what is not goes by `part_with`.
+Rules.  A qubit is free or in use, and no qubit is taken twice.  It may be bound to one user (a link, to whose
+fibre it is coupled) or serve all.  What is still the pool's comes back by `give_back`; what is not goes by
+`part_with`.
 """
 
 from collections import deque

@@ -1,28 +1,30 @@
-"""REL: delivers messages to each peer in order and exactly once, over a network that loses them.  REL-n: reliable.toml.
+"""REL: delivers messages to each peer in order and exactly once, over a network that loses them.  REL-n:
+reliable.toml.
 
-Rules.  A node sends each peer one stream of segments, named by its epoch and numbered from a place that depends on the
-epoch.  The two directions between two nodes are independent but for this: acknowledgements of one ride on the Data of
-the other.  Every node is therefore a sender (`_Outgoing`) and a receiver (`_Incoming`) towards each of its peers.
+Rules.  A node sends each peer one stream of segments, named by its epoch and numbered from a place that
+depends on the epoch.  The two directions between two nodes are independent but for this: acknowledgements of
+one ride on the Data of the other.  Every node is therefore a sender (`_Outgoing`) and a receiver
+(`_Incoming`) towards each of its peers.
 
-The sender.  An epoch is the sender's incarnation in the high half and a count of its streams to this peer in the low
-half, so it only grows.  A stream ends, and the next begins, when a segment has been sent `tries` times in vain, when
-the peer says Reset, or when the peer is seen to have restarted; what was not acknowledged is dropped and reported
-(`Broken`).  Until the first segment of a stream has been acknowledged no second one is sent: whoever then gets a
-segment other than the first, of a stream it does not know, can be sure to have forgotten that stream by a restart, and
-says Reset at once.
+The sender.  An epoch is the sender's incarnation in the high half and a count of its streams to this peer in
+the low half, so it only grows.  A stream ends, and the next begins, when a segment has been sent `tries`
+times in vain, when the peer says Reset, or when the peer is seen to have restarted; what was not acknowledged
+is dropped and reported (`Broken`).  Until the first segment of a stream has been acknowledged no second one
+is sent: whoever then gets a segment other than the first, of a stream it does not know, can be sure to have
+forgotten that stream by a restart, and says Reset at once.
 
 The receiver, on a Data of the peer's stream `epoch`, by what it knows of that peer:
 
-    knows               | epoch, segment          | does
-    nothing             | any, the first          | opens the stream
-    nothing             | any, not the first      | Reset
-    a stream            | that stream             | delivers in order, keeps what came early, acknowledges again
-    a stream            | older                   | ignores it: a straggler
-    a stream            | newer, the first        | Broken, then opens the stream; of a newer incarnation: ends its own, too
-    a stream            | newer, not the first    | Reset
+    knows     | epoch, segment        | does
+    nothing   | any, the first        | opens the stream
+    nothing   | any, not the first    | Reset
+    a stream  | that stream           | delivers in order, keeps what came early, acknowledges it again
+    a stream  | older                 | ignores it: a straggler
+    a stream  | newer, the first      | Broken, and opens it; a newer incarnation: ends its own stream, too
+    a stream  | newer, not the first  | Reset
 
-Timing is RFC 6298 in integer picoseconds without its floor of one second, which would outlive every qubit; in its place
-stands the peer's possible delay of acknowledgements, as in RFC 9002.
+Timing is RFC 6298 in integer picoseconds without its floor of one second, which would outlive every qubit; in
+its place stands the peer's possible delay of acknowledgements, as in RFC 9002.
 """
 
 from collections import deque
@@ -49,7 +51,8 @@ GRANULARITY_PS: Final = 1_000
 """G of RFC 6298: no delay in the network is shorter."""
 
 _U32: Final = 0xFFFFFFFF
-_SPREAD: Final = 0x9E3779B1  # odd, 2^32 over the golden ratio: multiples of it lie far apart (Knuth, TAOCP 3, 6.4)
+_SPREAD: Final = 0x9E3779B1
+"""2^32 over the golden ratio, and odd: its multiples lie far apart (Knuth, TAOCP 3, section 6.4)."""
 
 
 class Undelivered(NamedTuple):
@@ -72,8 +75,8 @@ class Delivered(NamedTuple):
 class Broken(NamedTuple):
     """Event: messages to or from this peer may be missing from here on; it was silent, or it has restarted.
 
-    `unsent` are the messages this node had sent to it without being sure of their arrival.  Empty: it was the peer
-    that gave up a stream of its own.
+    `unsent` are the messages this node had sent to it without being sure of their arrival.  Empty: it was the
+    peer that gave up a stream of its own.
     """
 
     peer: int
@@ -83,7 +86,8 @@ class Broken(NamedTuple):
 class RoundTrip:
     """RFC 6298's estimator for one peer, in integer picoseconds.
 
-    srtt is kept times 8 and rttvar times 4 (Jacobson and Karels 1988), so that the gains 1/8 and 1/4 lose nothing.
+    srtt is kept times 8 and rttvar times 4 (Jacobson and Karels 1988), so that the gains 1/8 and 1/4 lose
+    nothing.
     """
 
     __slots__ = ("_ack_delay_ps", "_rttvar4", "_srtt8", "timeout_ps")
@@ -132,7 +136,17 @@ class _Segment:
 class _Outgoing:
     """The stream to one peer.  `flight` are the segments sent and not acknowledged, oldest first."""
 
-    __slots__ = ("begun", "epoch", "flight", "next_sequence", "recover", "resets", "timing", "tries", "waiting")
+    __slots__ = (
+        "begun",
+        "epoch",
+        "flight",
+        "next_sequence",
+        "recover",
+        "resets",
+        "timing",
+        "tries",
+        "waiting",
+    )
 
     def __init__(self, epoch: int, timing: RoundTrip) -> None:
         self.timing = timing
@@ -154,7 +168,8 @@ class _Outgoing:
 
 
 class _Incoming:
-    """The peer's stream: `expected` is the next sequence; `early` came before its turn; `parts` of a split body."""
+    """The peer's stream: `expected` is the next sequence; `early` came before its turn; `parts` of a split
+    body."""
 
     __slots__ = ("early", "epoch", "expected", "owed", "parts", "refused", "size")
 
@@ -181,8 +196,9 @@ class _Peer:
 def first_sequence(epoch: int) -> int:
     """Where the numbers of a stream begin (REL-4).
 
-    Data does not say to which stream its acknowledgement belongs.  As TCP's choice of initial numbers does (RFC 9293,
-    3.4.1), this puts the numbers of a node's successive streams so far apart that none is taken for another's.
+    Data does not say to which stream its acknowledgement belongs.  As TCP's choice of initial numbers does
+    (RFC 9293, 3.4.1), this puts the numbers of a node's successive streams so far apart that none is taken
+    for another's.
     """
     return epoch * _SPREAD & _U32
 
@@ -190,8 +206,8 @@ def first_sequence(epoch: int) -> int:
 class Reliable:
     """Both directions, towards every peer of one node.
 
-    round_trip_ps: the configured round trip, one for all or a function of the peer.  ack_delay_ps: how long an
-    acknowledgement may wait for a Data to ride on; by default one round trip.
+    round_trip_ps: the configured round trip, one for all or a function of the peer.  ack_delay_ps: how long
+    an acknowledgement may wait for a Data to ride on; by default one round trip.
     """
 
     def __init__(
@@ -246,7 +262,7 @@ class Reliable:
             if message.stream_epoch == peer.outgoing.epoch:
                 self._on_acknowledgement(peer, message.acknowledged, now)
         elif isinstance(message, RelReset):
-            if message.stream_epoch == peer.outgoing.epoch:  # else it is about a stream that has ended already
+            if message.stream_epoch == peer.outgoing.epoch:  # else it is about a stream that has ended
                 self._break(peer)
                 peer.outgoing.resets = True
         else:
@@ -307,7 +323,8 @@ class Reliable:
         self._outputs.append(Send(peer.number, data))
 
     def _on_acknowledgement(self, peer: _Peer, acknowledged: int, now: int) -> None:
-        """The peer has every segment below `acknowledged`, unless that is a number of another stream or an old one."""
+        """The peer has every segment below `acknowledged`, unless that is a number of another stream or an
+        old one."""
         outgoing = peer.outgoing
         flight = outgoing.flight
         if not flight:
@@ -320,8 +337,8 @@ class Reliable:
             segment = flight.popleft()
             if not segment.resent:
                 newest = segment
-        # Karn: which transmission of a segment that was sent twice is meant, nobody knows; and while a hole was being
-        # filled, what came behind it waited for that (REL-8).
+        # Karn: which transmission of a segment that was sent twice is meant, nobody knows; and while a hole
+        # was being filled, what came behind it waited for that (REL-8).
         if (
             newest is not None
             and newest.sequence == (acknowledged - 1 & _U32)
@@ -332,7 +349,8 @@ class Reliable:
         outgoing.tries = 0
         if flight:
             self._retransmission.set(peer.number, now + outgoing.timing.timeout_ps)
-            # A partial acknowledgement (RFC 6582): the next segment of that flight is missing, too, most likely.
+            # A partial acknowledgement (RFC 6582): the next segment of that flight is missing, too, most
+            # likely.
             if self._recovering(outgoing, flight[0].sequence) and not flight[0].resent:
                 self._retransmit(peer, flight[0])
         else:
@@ -423,7 +441,8 @@ class Reliable:
         incoming.parts.append(data.payload)
         incoming.size += len(data.payload)
         if incoming.size > MAX_BODY:
-            # Never acknowledged, so that the peer has to give the stream up.  What is kept of it goes at once.
+            # Never acknowledged, so that the peer has to give the stream up.  What is kept of it goes at
+            # once.
             self._outputs.append(Ignored(peer.number, "RelData", "a body without end"))
             incoming.expected = incoming.expected - 1 & _U32
             incoming.owed = incoming.size = 0
@@ -431,7 +450,8 @@ class Reliable:
             incoming.parts.clear()
             incoming.refused = True
         elif not data.more:
-            self._outputs.append(Delivered(peer.number, data.protocol, data.message, b"".join(incoming.parts)))
+            body = b"".join(incoming.parts)
+            self._outputs.append(Delivered(peer.number, data.protocol, data.message, body))
             incoming.parts.clear()
             incoming.size = 0
 

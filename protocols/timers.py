@@ -1,6 +1,8 @@
-"""Timers by name for a sans-IO machine: set, move or cancel at any time, what is due in order of (time, creation).
+"""Timers by name for a sans-IO machine: set, move or cancel at any time, what is due in order of (time,
+creation).
 
-What may live here: that one structure.  (`holds.py` is the simpler one, for things that all wait equally long.)
+What may live here: that one structure.  (`holds.py` is the simpler one, for things that all wait equally
+long.)
 """
 
 from collections.abc import Hashable, Iterator
@@ -11,16 +13,16 @@ from itertools import count
 class Timers[K: Hashable]:
     """At most one due time per key, in integer picoseconds.
 
-    A timer that is moved later, as a retransmission timer is by every acknowledgement, keeps its old place in the
-    heap and is put right when that place comes up.  So setting costs O(1) but for the first time, and the heap
-    holds about one entry per key however often its timer moves.
+    A timer that is moved later, as a retransmission timer is by every acknowledgement, keeps its old place in
+    the heap and is put right when that place comes up.  So setting costs O(1) but for the first time, and the
+    heap holds about one entry per key however often its timer moves.
     """
 
     __slots__ = ("_creation", "_due", "_heap", "_place")
 
     def __init__(self) -> None:
         self._due: dict[K, tuple[int, int]] = {}  # (due, creation) of each running timer
-        self._place: dict[K, tuple[int, int]] = {}  # its earliest entry in the heap, which is not later than that
+        self._place: dict[K, tuple[int, int]] = {}  # its earliest entry in the heap: not later than that
         self._heap: list[tuple[int, int, K]] = []
         self._creation = count()
 
@@ -57,7 +59,8 @@ class Timers[K: Hashable]:
         return None
 
     def take_due(self, now: int) -> Iterator[K]:
-        """Keys whose time has come by `now`, each stopped before it is yielded; setting timers meanwhile is allowed."""
+        """Keys whose time has come by `now`, each stopped before it is yielded; setting timers meanwhile is
+        allowed."""
         while (due := self.next()) is not None and due <= now:
             _, _, key = heappop(self._heap)
             del self._place[key], self._due[key]

@@ -257,6 +257,9 @@ def test_each_half_decays_from_its_own_emission() -> None:
         return (sum(exp(-age / t1) for age in ages) / 2 + exp(-sum(ages) / t2)) / 2
 
     assert lab.pair_fidelity(200 * SLOT) == pytest.approx(expected(200 * SLOT))
+    for node, arm in ((A, ARM_A), (B, ARM_B)):
+        excited = lab.plane.oracle.density([(node, lab.communication(node))], 200 * SLOT)[1, 1].real
+        assert excited == pytest.approx(exp(-(100 * SLOT + arm) / t1) / 2)
     (pair,) = lab.plane.oracle.pairs
     assert pair.fidelity_at_emission == pytest.approx(1)
     assert pair.fidelity_at_home == pytest.approx(expected(home(100, ARM_B)))
@@ -484,6 +487,8 @@ def test_photons_of_a_dead_node_do_not_reach_the_qubits_of_the_next_incarnation(
     assert lab.answers[listen][1] == DeviceHerald(PLUS, 100)
     assert lab.plane.oracle.density([(A, c)], over(100))[1, 1].real == pytest.approx(1)
     assert np.allclose(lab.plane.oracle.density([(B, lab.communication(B))], over(100)), np.eye(2) / 2)
+    (pair,) = lab.plane.oracle.pairs
+    assert (pair.lost_ps, pair.fidelity_at_home) == (over(100), 0.25)
 
 
 def test_a_dead_node_does_not_emit_at_the_instant_of_its_death() -> None:
@@ -528,6 +533,18 @@ def test_promises_are_as_good_as_the_plane_knows() -> None:
     assert plane.promise(STATION) == over(160) + NS  # the first slot that the new train could make succeed
     lab.run(11)
     assert plane.promise(STATION) == over(250) + NS  # the fourth common slot
+
+
+def test_a_train_that_dies_before_it_is_executed_promises_nothing() -> None:
+    lab = bench(ToldLink(4))
+    lab.listen(0, 100, 1, 1000)
+    lab.run(1)
+    lab.train(A, 10, 100)
+    assert lab.plane.promise(STATION) == over(100) + NS
+    lab.plane.reset_node(A, 10)
+    assert lab.plane.promise(STATION) == over(1099) + NS
+    lab.run()
+    assert lab.plane.promise(STATION) == NEVER
 
 
 def test_only_trains_reach_other_nodes() -> None:
@@ -740,6 +757,24 @@ def test_a_photonic_link_obeys_trains_and_listens() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- teleport
+
+
+def test_what_is_stopped_between_two_emissions_does_not_herald() -> None:
+    """B emits first, and the photonic attempt begins with that; A stops just before its own emission, or after."""
+    perfect = {"efficiency_a": 1, "efficiency_b": 1, "detector_efficiency": 1, "visibility": 1}
+    for after, some in ((-1, False), (0, True)):
+        heralds = 0
+        for seed in range(20):
+            link = noisy("barrett-kok", "photonic", seed, dark_probability=0, **perfect)
+            lab = bench(link)
+            for node in (A, B):
+                lab.train(node, 0, 100, 1, 200)
+            lab.listen(0, 100)
+            lab.stop(A, 100 * SLOT - link.parameters.arm_a_ps + after)
+            lab.run()
+            heralds += len(lab.plane.oracle.pairs)
+        assert (heralds > 0) == some
+
 
 S2 = 1 / sqrt(2)
 SIX: list[tuple[str, tuple[complex, complex]]] = [

@@ -1,7 +1,7 @@
 """The quantum plane as a federate of emulated time, under any schedule of commands that nodes could think of.
 
-What the clocks rest on: no answer before its promise, no command that hastens another node's answer by more than
-`reach_ps` says, every command answered once, equal commands equal answers, the oracle without effect.
+What the clocks rest on: no answer before its promise, no command that hastens another node's answer by more
+than `reach_ps` says, every command answered once, equal commands equal answers, the oracle without effect.
 """
 
 from typing import Any, NamedTuple

@@ -10,7 +10,7 @@ from protocols.device import DeviceOpcode
 
 
 class GateRecord(NamedTuple):
-    """A device gate: its opcode, the name of Qiskit's class (and, lower case, of its method), and its form."""
+    """A device gate: its opcode, Qiskit's class and the method that appends it, and its form."""
 
     opcode: DeviceOpcode
     qiskit_class: str

@@ -24,8 +24,8 @@ def bit_string(bits: Mapping[int, int], clbits: int) -> str:
 def ideal_histogram(lowered: Lowered) -> dict[str, float]:
     """Probability of every bit string that can occur, sorted; empty if the circuit is too large to know it.
 
-    Computed from the device gates, not from the gates of the file: Qiskit would build the matrix of a user's gate on
-    20 qubits, 16 TB of it.
+    Computed from the device gates, not from those of the file: of a gate with 19 controls Qiskit would build
+    the matrix, 16 TB of it.
     """
     if lowered.qubits > MAX_QUBITS or len(lowered.gates) << lowered.qubits > MAX_WORK:
         return {}

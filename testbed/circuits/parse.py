@@ -16,6 +16,12 @@ from testbed.errors import BadInput
 
 MAX_INSTRUCTIONS: Final = 100_000
 
+UNSUPPORTED_WORDS: Final = frozenset(
+    """array angle bool box break cal complex const continue def defcal defcalgrammar delay duration end extern float
+    for if input int let output pragma reset return stretch switch uint while""".split()
+)
+"""Statements of OpenQASM 3 at which Qiskit's importer may give up for a reason that says nothing to a person."""
+
 _AT_LINE = (
     re.compile(r"<input>:(\d+),\d+: (.*)", re.DOTALL),  # qiskit.qasm2
     re.compile(r"L(\d+):C\d+: (.*)", re.DOTALL),  # openqasm3's lexer and visitor
@@ -42,7 +48,7 @@ class Parsed:
             low, high = 1, len(self.source.statements)
             while low < high:
                 middle = (low + high) // 2
-                if len(_circuit(self.source.version, self.source.head(middle)).data) > instruction:
+                if len(_circuit(self.source, self.source.head(middle)).data) > instruction:
                     high = middle
                 else:
                     low = middle + 1
@@ -59,7 +65,7 @@ def parse(source: Source) -> Parsed:
     try:
         # ANTLR reports on stderr, which belongs to the one line that a person gets.
         with redirect_stderr(said):
-            circuit = _circuit(source.version, source.text)
+            circuit = _circuit(source, source.text)
     except _MissingParser:
         raise source.bad(
             source.statements[0].line, "OpenQASM 3 is not supported without the package qiskit-qasm3-import",
@@ -69,6 +75,9 @@ def parse(source: Source) -> Parsed:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         line, problem = _what(source, error, said.getvalue())
+        word = _first_word(source, line)
+        if word in UNSUPPORTED_WORDS:
+            raise source.bad(line, f"`{word}` is not supported", "write the circuit without it") from None
         raise source.bad(line, f"not OpenQASM {source.version}: {problem}", "correct it") from None
     if len(circuit.data) > MAX_INSTRUCTIONS:
         raise source.bad(None, f"{len(circuit.data)} instructions", f"keep to {MAX_INSTRUCTIONS}")
@@ -79,16 +88,15 @@ class _MissingParser(Exception):
     """The optional parser of OpenQASM 3 is not installed."""
 
 
-def _circuit(version: int, text: str) -> Any:
-    if version == 2:
+def _circuit(source: Source, text: str) -> Any:
+    if source.version == 2:
         from qiskit import qasm2
 
-        # Only where qelib1 is included: without it a file may define an `x` of its own, which Qiskit would take for X.
-        library = re.search(r"^\s*include\b", _without_comments(text), re.MULTILINE) is not None
         return qasm2.loads(
             text,
             include_path=(qasm2.LEGACY_INCLUDE_PATH[0],),
-            custom_instructions=_library_gates() if library else (),
+            # Without the library a file may define an `x` of its own, which Qiskit would take for X.
+            custom_instructions=_library_gates() if source.library else (),
             custom_classical=qasm2.LEGACY_CUSTOM_CLASSICAL,
             # Strict would refuse 1e-5 for want of a point, which Qiskit's own exporter writes.
             strict=False,
@@ -102,7 +110,7 @@ def _circuit(version: int, text: str) -> Any:
 
 @cache
 def _library_gates() -> tuple[Any, ...]:
-    """Qiskit's classes for the gates that its qelib1.inc defines, and for no other: a file may define the rest."""
+    """Qiskit's classes for the gates that its qelib1.inc defines, no other: a file may define the rest."""
     from pathlib import Path
 
     from qiskit import qasm2
@@ -112,17 +120,13 @@ def _library_gates() -> tuple[Any, ...]:
     return tuple(gate for gate in qasm2.LEGACY_CUSTOM_INSTRUCTIONS if gate.name in defined)
 
 
-def _without_comments(text: str) -> str:
-    return re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
-
-
-def _what(source: Source, error: BaseException, said: str) -> tuple[int | None, str]:
+def _what(source: Source, error: BaseException, said: str) -> tuple[int, str]:
     """Line and problem, from whatever the parser gave."""
     # str() of a Qiskit error is the repr of its message.
-    message = str(getattr(error, "message", None) or error).strip().strip("\"'")
+    message = str(getattr(error, "message", None) or error).strip().removesuffix(".")
     for text in (message, said.strip()):
         for pattern in _AT_LINE:
-            match = pattern.search(text) if text else None
+            match = pattern.match(text)
             if match:
                 return _within(source, int(match[1])), match[2]
     problem = message or (error.__class__.__name__ if error.args else "a syntax error")
@@ -132,6 +136,13 @@ def _what(source: Source, error: BaseException, said: str) -> tuple[int | None, 
         expected = "the file ends too early" if text == "<EOF>" else f"unexpected {text!r}"
         return _within(source, int(token.line)), expected
     return _first_failing_line(source), problem
+
+
+def _first_word(source: Source, line: int) -> str:
+    """The keyword of the statement that a line belongs to."""
+    texts = [statement.text for statement in source.statements if statement.line <= line]
+    word = re.match(r"\w+", texts[-1]) if texts else None
+    return word[0] if word else ""
 
 
 def _within(source: Source, line: int) -> int:
@@ -156,7 +167,7 @@ def _first_failing_line(source: Source) -> int:
         middle = (low + high) // 2
         try:
             with redirect_stderr(StringIO()):
-                _circuit(source.version, source.head(middle))
+                _circuit(source, source.head(middle))
         except Exception:
             high = middle
         else:

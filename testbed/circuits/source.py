@@ -1,4 +1,4 @@
-"""The text of an OpenQASM file as statements with their lines, and what can be refused before any parser sees it.
+"""The text of an OpenQASM file as statements with their lines, and what is refused before any parser sees it.
 
 What may live here: text only. Qiskit's parsers say little about where an instruction came from, and some
 inputs make them read other files, take all memory or end the process; that is caught here.
@@ -14,13 +14,16 @@ from testbed.errors import BadInput, Place, shown
 from testbed.scenario.source import read_text
 
 MAX_BITS: Final = 4096
-"""Qubits, or classical bits, that a circuit may declare: more than any state engine takes, and harmless to allocate."""
+"""Qubits, or classical bits, that a circuit may declare: more than any device has, harmless to allocate."""
 
 LIBRARIES: Final = {2: "qelib1.inc", 3: "stdgates.inc"}
 
-# What separates and groups statements; comments and strings are tokens so that what stands in them does not count.
+# What separates and groups statements. Comments and strings are tokens: what stands in them does not count.
 _TOKEN = re.compile(
-    r"""(?P<skip>//[^\n]*|/\*.*?\*/|\s+)|(?P<string>"[^"\n]*"|'[^'\n]*')|(?P<mark>[;{}])|(?P<other>/|[^\s;{}"'/]+|["'])""",
+    r"""(?P<skip>//[^\n]*|/\*.*?\*/|\s+)"""
+    r"""|(?P<string>"[^"\n]*"|'[^'\n]*')"""
+    r"""|(?P<mark>[;{}])"""
+    r"""|(?P<other>/|[^\s;{}"'/]+|["'])""",
     re.DOTALL,
 )
 _VERSION = re.compile(r"OPENQASM\s+(\d+)(?:\.(\d+))?\s*;")
@@ -34,7 +37,7 @@ _HARDWARE_QUBIT = re.compile(r"\$\d+")
 
 
 class Statement(NamedTuple):
-    """One top-level statement: the line it starts in, its text without comments, and where it ends in the file."""
+    """A top-level statement: the line it starts in, its text without comments, where it ends in the file."""
 
     line: int
     text: str
@@ -47,6 +50,11 @@ class Source:
     text: str
     version: int
     statements: tuple[Statement, ...]
+
+    @property
+    def library(self) -> bool:
+        """Whether the gates of the standard library are there."""
+        return any(_INCLUDE.match(statement.text) for statement in self.statements)
 
     def bad(self, line: int | None, problem: str, remedy: str) -> BadInput:
         return BadInput(self.file, f"line {line}" if line else "whole file", problem, remedy)

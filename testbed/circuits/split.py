@@ -6,7 +6,7 @@ protocol's business.
 
 Steps are JSON lists:
 
-    ["local", [[opcode, q, other, angle], ...]]      q, other: data qubits of the node; angle in units of 2π/2³²
+    ["local", [[opcode, q, other, angle], ...]]      q, other: data qubits of the node; angle: 2π/2³² each
     ["telegate", {"gate": id, "kind": "CNOT" | "CZ", "role": "control" | "target", "peer": node, "qubit": q}]
     ["measure", [[q, clbit], ...]]                   last
 
@@ -83,7 +83,7 @@ def _place(builder: "_Builder", gate: GateOp, seats: Sequence[Seat]) -> None:
 
 
 def _controlled_phase(builder: "_Builder", a: Seat, b: Seat, gate: GateOp) -> None:
-    """CP(φ) = P(φ/2) on both · CX · P(−φ/2) on the target · CX (Barenco et al. 1995, lemma 5.4); P is RZ up to a phase.
+    """CP(φ) = P(φ/2) on both · CX · P(−φ/2) on the target · CX (Barenco et al. 1995, section 5); RZ for P.
 
     φ is reduced to [−π, π) first: half of 2π is not a full turn.
     """
@@ -101,7 +101,7 @@ class _Builder:
         self.crossings: list[tuple[str, str, int]] = []
 
     def local(self, node: str, opcode: DeviceOpcode, qubit: int, other: int = 0, angle: int = 0) -> None:
-        """Joined to the node's last step if that is local and its program, one trip to the device, has room."""
+        """Joins the node's last step if that is local and has room: a step is one program of the device."""
         steps = self.programs.setdefault(node, [])
         if not steps or steps[-1][0] != "local" or len(steps[-1][1]) >= MAX_OPS:
             steps.append(["local", []])

@@ -38,6 +38,9 @@ class Lab(Protocol):
     def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
         """A planned death is done."""
 
+    def up(self) -> None:
+        """Every node has booted; time begins to move."""
+
     def progress(self, t_ps: int, windows: int) -> None:
         """About four times a second of wall time."""
 
@@ -107,6 +110,7 @@ class Coordinator:
     def run(self) -> None:
         """Until the end of the run; raises HostDied."""
         self._collect(self._live)
+        self._lab.up()
         while True:
             self._empty_outboxes()
             effective = self._settle()

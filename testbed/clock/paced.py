@@ -6,6 +6,7 @@ What may live here: the loop that executes the plane's events when the wall says
 
 import select
 import time
+from collections.abc import Callable
 
 from stack.runtime import bus
 
@@ -20,7 +21,7 @@ class PacedPlane:
     """Serves the device bus until the run is over."""
 
     def __init__(
-        self, hosts: list[HostLink], plane: Federate, ending: Ending, any_programs: bool, dilation: float
+        self, hosts: list[HostLink], plane: Federate, ending: Ending, any_programs: bool, dilation: float, up: Callable[[], None]
     ) -> None:
         self.end_ps = 0
         self._hosts = hosts
@@ -29,6 +30,7 @@ class PacedPlane:
         self._ending = ending
         self._any_programs = any_programs
         self._dilation = dilation
+        self._up = up
         self._epoch_ns = 0
         self._executed = 0
         self._late = 0
@@ -44,6 +46,7 @@ class PacedPlane:
     def run(self) -> None:
         for host in self._hosts:  # every host reports when its nodes have booted
             self._hear(host, 0)
+        self._up()
         self._epoch_ns = time.monotonic_ns() + int(START_AFTER_S * 1e9)
         for host in self._hosts:
             host.sock.send(bus.pack_start(self._epoch_ns, self._dilation))

@@ -60,6 +60,9 @@ class ControlLine:
     def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
         self._graveyard.buried(node, t_ps, frames_lost)
 
+    def up(self) -> None:
+        self.say("up")
+
     def progress(self, t_ps: int, windows: int) -> None:
         self.say("progress", t_ps=t_ps, windows=windows)
 
@@ -89,7 +92,7 @@ def main() -> int:
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
-            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation)
+            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation, control.up)
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
         else:

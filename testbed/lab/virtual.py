@@ -47,6 +47,8 @@ class Launch:
         self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
         self.names = {n.number: n.name for n in plan.nodes}
         self.sockets = bind_nodes(list(self.names), stock_buffers)
+        self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
+        """Called with every child's process id when all nodes have booted."""
         self.done: dict[str, Any] | None = None
         self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
         room = min(capacity(s) for s in self.sockets.values())
@@ -150,6 +152,8 @@ class Launch:
                     await trio.sleep_forever()  # the plane has died: its watch ends the run
                 wish = json.loads(packet)
                 match wish["do"]:
+                    case "up":
+                        self.on_up(children.pids())
                     case "progress":
                         self.progress(wish)
                     case "kill":

@@ -86,9 +86,10 @@ def run(
     return 0 if passed else 1
 
 
-def list_tables(area: str, write: Callable[[str], object] | None = None) -> None:
-    """Prints every table of an area: its parameters with units and defaults, and one example row, as YAML."""
-    say = write or sys.stdout.write
+def list_tables(area: str) -> str:
+    """Every table of an area as text: its parameters with units and defaults, and one example row in YAML."""
+    text: list[str] = []
+    say = text.append
     chosen = _area(area)
     examples: dict[str, Case] = {}
     for case in read_cases(chosen.rows, chosen.tables):
@@ -102,9 +103,10 @@ def list_tables(area: str, write: Callable[[str], object] | None = None) -> None
         if table.name in examples:
             case = examples[table.name]
             row = {"id": case.id, "table": table.name, "params": case.given, "expected": case.expected}
-            text = yaml.safe_dump([row], sort_keys=False, default_flow_style=None, width=200)
-            say("  example row:\n" + "".join(f"    {line}\n" for line in text.splitlines()))
+            example = yaml.safe_dump([row], sort_keys=False, default_flow_style=None, width=1000)
+            say("  example row:\n" + "".join(f"    {line}\n" for line in example.splitlines()))
         say("\n")
+    return "".join(text).rstrip("\n")
 
 
 def _measure(case: Case, seed: int, file: Path) -> Row:

@@ -38,16 +38,9 @@ class Emitter(Entity):
     """A node's end of the link: owns one memory and the fibre, and gives both a seeded generator."""
 
     def __init__(
-        self,
-        name: str,
-        timeline: "Timeline",
-        efficiency: float,
-        arm_m: float,
-        delay_ps: int,
-        attenuation_db_per_km: float,
-        station: str,
-        rng: Generator,
+        self, station: "Lane", side: str, efficiency: float, arm_m: float, delay_ps: int, rng: Generator
     ) -> None:
+        name, timeline = f"{station.name}.{side}", station.timeline
         super().__init__(name, timeline)
         self.rng = rng
         self.memory = Memory(
@@ -61,8 +54,9 @@ class Emitter(Entity):
         )
         self.memory.owner = self
         self.memory.add_receiver(self)
-        self.channel = QuantumChannel(f"{name}.fibre", timeline, attenuation_db_per_km * 1e-3, arm_m)
-        self.channel.set_ends(self, station)  # type: ignore[arg-type]
+        attenuation_db_per_m = station.bench.parameters.attenuation_db_per_km * 1e-3
+        self.channel = QuantumChannel(f"{name}.fibre", timeline, attenuation_db_per_m, arm_m)
+        self.channel.set_ends(self, station.name)  # type: ignore[arg-type]
         self.channel.init()
         # SeQUeNCe rounds distance / speed in m/ps; the plane's arm delay is the one both sides must obey.
         self.channel.delay = delay_ps
@@ -158,32 +152,13 @@ class Lane(Entity):
         super().__init__(name, timeline)
         self.bench = bench
         known = bench.parameters
-        rngs = [
-            keyed_generator(bench.seed, f"photonic {part}", bench.name, number)
-            for part in ("a", "b", "station")
-        ]
-        self.rng = rngs[2]
+        self.rng, rng_a, rng_b = (
+            keyed_generator(bench.seed, "photonic", bench.name, number, part)
+            for part in ("station", "a", "b")
+        )
         self.ends = (
-            Emitter(
-                f"{name}.a",
-                timeline,
-                known.efficiency_a,
-                known.arm_a_m,
-                known.arm_a_ps,
-                known.attenuation_db_per_km,
-                name,
-                rngs[0],
-            ),
-            Emitter(
-                f"{name}.b",
-                timeline,
-                known.efficiency_b,
-                known.arm_b_m,
-                known.arm_b_ps,
-                known.attenuation_db_per_km,
-                name,
-                rngs[1],
-            ),
+            Emitter(self, "a", known.efficiency_a, known.arm_a_m, known.arm_a_ps, rng_a),
+            Emitter(self, "b", known.efficiency_b, known.arm_b_m, known.arm_b_ps, rng_b),
         )
         engine = timeline.quantum_manager
         assert isinstance(engine, StateEngine), "the photonic grade needs Timeline(formalism='bellwire')"

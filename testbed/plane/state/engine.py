@@ -82,6 +82,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         self.seed = seed
         self.exact_limit = {"auto": density_qubits, "density": 1 << 30, "trajectory": 0}[formalism]
         self._qubits: dict[int, Qubit] = {}
+        self._made = 0
 
     @classmethod
     def get_active_formalism(cls) -> str:
@@ -263,7 +264,10 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
     # ---- what SeQUeNCe's own components call; no time passes in these ----
 
     def new(self, state: Any = None) -> int:
-        key = self.new_qubit(0)
+        """A component's qubit, without decay. Keys count down from -1: components move no other keys."""
+        self._made += 1
+        key = -self._made
+        self._qubits[key] = Qubit(key, DensityGroup([key], _BASIS[0].copy()), 0, 0, 0, self.seed)
         if state is not None:
             self.set([key], state)
         return key

@@ -61,11 +61,10 @@ def controlled_phase(angle: float) -> Complex:
 class Gate1:
     """A one-qubit unitary with its Pauli transfer matrix R_ij = Tr(P_i U P_j U†)/2."""
 
-    __slots__ = ("diagonal", "transfer", "transfer_t", "unitary", "unitary_t")
+    __slots__ = ("diagonal", "transfer", "transfer_t", "unitary")
 
     def __init__(self, unitary: Complex) -> None:
         self.unitary = unitary
-        self.unitary_t = np.ascontiguousarray(unitary.T)
         self.diagonal = bool(unitary[0, 1] == 0 and unitary[1, 0] == 0)
         self.transfer = _transfer(PAULIS, unitary)
         self.transfer_t = np.ascontiguousarray(self.transfer.T)

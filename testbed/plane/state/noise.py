@@ -77,8 +77,3 @@ def read_out(bit: int, error_0: float, error_1: float, rng: Generator) -> int:
     Exactly one draw, whatever the bit and the errors, so that changing an error rate shifts no later draw.
     """
     return bit ^ int(rng.random() < (error_1 if bit else error_0))
-
-
-def readout_contrast(error_0: float, error_1: float) -> float:
-    """Factor by which readout error scales <Z>: 1 - error_0 - error_1; its square scales <ZZ>."""
-    return 1.0 - error_0 - error_1

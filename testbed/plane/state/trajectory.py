@@ -12,9 +12,10 @@ from testbed.plane.state.density import Draw, from_pauli, to_pauli
 from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import damping, phase_flip
 
-# Below this inner size numpy's stacked products run over many tiny matrices; one wider product is quicker.
+# numpy runs a stacked product matrix by matrix: up to so many at a time that is quick, and one wider product is
+# quicker beyond, as long as the matrices are smaller than this.
+_STACK = 64
 _WIDE = 16
-_EYES = {size: np.eye(size, dtype=complex) for size in (1, 2, 4, 8)}
 
 
 def norm2(ket: Complex) -> float:
@@ -49,19 +50,30 @@ class TrajectoryGroup:
             return self.ket.reshape(1 << a, 2, 1 << (b - a - 1), 2, -1).transpose(1, 3, 0, 2, 4)
         return self.ket.reshape(1 << b, 2, 1 << (a - b - 1), 2, -1).transpose(3, 1, 0, 2, 4)
 
-    def gate1(self, axis: int, gate: Gate1) -> None:
+    def _apply(self, axis: int, unitary: Complex) -> None:
+        """Any 2x2 matrix on one axis."""
         cube = self._cube(axis)
-        if gate.diagonal:
-            if gate.unitary[0, 0] != 1:
-                cube[:, 0] *= gate.unitary[0, 0]
-            cube[:, 1] *= gate.unitary[1, 1]
-            return
-        inner = cube.shape[2]
-        if inner < _WIDE:
-            wide = np.kron(gate.unitary_t, _EYES[inner]) if inner > 1 else gate.unitary_t
-            self.ket = (self.ket.reshape(-1, 2 * inner) @ wide).reshape(-1)
+        outer, inner = cube.shape[0], cube.shape[2]
+        if inner == 1:
+            self.ket = (self.ket.reshape(-1, 2) @ unitary.T).reshape(-1)
+        elif outer <= _STACK:
+            self.ket = np.matmul(unitary, cube).reshape(-1)
+        elif inner < _WIDE:
+            wide = np.zeros((2, inner, 2, inner), np.complex128)
+            every = np.arange(inner)
+            wide[:, every, :, every] = unitary.T
+            self.ket = (self.ket.reshape(-1, 2 * inner) @ wide.reshape(2 * inner, -1)).reshape(-1)
         else:
-            self.ket = np.matmul(gate.unitary, cube).reshape(-1)
+            self.ket = np.matmul(unitary, cube).reshape(-1)
+
+    def gate1(self, axis: int, gate: Gate1) -> None:
+        if not gate.diagonal:
+            self._apply(axis, gate.unitary)
+            return
+        cube = self._cube(axis)
+        if gate.unitary[0, 0] != 1:
+            cube[:, 0] *= gate.unitary[0, 0]
+        cube[:, 1] *= gate.unitary[1, 1]
 
     def gate2(self, a: int, b: int, gate: Gate2) -> None:
         blocks = self._blocks(a, b)
@@ -79,33 +91,42 @@ class TrajectoryGroup:
             for row, (source, phase) in enumerate(gate.rows):
                 np.multiply(blocks[source >> 1, source & 1], phase, out=target[row >> 1, row & 1])
 
-    def relax(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> None:
-        """Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time."""
-        cube = self._cube(axis)
+    def _survive(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> float | None:
+        """Draws what decay did: None for a jump, already made, or the factor that is due to the |1> amplitudes.
+
+        Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time.
+        """
         factor = 1.0
         if t1_ps:
             gamma = damping(elapsed_ps, t1_ps)
             sample = draw()
-            # A jump has probability gamma * P(1) <= gamma, so the norm is needed only when the sample falls
-            # below gamma.
+            # A jump has probability gamma P(1) <= gamma: the norm is needed only below gamma.
             if sample < gamma:
+                cube = self._cube(axis)
                 ones = cube[:, 1]
                 excited = norm2(ones.ravel()) / norm2(self.ket)
                 if sample < gamma * excited:
                     cube[:, 0] = ones / sqrt(excited)
                     cube[:, 1] = 0.0
-                    return  # a phase flip does nothing to |0>
+                    return None  # a phase flip does nothing to |0>
             factor = sqrt(1.0 - gamma)
         flip = phase_flip(elapsed_ps, t1_ps, t2_ps)
-        if flip and draw() < flip:
-            factor = -factor
-        cube[:, 1] *= factor
+        return -factor if flip and draw() < flip else factor
+
+    def relax(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> None:
+        factor = self._survive(axis, elapsed_ps, t1_ps, t2_ps, draw)
+        if factor is not None:
+            self._cube(axis)[:, 1] *= factor
 
     def relax_gate1(
         self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, gate: Gate1
     ) -> None:
-        self.relax(axis, elapsed_ps, t1_ps, t2_ps, draw)
-        self.gate1(axis, gate)
+        """Decay, then the gate, in one pass unless there is a jump."""
+        factor = self._survive(axis, elapsed_ps, t1_ps, t2_ps, draw)
+        if factor is None:
+            self.gate1(axis, gate)
+        else:
+            self._apply(axis, gate.unitary * np.array([1.0, factor]))
 
     def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
         sample = draw()
