@@ -134,9 +134,9 @@ class Egp:
         self._links[outcome.link].on_result(outcome, last_emitted_slot, now)
         self._serve(now)
 
-    def train_refused(self, link: int, queue_id: int, now: int) -> None:
+    def train_failed(self, link: int, queue_id: int, now: int) -> None:
         """The device did not take the train; its qubit is given up."""
-        self._links[link].on_refused(queue_id, now)
+        self._links[link].on_failed(queue_id, now)
         self._serve(now)
 
     def broken(self, peer: int, now: int) -> None:

@@ -210,7 +210,7 @@ class LinkEnd:
                 self._pause(now)
         self._settle(train)
 
-    def on_refused(self, queue_id: int, now: int) -> None:
+    def on_failed(self, queue_id: int, now: int) -> None:
         """The device did not take the train; its qubit is given up."""
         train = self._train
         if self._state is LinkState.RUNNING and train is not None and train.queue_id == queue_id:

@@ -300,7 +300,7 @@ class StationMhp:
     MHP sequences begin; they live as long as this machine.
     """
 
-    def __init__(self, links: Mapping[int, StationLink], born_ps: int = 0, first_sequence: int = 0) -> None:
+    def __init__(self, links: Mapping[int, StationLink], first_sequence: int = 0, born_ps: int = 0) -> None:
         self._born_ps = born_ps
         self._ports = {n: _Port(n, link, StationState.EMPTY, {}, {}) for n, link in links.items()}
         self._sequences = dict.fromkeys(links, first_sequence % SEQUENCE_MODULUS)

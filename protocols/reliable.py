@@ -158,7 +158,7 @@ class _Outgoing:
         self.epoch = epoch & _U32
         self.next_sequence = first_sequence(self.epoch)
         self.begun = False  # whether anything of this stream has been acknowledged
-        self.resets = False  # whether it began because the peer said Reset
+        self.resets = False  # whether it began because the peer said Reset, and no Data has come since
         self.tries = 0
         self.recover = self.next_sequence  # segments below it were on their way at the last timeout
 
@@ -401,16 +401,18 @@ class Reliable:
             incoming = peer.incoming = _Incoming(data.stream_epoch)
         elif data.stream_epoch < incoming.epoch:
             return  # REL-12
+        peer.outgoing.resets = False
         if incoming.refused:
             return
         if data.acknowledged:
             self._on_acknowledgement(peer, data.acknowledged, now)
         if data.sequence == incoming.expected:
-            first = data.sequence == first_sequence(incoming.epoch)
+            # RFC 5681, 4.2: at once, too, when a gap is filled, for the sender waits to know what else is missing.
+            at_once = bool(incoming.early) or data.sequence == first_sequence(incoming.epoch)
             self._take(peer, incoming, data)
             while incoming.early and (following := incoming.early.pop(incoming.expected, None)) is not None:
                 self._take(peer, incoming, following)
-            self._owe(peer, incoming, now, at_once=first)
+            self._owe(peer, incoming, now, at_once)
             return
         ahead = data.sequence - incoming.expected & _U32
         if ahead < self._window:
@@ -424,12 +426,10 @@ class Reliable:
         """The peer has begun another stream before the old one was through."""
         outgoing = peer.outgoing
         restarted = new >> 16 != old >> 16
-        if restarted and not outgoing.resets:
-            self._break(peer)  # REL-13: what it had of this node's stream is gone
-        elif restarted:
-            outgoing.resets = False  # its Reset has said so before
-        else:
+        if not restarted:
             self._outputs.append(Broken(peer.number, ()))  # REL-12
+        elif not outgoing.resets:  # else its Reset has said so before
+            self._break(peer)  # REL-13: what it had of this node's stream is gone
         self._acknowledgement.cancel(peer.number)
 
     def _take(self, peer: _Peer, incoming: _Incoming, data: RelData) -> None:

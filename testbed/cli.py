@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 # Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -89,8 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if not sys.platform.startswith("linux"):
         raise BadInput("this machine", "platform", f"{sys.platform} is not Linux", "run Bellwire on Linux")
-    from testbed.lab.run import Options, run
     from testbed.lab.replay import replayed
+    from testbed.lab.run import Options, run
 
     options = Options(
         scenario=args.scenario,
@@ -134,7 +134,7 @@ class _ProgressLine:
         self._live = sys.stderr.isatty()
         self._shown = False
 
-    def __enter__(self) -> "_ProgressLine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,22 +29,24 @@ def answer_of(message: int, body: bytes) -> Any:
 
 
 class ToldLink:
-    """Heralds at the attempts it is told, |Ψ+⟩ or |Ψ−⟩ exactly; never again when the list is used up."""
+    """Heralds at the attempts it is told, a Werner state around |Ψ+⟩ or |Ψ−⟩; when they are used up, never."""
 
     grade = "sampled"
     attempt_ps = ATTEMPT
 
-    def __init__(self, *attempts: int, outcome: int = 2) -> None:
+    def __init__(self, *attempts: int, outcome: int = 2, fidelity: float = 1.0) -> None:
         self.parameters = LinkParameters(0, 0)
         self.attempts = list(attempts)
         self.outcome = outcome
+        self.fidelity = fidelity
 
     def draw_attempts(self, rng: Any, alpha: float) -> int:
         return self.attempts.pop(0) if self.attempts else NEVER_ATTEMPT
 
     def draw_state(self, rng: Any, alpha: float) -> Any:
         ket = BELL_KETS[self.outcome]
-        return self.outcome, np.outer(ket, ket.conj())
+        noise = (1 - self.fidelity) / 3
+        return self.outcome, (self.fidelity - noise) * np.outer(ket, ket.conj()) + noise * np.eye(4)
 
     def success_probability(self, alpha: float) -> float:
         return alpha
@@ -134,15 +136,21 @@ class Bench:
 
 
 def bench(
-    link: Any = None, model: DeviceModel = IDEAL, *, oracle: bool = True, seed: int = 7, slot_ps: int = SLOT
+    link: Any = None,
+    model: DeviceModel = IDEAL,
+    *,
+    oracle: bool = True,
+    seed: int = 7,
+    formalism: Any = "auto",
 ) -> Bench:
     """Nodes A and B with equal devices, a station between them, and a node FAR away without links."""
-    model_a_b = ToldLink(1) if link is None else link
+    link = link or ToldLink(1)
     arms = (ARM_A, ARM_B)
-    if model_a_b.grade == "photonic":
-        arms = (model_a_b.parameters.arm_a_ps, model_a_b.parameters.arm_b_ps)
-    links = {1: LinkConfig(A, B, STATION, slot_ps, *arms, model_a_b)}
-    return Bench(Plane(PlaneConfig(seed, {A: model, B: model, STATION: None, FAR: model}, links), oracle))
+    if link.grade == "photonic":
+        arms = (link.parameters.arm_a_ps, link.parameters.arm_b_ps)
+    nodes = {A: model, B: model, STATION: None, FAR: model}
+    links = {1: LinkConfig(A, B, STATION, SLOT, *arms, link)}
+    return Bench(Plane(PlaneConfig(seed, nodes, links, formalism), oracle))
 
 
 def timed(**changes: Any) -> DeviceModel:

@@ -1,20 +1,16 @@
-"""The quantum plane's links: trains, listens, heralds, what emissions destroy, deaths.
+"""The quantum plane: trains, listens and heralds in time; who may do what; what the clocks ask.
 
-DEV-n: protocols/device.toml. Slots of 1 us, arms of 5 us and 12 us, attempts of 25 ns; most links herald when
-told to.
+DEV-n: protocols/device.toml. Slots of 1 us, arms of 5 us and 12 us, attempts of 25 ns; links herald when told to.
 """
 
 from itertools import product
-from math import exp, sqrt
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plane_bench import ARM_A, ARM_B, ATTEMPT, FAR, NS, SLOT, STATION, A, B, Bench, ToldLink, bench, timed
+from plane_bench import ARM_A, ARM_B, ATTEMPT, FAR, NS, SLOT, STATION, A, B, ToldLink, bench
 
-from protocols.bell import teleport_correction
 from protocols.device import Program, pack_handle
 from protocols.wire import (
     DeviceBits,
@@ -29,9 +25,8 @@ from protocols.wire import (
     DeviceTrain,
     DeviceTrainDone,
 )
-from testbed.plane import BELL_KETS, DeviceModel, LinkConfig, Plane, PlaneConfig
+from testbed.plane import BELL_KETS, DeviceModel, LinkConfig, PlaneConfig
 from testbed.plane.events import NEVER
-from testbed.plane.links import LinkParameters, make_link
 from testbed.plane.slots import NO_SLOTS, Slots
 
 PLUS, MINUS, FAIL = DeviceOutcome.PSI_PLUS, DeviceOutcome.PSI_MINUS, DeviceOutcome.FAIL
@@ -117,7 +112,7 @@ def test_a_listen_to_a_silent_link_fails_in_time() -> None:
 
 
 def test_the_first_success_ends_the_listen_and_the_next_listen_goes_on() -> None:
-    lab = bench(ToldLink(2, 3), slot_ps=SLOT)
+    lab = bench(ToldLink(2, 3))
     for node in (A, B):
         lab.train(node, 0, 100, 40, 20)
     first = lab.listen(0, 100, 1, 10_000)
@@ -224,128 +219,6 @@ def test_an_interrupted_attempt_is_none() -> None:
     assert lab.answers[again][1] == DeviceHerald(PLUS, 111)
 
 
-# ---------------------------------------------------------------------------- what a pair is and what ends it
-
-
-@pytest.mark.parametrize(("index", "outcome"), [(2, PLUS), (3, MINUS)])
-def test_both_nodes_hold_the_pair_that_the_herald_names(index: int, outcome: DeviceOutcome) -> None:
-    lab = bench(ToldLink(1, outcome=index))
-    for node in (A, B):
-        lab.train(node, 0, 100)
-    listen = lab.listen(0, 100)
-    lab.run()
-    assert lab.answers[listen][1] == DeviceHerald(outcome, 100)
-    assert lab.pair_fidelity(10**9, index) == pytest.approx(1)
-    (pair,) = lab.plane.oracle.pairs
-    assert (pair.link, pair.slot, pair.outcome, pair.a, pair.b) == (1, 100, index, (A, 2), (B, 2))
-    assert pair.heralds_home_ps == home(100, ARM_B)
-    assert pair.lost_ps is None
-
-
-def test_each_half_decays_from_its_own_emission() -> None:
-    t1, t2 = 10**9, 5 * 10**8
-    model = DeviceModel(1, 1, t1_communication_ps=t1, t2_communication_ps=t2)
-    lab = bench(ToldLink(1), model)
-    for node in (A, B):
-        lab.train(node, 0, 100)
-    lab.listen(0, 100)
-    lab.run()
-
-    def expected(now: int) -> float:
-        """Psi+ under damping of both halves: |01> and |10> survive with the half that is excited."""
-        ages = [now - (100 * SLOT - arm) for arm in (ARM_A, ARM_B)]
-        return (sum(exp(-age / t1) for age in ages) / 2 + exp(-sum(ages) / t2)) / 2
-
-    assert lab.pair_fidelity(200 * SLOT) == pytest.approx(expected(200 * SLOT))
-    for node, arm in ((A, ARM_A), (B, ARM_B)):
-        excited = lab.plane.oracle.density([(node, lab.communication(node))], 200 * SLOT)[1, 1].real
-        assert excited == pytest.approx(exp(-(100 * SLOT + arm) / t1) / 2)
-    (pair,) = lab.plane.oracle.pairs
-    assert pair.fidelity_at_emission == pytest.approx(1)
-    assert pair.fidelity_at_home == pytest.approx(expected(home(100, ARM_B)))
-
-
-def test_the_next_emission_destroys_a_half_and_only_that() -> None:  # DEV-11
-    lab = bench(ToldLink(1))
-    lab.train(A, 0, 100, 30, 2)
-    lab.train(B, 0, 100)
-    lab.listen(0, 100)
-    second = 130 * SLOT - ARM_A
-    lab.run(second)
-    assert lab.pair_fidelity(second) == pytest.approx(1)
-    lab.step()
-    assert lab.pair_fidelity(second) == pytest.approx(0.25)
-    rho = lab.plane.oracle.density([(B, lab.communication(B))], second)
-    assert np.allclose(rho, np.eye(2) / 2)
-    assert lab.plane.oracle.pairs[0].lost_ps == second
-    assert lab.plane.oracle.pairs[0].fidelity_at_home == pytest.approx(1)
-    lab.run()
-
-
-def test_a_stop_in_time_keeps_the_pair_and_a_late_one_does_not() -> None:
-    for at, kept in ((130 * SLOT - ARM_A - 1, True), (130 * SLOT - ARM_A, False)):
-        lab = bench(ToldLink(1))
-        trains = [lab.train(node, 0, 100, 30, 50) for node in (A, B)]
-        lab.listen(0, 100)
-        stop_a = lab.stop(A, at)
-        stop_b = lab.stop(B, 130 * SLOT - ARM_B - 1)
-        lab.run()
-        emitted = DeviceTrainDone(1, 100) if kept else DeviceTrainDone(2, 130)
-        due = at + NS if kept else home(130, ARM_A) + NS
-        assert lab.answers[stop_a] == lab.answers[trains[0]] == (due, emitted)
-        assert lab.answers[stop_b] == lab.answers[trains[1]]
-        assert lab.pair_fidelity(10**9) == pytest.approx(1 if kept else 0.25)
-
-
-def test_emissions_closer_than_the_herald_are_legal_and_destroy() -> None:
-    """The photon of slot 100 is still on its way when the node emits for slot 103."""
-    lab = bench(ToldLink(1))
-    lab.train(A, 0, 100, 3, 2)
-    lab.train(B, 0, 100)
-    listen = lab.listen(0, 100)
-    lab.run()
-    assert lab.answers[listen][1] == DeviceHerald(PLUS, 100)
-    assert lab.pair_fidelity(10**9) == pytest.approx(0.25)
-    (pair,) = lab.plane.oracle.pairs
-    assert pair.lost_ps == 103 * SLOT - ARM_A
-    assert (pair.fidelity_at_emission, pair.fidelity_at_home) == (pytest.approx(1), 0.25)
-
-
-def test_a_later_success_of_the_same_trains_replaces_the_pair() -> None:
-    lab = bench(ToldLink(1, 1))
-    for node in (A, B):
-        lab.train(node, 0, 100, 30, 2)
-    lab.listen(0, 100)
-    lab.listen(101 * SLOT, 101, 1, 100)
-    lab.run()
-    assert [pair.slot for pair in lab.plane.oracle.pairs] == [100, 130]
-    assert lab.pair_fidelity(10**9) == pytest.approx(1)
-
-
-def test_the_first_emission_destroys_what_the_qubit_held() -> None:  # DEV-11
-    lab = bench()
-    q, c = lab.data(A), lab.communication(A)
-    lab.ask(A, 0, Program().init(q).init(c).h(q).cx(q, c))
-    train = lab.train(A, NS, 100)
-    emission = 100 * SLOT - ARM_A
-    lab.run(emission)
-    assert lab.plane.oracle.pair_fidelity((A, q), (A, c), 0, emission) == pytest.approx(1)
-    lab.run()
-    assert lab.plane.oracle.pair_fidelity((A, q), (A, c), 0, emission) == pytest.approx(0.25)
-    assert lab.answers[train][1] == DeviceTrainDone(1, 100)
-
-
-def test_a_train_stopped_before_it_emits_leaves_the_qubit_alone() -> None:
-    lab = bench()
-    q, c = lab.data(A), lab.communication(A)
-    lab.ask(A, 0, Program().init(q).init(c).h(q).cx(q, c))
-    train = lab.train(A, NS, 100)
-    stop = lab.stop(A, 2 * NS)
-    lab.run()
-    assert lab.answers[stop] == lab.answers[train] == (3 * NS, DeviceTrainDone(0, 0))
-    assert lab.plane.oracle.pair_fidelity((A, q), (A, c), 0, 10**9) == pytest.approx(1)
-
-
 # ------------------------------------------------------------------------------------ who may do what (DEV-9)
 
 
@@ -445,78 +318,6 @@ def test_stopping_what_does_not_run_is_done() -> None:
     assert lab.ask(STATION, 0, DeviceStopListen(1)) == (NS, DeviceDone())
 
 
-# ----------------------------------------------------------------------------------------------------- deaths
-
-
-def test_a_dead_node_is_answered_no_more_and_its_handles_are_void() -> None:  # DEV-2, DEV-3
-    lab = bench(ToldLink(1))
-    q = lab.data(A)
-    lab.ask(A, 0, Program().init(q).x(q))
-    lab.train(A, NS, 100, 30, 10)
-    lab.train(B, NS, 100)
-    lab.command(A, 200 * SLOT, Program().init(q))
-    listen = lab.listen(NS, 100)
-    before = dict(lab.answers)
-    lab.run(110 * SLOT)
-    lab.plane.reset_node(A, 110 * SLOT)
-    assert lab.plane.promise(A) == NEVER
-    lab.run()
-    assert {key for key in lab.answers if key[0] == A} == {key for key in before if key[0] == A}
-    assert lab.answers[listen][1] == DeviceHerald(PLUS, 100)
-    assert [handle & 0xFFFF for handle in lab.plane.handles(A)] == [2, 2, 2, 2]
-    assert lab.ask(A, 300 * SLOT, Program().x(q))[1] == DeviceFailed(DeviceError.STALE, 0)
-    # What is stored goes on as it was; what was to communicate starts afresh, and its pair is gone.
-    assert lab.ask(A, 300 * SLOT, Program().measure(lab.data(A)))[1] == DeviceBits(b"\1")
-    assert lab.ask(A, 300 * SLOT, Program().measure(lab.communication(A)))[1] == DeviceBits(b"\0")
-    assert lab.pair_fidelity(301 * SLOT) == pytest.approx(0.25)
-    assert lab.plane.oracle.pairs[0].lost_ps == 110 * SLOT
-
-
-def test_photons_of_a_dead_node_do_not_reach_the_qubits_of_the_next_incarnation() -> None:
-    lab = bench(ToldLink(1))
-    lab.train(A, 0, 100, 1, 10)
-    lab.train(B, 0, 100)
-    listen = lab.listen(0, 100)
-    death = 100 * SLOT - ARM_A + 1
-    lab.run(death)
-    lab.plane.reset_node(A, death)
-    c = lab.communication(A)
-    fresh = lab.command(A, death + 1, Program().init(c).x(c))
-    lab.run()
-    assert lab.answers[fresh][1] == DeviceBits(b"")
-    assert lab.answers[listen][1] == DeviceHerald(PLUS, 100)
-    assert lab.plane.oracle.density([(A, c)], over(100))[1, 1].real == pytest.approx(1)
-    assert np.allclose(lab.plane.oracle.density([(B, lab.communication(B))], over(100)), np.eye(2) / 2)
-    (pair,) = lab.plane.oracle.pairs
-    assert (pair.lost_ps, pair.fidelity_at_home) == (over(100), 0.25)
-
-
-def test_a_dead_node_does_not_emit_at_the_instant_of_its_death() -> None:
-    lab = bench(ToldLink(1))
-    lab.train(A, 0, 100, 1, 10)
-    lab.train(B, 0, 100, 1, 10)
-    listen = lab.listen(0, 100, 1, 10)
-    death = 100 * SLOT - ARM_A
-    lab.run(death)
-    lab.plane.reset_node(A, death)
-    lab.run()
-    assert lab.answers[listen][1].outcome == FAIL
-
-
-def test_a_dead_station_listens_no_more_and_the_next_may() -> None:
-    lab = bench(ToldLink(20))
-    for node in (A, B):
-        lab.train(node, 0, 100, 1, 100)
-    listen = lab.listen(0, 100, 1, 100)
-    lab.run(over(109))
-    lab.plane.reset_node(STATION, over(109))
-    again = lab.listen(over(109), 100, 1, 100)
-    lab.run()
-    assert listen not in lab.answers
-    # Slots 100 .. 108 were attempts; 109 was cut off.
-    assert lab.answers[again][1] == DeviceHerald(PLUS, 120)
-
-
 # -------------------------------------------------------------------------------------------- what clocks ask
 
 
@@ -589,269 +390,6 @@ def test_a_pair_costs_the_same_whatever_it_took() -> None:
         steps += 1
     assert lab.answers[listen][1] == DeviceHerald(PLUS, 100 + 30 * 123_455)
     assert steps == 6  # three commands, two first emissions, one decision
-
-
-# -------------------------------------------------------------------------------------- the oracle and chance
-
-
-def traffic(lab: Bench) -> list[Any]:
-    """A bit of everything, on a noisy link; the raw answers."""
-    q = lab.data(A)
-    for turn in range(30):
-        t = turn * 400 * SLOT
-        for node in (A, B):
-            lab.train(node, t, turn * 400 + 100, 35, 8)
-            lab.stop(node, t + (200 + 20 * node) * SLOT)
-        lab.listen(t, turn * 400 + 100, 1, 200)
-        lab.run(t + 399 * SLOT)
-        lab.command(A, t + 399 * SLOT, Program().init(q).h(q).cx(lab.communication(A), q).measure(q))
-        lab.command(B, t + 399 * SLOT, Program().measure(lab.communication(B)))
-    lab.run()
-    return lab.raw
-
-
-def noisy(kind: str = "single-click", grade: Any = "sampled", seed: int = 3, **changes: Any) -> Any:
-    values = {
-        "arm_a_m": 1000,
-        "arm_b_m": 2400,
-        "attenuation_db_per_km": 0.2,
-        "efficiency_a": 0.6,
-        "efficiency_b": 0.6,
-        "detector_efficiency": 0.9,
-        "dark_probability": 1e-4,
-        "visibility": 0.95,
-        "alpha": 0.2,
-        "round_gap_ps": 100_000,
-    }
-    return make_link(kind, LinkParameters(**(values | changes)), grade, "link", seed)
-
-
-DECAYING = DeviceModel(2, 2, 10**11, 10**11, 10**11, 10**11, readout_error_0=0.01, init_error=0.01)
-
-
-def test_the_oracle_changes_nothing() -> None:
-    with_it = bench(noisy(), DECAYING, oracle=True)
-    without = bench(noisy(), DECAYING, oracle=False)
-    asked = bench(noisy(), DECAYING, oracle=True)
-    step = asked.step
-
-    def curious() -> None:
-        step()
-        asked.pair_fidelity(asked.plane._events.now)
-        asked.plane.oracle.density([(A, asked.data(A)), (B, asked.communication(B))], 10**15)
-
-    asked.step = curious  # type: ignore[method-assign]
-    assert traffic(with_it) == traffic(without) == traffic(asked)
-    assert len(with_it.plane.oracle.pairs) > 5
-    with pytest.raises(LookupError, match="oracle=True"):
-        _ = without.plane.oracle.pairs
-    with pytest.raises(LookupError, match="STALE"):
-        asked.plane.oracle.density([(A, pack_handle(0, 7))], 0)
-
-
-def test_equal_commands_give_equal_answers_and_other_links_move_nothing() -> None:
-    first = traffic(bench(noisy(), DECAYING))
-    assert traffic(bench(noisy(), DECAYING)) == first
-    assert traffic(bench(noisy(), DECAYING, seed=8)) != first
-    lab = bench(noisy(), DECAYING)
-    config = lab.plane.config
-    known = noisy().parameters
-    more = LinkConfig(FAR, A, STATION, SLOT, known.arm_a_ps, known.arm_b_ps, noisy())
-    wide = Bench(Plane(PlaneConfig(config.seed, config.nodes, {1: config.links[1], 2: more})))
-    busy = [
-        (FAR, DeviceTrain(2, pack_handle(2), 50, 1, 9000, 0)),
-        (A, DeviceTrain(2, pack_handle(3), 50, 1, 9000, 0)),
-        (STATION, DeviceListen(2, 50, 1, 9000)),
-        (FAR, Program().init(pack_handle(0)).h(pack_handle(0)).measure(pack_handle(0))),
-    ]
-    wide._sequence = 10_000
-    extra = {wide.command(node, 0, message) for node, message in busy}
-    wide._sequence = 0
-    answers = [answer for answer in traffic(wide) if (answer.node, answer.sequence) not in extra]
-    assert answers == first
-
-
-@pytest.mark.parametrize("kind", ["single-click", "barrett-kok"])
-def test_the_law_holds_through_stops_and_interruptions(kind: str) -> None:
-    """Trains of four attempts, listens of three, again and again: of n attempts np herald.
-
-    About 6,000 attempts; 5.1 sigma two-sided is a false alarm of 3.4e-7 for each kind.
-    """
-    link = noisy(kind)
-    p = link.success_probability(0.2)
-    lab = bench(link, oracle=False)
-    attempts = successes = 0
-    t = 0
-    for _ in range(2000):
-        first = t // SLOT + 40
-        for node in (A, B):
-            lab.train(node, t, first, 1, 4)
-        heard = lab.listen(t, first, 1, 3)
-        lab.run(t + 90 * SLOT)
-        slot = lab.answers[heard][1].slot
-        attempts += slot - first + 1
-        successes += lab.answers[heard][1].outcome != FAIL
-        t += 90 * SLOT
-    assert abs(successes - attempts * p) < 5.1 * sqrt(attempts * p * (1 - p))
-
-
-@pytest.mark.parametrize("kind", ["single-click", "barrett-kok"])
-def test_photonic_links_herald_by_the_same_law(kind: str) -> None:
-    """Attempts to the first success: mean 1/p, deviation sqrt(1-p)/p; 150 pairs, 5.1 sigma two-sided."""
-    link = noisy(kind, "photonic")
-    p = link.success_probability(0.2)
-    lab = bench(link)
-    attempts = []
-    t = 0
-    while len(attempts) < 150:
-        first = t // SLOT + 40
-        for node in (A, B):
-            lab.train(node, t, first, 1, 100_000)
-        listen = lab.listen(t, first, 1, 100_000)
-        while listen not in lab.answers:
-            lab.step()
-        due, herald = lab.answers[listen]
-        assert due == herald.slot * SLOT + link.attempt_ps + NS
-        attempts.append(herald.slot - first + 1)
-        for node in (A, B):
-            lab.stop(node, due + 30 * SLOT)
-        lab.run(due + 100 * SLOT)
-        t = (due // SLOT + 100) * SLOT
-    mean = float(np.mean(attempts))
-    assert abs(mean - 1 / p) < 5.1 * sqrt((1 - p) / len(attempts)) / p
-    true = float(np.mean([pair.fidelity_at_emission for pair in lab.plane.oracle.pairs]))
-    wanted = link.heralded_fidelity(0.2)
-    # A number within [0, 1] and of mean F varies by F (1 - F) at most.
-    assert abs(true - wanted) < 5.1 * sqrt(wanted * (1 - wanted) / len(attempts))
-
-
-def test_a_photonic_link_obeys_trains_and_listens() -> None:
-    perfect = {
-        "arm_b_m": 1000,
-        "efficiency_a": 1,
-        "efficiency_b": 1,
-        "detector_efficiency": 1,
-        "visibility": 1,
-    }
-    link = noisy("barrett-kok", "photonic", attenuation_db_per_km=0, dark_probability=0, **perfect)
-    assert link.success_probability(0.5) == pytest.approx(0.5)
-    lab = bench(link)
-    lab.train(A, 0, 100, 2, 500)
-    lab.train(B, 0, 100, 3, 500)
-    slots = []
-    t = 0
-    for _ in range(40):
-        key = lab.listen(t, 100, 1, 10_000)
-        while key not in lab.answers:
-            lab.step()
-        t, herald = lab.answers[key]
-        slots.append(herald.slot)
-    assert all((slot - 100) % 6 == 0 for slot in slots)
-    assert sorted(set(slots)) == slots
-    for node in (A, B):
-        lab.stop(node, t)
-    listen = lab.listen(t, 0, 1, t // SLOT + 1000)
-    lab.run()
-    # What was emitted before the stop is judged; then there is silence.
-    assert lab.answers[listen][1].slot <= t // SLOT + 1000
-
-
-# --------------------------------------------------------------------------------------------------- teleport
-
-
-def test_what_is_stopped_between_two_emissions_does_not_herald() -> None:
-    """B emits first, and the photonic attempt begins with that; A stops just before its own emission, or after."""
-    perfect = {"efficiency_a": 1, "efficiency_b": 1, "detector_efficiency": 1, "visibility": 1}
-    for after, some in ((-1, False), (0, True)):
-        heralds = 0
-        for seed in range(20):
-            link = noisy("barrett-kok", "photonic", seed, dark_probability=0, **perfect)
-            lab = bench(link)
-            for node in (A, B):
-                lab.train(node, 0, 100, 1, 200)
-            lab.listen(0, 100)
-            lab.stop(A, 100 * SLOT - link.parameters.arm_a_ps + after)
-            lab.run()
-            heralds += len(lab.plane.oracle.pairs)
-        assert (heralds > 0) == some
-
-
-S2 = 1 / sqrt(2)
-SIX: list[tuple[str, tuple[complex, complex]]] = [
-    ("", (1, 0)), ("x", (0, 1)), ("h", (S2, S2)), ("x h", (S2, -S2)), ("h s", (S2, 1j * S2)),
-    ("h sdg", (S2, -1j * S2)),
-]  # fmt: skip
-
-
-def teleport(lab: Bench, t: int, preparation: str, ket: tuple[complex, complex], index: int) -> float:
-    """Over the pair that the communication qubits hold at `t`; true fidelity of what arrives."""
-    q, c = lab.data(A), lab.communication(A)
-    program = Program().init(q)
-    for name in preparation.split():
-        getattr(program, name)(q)
-    due, answer = lab.ask(A, t, program.bell_measure(q, c))
-    there = lab.communication(B)
-    due, _ = lab.ask(B, due, Program().pauli(there, teleport_correction(index, *answer.bits)))
-    return lab.plane.oracle.fidelity([(B, there)], np.array(ket, complex), due)
-
-
-@pytest.mark.parametrize("index", [2, 3])
-def test_six_states_are_teleported_through_a_heralded_pair(index: int) -> None:
-    lab = bench(ToldLink(*[1] * 6, outcome=index), timed())
-    for turn, (preparation, ket) in enumerate(SIX):
-        first = 1000 * turn + 100
-        for node in (A, B):
-            lab.train(node, 1000 * turn * SLOT, first)
-        lab.listen(1000 * turn * SLOT, first)
-        t = (first + 50) * SLOT
-        lab.run(t)
-        assert teleport(lab, t, preparation, ket, index) == pytest.approx(1)
-
-
-def test_the_average_fidelity_of_a_teleport_is_that_of_its_pair() -> None:
-    """F_avg = (2 F + 1)/3 (Horodecki 1999), exact over the six Pauli eigenstates; single-click pairs here."""
-    link = noisy()
-    fidelities, pairs = [], []
-    for preparation, ket in SIX:
-        for seed in range(12):
-            lab = bench(noisy(), seed=seed)
-            for node in (A, B):
-                lab.train(node, 0, 100, 100, 1000)
-            listen = lab.listen(0, 100, 100, 1000)
-            while listen not in lab.answers:
-                lab.step()
-            due, herald = lab.answers[listen]
-            for node in (A, B):
-                lab.stop(node, due + 40 * SLOT)
-            lab.run(due + 80 * SLOT)
-            pairs.append(lab.plane.oracle.pairs[0].fidelity_at_emission)
-            index = herald.outcome + 1
-            fidelities.append(teleport(lab, due + 80 * SLOT, preparation, ket, index))
-    assert np.mean(pairs) == pytest.approx(link.heralded_fidelity(0.2))
-    # Each shot's fidelity depends on the Bell outcome; the spread over 72 shots bounds the error of the mean.
-    spread = np.std(fidelities) / sqrt(len(fidelities))
-    assert abs(np.mean(fidelities) - (2 * link.heralded_fidelity(0.2) + 1) / 3) < 5.1 * spread
-
-
-# ----------------------------------------------------------------------------------------- damage by attempts
-
-
-def test_each_emission_dephases_what_the_node_stores() -> None:
-    lab = bench(ToldLink(), DeviceModel(1, 1, attempt_dephasing=0.01))
-    q = lab.data(A)
-    lab.ask(A, 0, Program().init(q).h(q))
-    lab.train(A, NS, 100, 1, 30)
-    plus = np.array([S2, S2], complex)
-    halfway = 115 * SLOT - ARM_A
-    lab.run(halfway + 1)
-    assert lab.plane.oracle.fidelity([(A, q)], plus, halfway) == pytest.approx((1 + 0.98**16) / 2)
-    lab.ask(A, halfway + 1, Program().idle(q, NS))
-    lab.run()
-    end = 10**9
-    assert lab.plane.oracle.fidelity([(A, q)], plus, end) == pytest.approx((1 + 0.98**30) / 2)
-    lab.ask(A, end, Program().z(q))
-    minus = np.array([S2, -S2], complex)
-    assert lab.plane.oracle.fidelity([(A, q)], minus, end) == pytest.approx((1 + 0.98**30) / 2)
 
 
 # --------------------------------------------------------------------------------------------- configurations

@@ -33,7 +33,7 @@ class JobRunner:
         self._gates.minimum_fidelity = arguments["minimum_fidelity"]
         clbits = [clbit for kind, body in steps if kind == "measure" for _, clbit in body]
         bits: list[str] = []
-        result = {"clbits": clbits, "bits": bits, "pairs": 0, "elapsed_ps": 0, "spoilt": 0}
+        result: dict[str, Any] = {"clbits": clbits, "bits": bits, "pairs": 0, "elapsed_ps": 0, "spoilt": 0}
         kernel.results[f"job-{job}"] = result
         began = kernel.now
         for shot in range(arguments["shots"]):

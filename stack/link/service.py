@@ -130,6 +130,7 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
     jitter = max(to_peer.faults.jitter_ps, to_station.faults.jitter_ps)
     margin = 10_000 + jitter + 2 * config.allowance_ps
     longest = max(own_arm + to_station.delay_ps, 2 * peer_arm)
+    slack = jitter + config.allowance_ps
     return LinkFacts(
         number=link.number,
         peer=peer,
@@ -141,7 +142,7 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         delay_to_station_ps=to_station.delay_ps,
         delay_peer_to_station_ps=peer_arm,
         attempt_ps=link.attempt_ps,
-        spacing_slots=least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, jitter),
+        spacing_slots=least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, slack),
         success_probability=link.success_probability,
         estimate=round(link.estimate * FULL),
         margin_ps=margin,

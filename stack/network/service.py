@@ -6,6 +6,7 @@ What may live here: the driver of ``protocols.qnp``, and who above hears of whic
 from typing import Any
 
 from protocols.egp_service import Err, Ok
+from protocols.mhp import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
 from protocols.qnp import Qnp
 from protocols.qnp_service import (
@@ -17,7 +18,6 @@ from protocols.qnp_service import (
     RequestEnded,
     StopLinkPairs,
 )
-from protocols.mhp import SEQUENCE_MODULUS
 from protocols.wire import ProtocolId
 from stack.config import NodeConfig
 from stack.link.interface import LinkLayer

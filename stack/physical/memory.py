@@ -8,17 +8,37 @@ from collections.abc import Callable
 from protocols.device import pack_handle, released, unpack_handle
 from stack.config import Device
 
+_LIFE = 4096
+"""Generations between the beginnings of two lives of a node."""
+
+
+def first_generation(incarnation: int) -> int:
+    """The generation of every qubit when a node is born: node and devices agree on it without a word.
+
+    A restarted node has forgotten how often it released what, and its devices have dropped all that it had asked for.
+    """
+    return (incarnation - 1) * _LIFE % 0xFFFF + 1
+
 
 class Memory:
-    """Data qubits are numbered from 0, communication qubits after them (as on the device)."""
+    """Data qubits are numbered from 0, communication qubits after them (as on the device).
 
-    def __init__(self, device: Device) -> None:
+    A communication qubit is free, or out (somebody's), or on its way back: given up, but not yet released by the
+    device, which may still be busy with it.
+    """
+
+    def __init__(
+        self, device: Device, incarnation: int, release_on_device: Callable[[int, Callable[[], None]], None]
+    ) -> None:
+        """``release_on_device(qubit, done)`` calls ``done`` when the device has released the qubit."""
         self._data = device.data_qubits
         total = device.data_qubits + device.communication_qubits
-        self._current = [pack_handle(index) for index in range(total)]
+        generation = first_generation(incarnation)
+        self._current = [pack_handle(index, generation) for index in range(total)]
         self._free = list(range(device.data_qubits, total))
+        self._leaving: set[int] = set()
         self._watchers: list[Callable[[], None]] = []
-        self.release_on_device: Callable[[int], None] | None = None
+        self._release_on_device = release_on_device
 
     def data(self, index: int) -> int:
         if not 0 <= index < self._data:
@@ -35,9 +55,8 @@ class Memory:
     def release(self, qubit: int) -> None:
         """Give a communication qubit back; raises ValueError if it is not out."""
         self._check_out(qubit)
-        if self.release_on_device is not None:
-            self.release_on_device(qubit)
-        self._freed(qubit)
+        self._leaving.add(qubit)
+        self._release_on_device(qubit, lambda: self._freed(qubit))
 
     def void(self, qubit: int) -> None:
         """A device program has released the qubit, data or communication; raises ValueError if it was not out."""
@@ -50,11 +69,13 @@ class Memory:
 
     def _check_out(self, qubit: int) -> None:
         index = unpack_handle(qubit).qubit
-        if self._current[index] != qubit or index < self._data or index in self._free:
+        known = self._data <= index < len(self._current) and self._current[index] == qubit
+        if not known or index in self._free or qubit in self._leaving:
             raise ValueError(f"qubit {qubit:#x} is not out: it cannot be given back")
 
     def _freed(self, qubit: int) -> None:
         index = unpack_handle(qubit).qubit
+        self._leaving.discard(qubit)
         self._current[index] = released(qubit)
         self._free.append(index)
         self._free.sort()

@@ -14,7 +14,7 @@ from protocols.mhp import Midpoint, NodeMhp, TrainOutcome
 from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, ProtocolId
 from stack.config import Device, Link, NodeConfig
 from stack.physical.devices import DeviceRefused, Devices
-from stack.physical.interface import Herald
+from stack.physical.interface import Herald, QubitMemory
 from stack.physical.memory import Memory
 from stack.physical.programs import ProgramQueue
 from stack.runtime.driver import Driver
@@ -37,8 +37,7 @@ class Physical:
         self._kernel = kernel
         self._devices = Devices(kernel)
         self._programs = ProgramQueue(self._devices)
-        self.memory = Memory(device)
-        self.memory.release_on_device = self._release
+        self.memory: QubitMemory = Memory(device, self._release)
         self._running: dict[int, _Running] = {}
         own = {link.number: link for link in config.links if config.number in (link.a, link.b)}
         midpoints = {n: _midpoint(config, link) for n, link in own.items()}

@@ -1,4 +1,5 @@
 """Programs on the node's qubits, in order: one that touches a qubit in use waits for it, and for nothing else.
+A qubit that emits is in use, too.
 
 What may live here: the queue in front of the device bus.  (The device itself refuses a qubit that is busy.)
 """
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from protocols.device import Program
 from protocols.wire import DeviceFailed
-from stack.physical.devices import Devices, DeviceRefused
+from stack.physical.devices import DeviceRefused, Devices
 
 Done = Callable[[tuple[int, ...] | DeviceRefused], None]
 
@@ -37,13 +38,22 @@ class ProgramQueue:
         else:
             self._start(waiting)
 
+    def hold(self, qubit: int) -> None:
+        """A train has begun with this qubit, which no program uses."""
+        self._in_use.add(qubit >> 16)
+
+    def let_go(self, qubit: int) -> None:
+        """The train is over."""
+        self._in_use.discard(qubit >> 16)
+        self._start_what_can()
+
     def _start(self, waiting: _Waiting) -> None:
         self._in_use |= waiting.qubits
         self._devices.run(waiting.program, lambda answer: self._ended(waiting, answer))
 
     def _ended(self, waiting: _Waiting, answer: tuple[int, ...] | DeviceFailed) -> None:
         self._in_use -= waiting.qubits
-        # The answer first: who hears it may have what comes next for these qubits, but so may the queue, which is older.
+        # Who hears the answer may have what comes next for these qubits; what waits for them already is older.
         self._start_what_can()
         waiting.done(DeviceRefused(answer) if isinstance(answer, DeviceFailed) else answer)
 

@@ -35,7 +35,7 @@ class Sent(NamedTuple):
     """Datagrams sent to a node since the last report, and the earliest due among them."""
 
     node: int
-    count: int
+    count: int  # type: ignore[assignment]
     due: int
 
 

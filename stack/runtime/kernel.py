@@ -203,7 +203,7 @@ class Kernel:
 
     def spawn(self, main: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None) -> None:
         """Start a task of this node, when it is its turn."""
-        label = name or getattr(main, "__qualname__", repr(main))
+        label = name if name is not None else str(getattr(main, "__qualname__", main))
         self.wake(lambda: self._start(main, args, label))
 
     def _start(self, main: Callable[..., Awaitable[Any]], args: tuple[Any, ...], label: str) -> None:

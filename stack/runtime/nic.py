@@ -38,7 +38,8 @@ class Nic:
                 node: Channel(config.seed, node, config.number, path) for node, path in config.paths.items()
             }
             self._channels = {
-                node: Channel(config.seed, config.number, node, Path(path.name, 0)) for node, path in config.paths.items()
+                node: Channel(config.seed, config.number, node, Path(path.name, 0))
+                for node, path in config.paths.items()
             }
         kernel.on_arrival = self._arrive
         kernel.on_frame = self._receive

@@ -67,7 +67,12 @@ def main() -> int:
     else:
         virtual = VirtualHost(bus, sockets, addresses, orders["room"])
         by_number = {c.number: c for c in configs}
-        virtual.revive = lambda node, incarnation, t: boot(virtual, by_number[node].reborn(t), [])
+
+        def revive(node: int, t_ps: int) -> None:
+            by_number[node] = by_number[node].reborn(t_ps)
+            boot(virtual, by_number[node], [])
+
+        virtual.revive = revive
         host = virtual
 
     def start() -> None:

@@ -9,6 +9,7 @@ program has the floor and emulated time stands still; waiting is a call.
 
 import json
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ class Session:
             reply = {"t_ps": kernel.now, "value": value}
         except (CallError, json.JSONDecodeError, KeyError, TypeError) as error:
             reply = {"t_ps": kernel.now, "error": str(error) or repr(error)}
-        try:
+        with suppress(OSError):  # the program is gone; the next read says so
             self.sock.sendall(json.dumps(reply).encode() + b"\n")
-        except OSError:
-            pass  # the program is gone; the next read says so
         kernel.host.owe(self)

@@ -38,7 +38,7 @@ class VirtualHost(Host):
         room: int,
     ) -> None:
         super().__init__()
-        self.revive: Callable[[int, int, int], None] | None = None
+        self.revive: Callable[[int, int], None] | None = None
         self._bus = coordinator
         self._sockets = sockets
         self._addresses = addresses
@@ -98,7 +98,7 @@ class VirtualHost(Host):
             if order.kind == bus.KILL:
                 self._lost(order.node, await self.kill(order.node, order.t))
             elif self.revive is not None:
-                self.revive(order.node, order.incarnation, order.t)
+                self.revive(order.node, order.t)
 
     def _lost(self, node: int, count: int) -> None:
         self.frames_lost[node] = self.frames_lost.get(node, 0) + count

@@ -16,11 +16,12 @@ from testbed.errors import BadInput
 
 MAX_INSTRUCTIONS: Final = 100_000
 
-UNSUPPORTED_WORDS: Final = frozenset(
-    """array angle bool box break cal complex const continue def defcal defcalgrammar delay duration end extern float
-    for if input int let output pragma reset return stretch switch uint while""".split()
-)
-"""Statements of OpenQASM 3 at which Qiskit's importer may give up for a reason that says nothing to a person."""
+UNSUPPORTED_WORDS: Final = frozenset({
+    "array", "angle", "bool", "box", "break", "cal", "complex", "const", "continue", "def", "defcal",
+    "defcalgrammar", "delay", "duration", "end", "extern", "float", "for", "if", "input", "int", "let",
+    "output", "pragma", "reset", "return", "stretch", "switch", "uint", "while",
+})  # fmt: skip
+"""Where Qiskit's importer of OpenQASM 3 may give up, for reasons that say nothing to a person."""
 
 _AT_LINE = (
     re.compile(r"<input>:(\d+),\d+: (.*)", re.DOTALL),  # qiskit.qasm2
@@ -76,8 +77,10 @@ def parse(source: Source) -> Parsed:
             raise
         line, problem = _what(source, error, said.getvalue())
         word = _first_word(source, line)
-        if word in UNSUPPORTED_WORDS:
-            raise source.bad(line, f"`{word}` is not supported", "write the circuit without it") from None
+        node = re.match(r"node of type (\w+) is not supported", problem)
+        if word in UNSUPPORTED_WORDS or node:
+            what = f"`{word}`" if word in UNSUPPORTED_WORDS or not node else node[1]
+            raise source.bad(line, f"{what} is not supported", "write the circuit without it") from None
         raise source.bad(line, f"not OpenQASM {source.version}: {problem}", "correct it") from None
     if len(circuit.data) > MAX_INSTRUCTIONS:
         raise source.bad(None, f"{len(circuit.data)} instructions", f"keep to {MAX_INSTRUCTIONS}")

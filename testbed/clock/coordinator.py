@@ -48,8 +48,6 @@ class Lab(Protocol):
 class HostLink:
     """The coordinator's view of one host."""
 
-    __slots__ = ("answers", "closed_at", "flight", "granted", "lost", "more", "next", "nodes", "programs", "sock", "taken")
-
     def __init__(self, sock: socket.socket, nodes: list[int]) -> None:
         self.sock = sock
         self.nodes = nodes

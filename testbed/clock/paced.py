@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from stack.runtime import bus
-
 from testbed.clock.agenda import Ending
 from testbed.clock.coordinator import HostDied, HostLink
 from testbed.clock.federate import Federate
@@ -21,7 +20,13 @@ class PacedPlane:
     """Serves the device bus until the run is over."""
 
     def __init__(
-        self, hosts: list[HostLink], plane: Federate, ending: Ending, any_programs: bool, dilation: float, up: Callable[[], None]
+        self,
+        hosts: list[HostLink],
+        plane: Federate,
+        ending: Ending,
+        any_programs: bool,
+        dilation: float,
+        up: Callable[[], None],
     ) -> None:
         self.end_ps = 0
         self._hosts = hosts

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
 
 
+HOST_SLOWNESS_PS = 5_000_000_000
+"""``paced``: how late, in wall time, a process of this machine may be; protocol timers and trains allow for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlaneSpec:
     """Builds the quantum plane of a scenario, in whichever process keeps the clock."""
@@ -116,7 +120,7 @@ def link_parameters(scenario: Scenario, link: ScenarioLink) -> Any:
     """The physics of one link, as its model takes it."""
     from testbed.plane.links import LinkParameters
 
-    extra = {"alpha": link.alpha} if link.alpha else {}
+    extra: dict[str, Any] = {"alpha": link.alpha} if link.alpha else {}
     if link.round_gap_ps:
         extra["round_gap_ps"] = link.round_gap_ps
     return LinkParameters(
@@ -145,6 +149,8 @@ def compose(
     numbers = {n.name: n.number for n in scenario.nodes}
     names = {n.number: n.name for n in scenario.nodes}
     secret = clock == "paced"
+    pace = scenario.dilation if dilation is None else dilation
+    allowance = round(HOST_SLOWNESS_PS / pace) if secret else 0
     keys: dict[tuple[int, int], str] = {}
     for a in sorted(names):
         for b in sorted(names):
@@ -178,7 +184,7 @@ def compose(
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
                 apps=_apps(scenario, node.name, numbers, jobs),
                 sessions=sum(1 for p in scenario.programs if p.node == node.name),
-                allowance_ps=2_000_000_000 if secret else 0,
+                allowance_ps=allowance,
             )
         )
     planned = tuple(
@@ -195,7 +201,7 @@ def compose(
         planned=planned,
         programs=tuple(Program(numbers[p.node], (str(p.run),)) for p in scenario.programs),
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
-        dilation=scenario.dilation if dilation is None else dilation,
+        dilation=pace,
     )
 
 

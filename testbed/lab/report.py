@@ -80,7 +80,8 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
         lines.append(f"  {key:{max(width, 7)}}  {counts[key] / shots:8.3f}  {job.ideal.get(key, 0.0):6.3f}  {bar}")
     if len(shown) > 16:
         lines.append(f"  ... and {len(shown) - 16} more, in report.json")
-    lines.append(f"  pairs used {pairs} ({pairs / shots:g} a shot), virtual time {elapsed * 1e-9 / shots:.4g} ms a shot")
+    each_ms = elapsed * 1e-9 / shots
+    lines.append(f"  pairs used {pairs} ({pairs / shots:g} a shot), virtual time {each_ms:.4g} ms a shot")
 
 
 def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:

@@ -188,7 +188,9 @@ class Launch:
         """What the processes left behind; call after ``run``."""
         assert self.done is not None
         done = self.done
-        results, counters, lost = {}, {}, {self.names[int(n)]: c for n, c in done["frames_lost"].items()}
+        results: dict[str, Any] = {}
+        counters: dict[str, dict[str, int]] = {}
+        lost = {self.names[int(n)]: c for n, c in done["frames_lost"].items()}
         for number, name in self.names.items():
             path = self.spool_dir / result_name(number)
             if not path.exists():

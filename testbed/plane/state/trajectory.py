@@ -12,8 +12,8 @@ from testbed.plane.state.density import Draw, from_pauli, to_pauli
 from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import damping, phase_flip
 
-# numpy runs a stacked product matrix by matrix: up to so many at a time that is quick, and one wider product is
-# quicker beyond, as long as the matrices are smaller than this.
+# numpy runs a stacked product matrix by matrix: quick for up to _STACK of them. Beyond that one wider
+# product is quicker, as long as its inner size is below _WIDE.
 _STACK = 64
 _WIDE = 16
 
@@ -92,7 +92,7 @@ class TrajectoryGroup:
                 np.multiply(blocks[source >> 1, source & 1], phase, out=target[row >> 1, row & 1])
 
     def _survive(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> float | None:
-        """Draws what decay did: None for a jump, already made, or the factor that is due to the |1> amplitudes.
+        """Draws what decay did: None for a jump, which is made, or the factor due to the amplitudes of |1>.
 
         Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time.
         """
