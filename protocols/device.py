@@ -38,6 +38,18 @@ class Handle(NamedTuple):
 FIRST_GENERATION: Final = 1
 
 
+LIFE_GENERATIONS: Final = 4_096
+"""Generations between the beginnings of two lives of a node."""
+
+
+def first_generation(incarnation: int) -> int:
+    """The generation of every qubit when a node is born: the node and its devices agree on it without a word (DEV-2).
+
+    A restarted node has forgotten how often it released what, and its devices have dropped all that it had asked for.
+    """
+    return (incarnation - 1) * LIFE_GENERATIONS % _INDEX_MAX + 1
+
+
 def pack_handle(index: int, generation: int = FIRST_GENERATION) -> int:
     """The u32 of the bus (DEV-1); raises ValueError for what does not fit."""
     if not 0 <= index <= _INDEX_MAX or not 1 <= generation <= _INDEX_MAX:

@@ -14,7 +14,7 @@ from protocols.wire import (
 )
 from testbed.plane import BELL_KETS, DeviceModel, LinkConfig, Plane, PlaneConfig
 from testbed.plane.events import NEVER
-from testbed.plane.links import NEVER_ATTEMPT, LinkParameters
+from testbed.plane.links import NEVER_ATTEMPT, LinkParameters, make_link
 
 A, B, STATION, FAR = 1, 2, 3, 4
 SLOT = 1_000_000
@@ -29,7 +29,7 @@ def answer_of(message: int, body: bytes) -> Any:
 
 
 class ToldLink:
-    """Heralds at the attempts it is told, a Werner state around |Ψ+⟩ or |Ψ−⟩; when they are used up, never."""
+    """Heralds at the attempts it is told, and then never again: a Werner state around |Ψ+⟩ or |Ψ−⟩."""
 
     grade = "sampled"
     attempt_ps = ATTEMPT
@@ -104,16 +104,12 @@ class Bench:
         self, node: int, t: int, first: int, spacing: int = 1, count: int = 1, qubit: int = 0, alpha: int = 0
     ) -> tuple[int, int]:
         """`qubit`: the number of the communication qubit."""
-        return self.command(
-            node, t, DeviceTrain(1, self.communication(node, qubit), first, spacing, count, alpha)
-        )
+        return self.command(node, t, DeviceTrain(1, self.communication(node, qubit), first, spacing, count, alpha))
 
     def stop(self, node: int, t: int, qubit: int = 0) -> tuple[int, int]:
         return self.command(node, t, DeviceStopTrain(1, self.communication(node, qubit)))
 
-    def listen(
-        self, t: int, first: int, spacing: int = 1, count: int = 1, node: int = STATION
-    ) -> tuple[int, int]:
+    def listen(self, t: int, first: int, spacing: int = 1, count: int = 1, node: int = STATION) -> tuple[int, int]:
         return self.command(node, t, DeviceListen(1, first, spacing, count))
 
     def stop_listening(self, t: int) -> tuple[int, int]:
@@ -163,3 +159,20 @@ def timed(**changes: Any) -> DeviceModel:
         "measure_ps": 3_700_000,
     }
     return DeviceModel(2, 2, durations=Durations(**(given | changes)))
+
+
+def noisy(kind: str = "single-click", grade: Any = "sampled", seed: int = 3, **changes: Any) -> Any:
+    """A real link, dark counts and all; `changes` to its parameters."""
+    values = {
+        "arm_a_m": 1000,
+        "arm_b_m": 2400,
+        "attenuation_db_per_km": 0.2,
+        "efficiency_a": 0.6,
+        "efficiency_b": 0.6,
+        "detector_efficiency": 0.9,
+        "dark_probability": 1e-4,
+        "visibility": 0.95,
+        "alpha": 0.2,
+        "round_gap_ps": 100_000,
+    }
+    return make_link(kind, LinkParameters(**(values | changes)), grade, "link", seed)

@@ -58,9 +58,7 @@ def test_what_is_no_handle_is_refused(index: int, generation: int) -> None:
 # -------------------------------------------------------------------------------------- timing (DEV-4, DEV-5)
 
 SOME = Durations(init_ps=7, one_qubit_ps=10, two_qubit_ps=100, swap_ps=300, measure_ps=1000)
-SOME_PARALLEL = Durations(
-    init_ps=7, one_qubit_ps=10, two_qubit_ps=100, swap_ps=300, measure_ps=1000, parallel=True
-)
+SOME_PARALLEL = Durations(init_ps=7, one_qubit_ps=10, two_qubit_ps=100, swap_ps=300, measure_ps=1000, parallel=True)
 PROGRAM = Program().init(Q).init(R).h(Q).measure(Q).x(R).cx(R, Q).x(R, parity(0))
 
 

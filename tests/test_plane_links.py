@@ -1,11 +1,11 @@
-"""The quantum plane over real link models of both grades: their law, repeatability, and the oracle's idleness."""
+"""The quantum plane over real link models of both grades: their law, repeatability, an idle oracle."""
 
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pytest
-from plane_bench import ATTEMPT, FAR, NS, SLOT, STATION, A, B, Bench, bench
+from plane_bench import ATTEMPT, FAR, NS, SLOT, STATION, A, B, Bench, bench, noisy
 
 from protocols.device import Program, pack_handle
 from protocols.wire import (
@@ -14,7 +14,6 @@ from protocols.wire import (
     DeviceTrain,
 )
 from testbed.plane import DeviceModel, LinkConfig, Plane, PlaneConfig
-from testbed.plane.links import LinkParameters, make_link
 
 PLUS, MINUS, FAIL = DeviceOutcome.PSI_PLUS, DeviceOutcome.PSI_MINUS, DeviceOutcome.FAIL
 
@@ -46,22 +45,6 @@ def traffic(lab: Bench) -> list[Any]:
         lab.command(B, t + 399 * SLOT, Program().measure(lab.communication(B)))
     lab.run()
     return lab.raw
-
-
-def noisy(kind: str = "single-click", grade: Any = "sampled", seed: int = 3, **changes: Any) -> Any:
-    values = {
-        "arm_a_m": 1000,
-        "arm_b_m": 2400,
-        "attenuation_db_per_km": 0.2,
-        "efficiency_a": 0.6,
-        "efficiency_b": 0.6,
-        "detector_efficiency": 0.9,
-        "dark_probability": 1e-4,
-        "visibility": 0.95,
-        "alpha": 0.2,
-        "round_gap_ps": 100_000,
-    }
-    return make_link(kind, LinkParameters(**(values | changes)), grade, "link", seed)
 
 
 DECAYING = DeviceModel(2, 2, 10**11, 10**11, 10**11, 10**11, readout_error_0=0.01, init_error=0.01)
@@ -192,3 +175,20 @@ def test_a_photonic_link_obeys_trains_and_listens() -> None:
     lab.run()
     # What was emitted before the stop is judged; then there is silence.
     assert lab.answers[listen][1].slot <= t // SLOT + 1000
+
+
+def test_what_is_stopped_between_two_emissions_does_not_herald() -> None:
+    """B emits first, and the photonic attempt begins with that; A stops just before its own, or after."""
+    perfect = {"efficiency_a": 1, "efficiency_b": 1, "detector_efficiency": 1, "visibility": 1}
+    for after, some in ((-1, False), (0, True)):
+        heralds = 0
+        for seed in range(20):
+            link = noisy("barrett-kok", "photonic", seed, dark_probability=0, **perfect)
+            lab = bench(link)
+            for node in (A, B):
+                lab.train(node, 0, 100, 1, 200)
+            lab.listen(0, 100)
+            lab.stop(A, 100 * SLOT - link.parameters.arm_a_ps + after)
+            lab.run()
+            heralds += len(lab.plane.oracle.pairs)
+        assert (heralds > 0) == some

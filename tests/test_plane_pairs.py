@@ -1,6 +1,6 @@
-"""The quantum plane: what a heralded pair is, what destroys it, what a death leaves, and teleportation over it.
+"""The quantum plane: what a heralded pair is, what destroys it, what a death leaves; teleportation.
 
-DEV-n: protocols/device.toml. Slots of 1 us, arms of 5 us and 12 us, attempts of 25 ns; links herald when told to.
+DEV-n: device.toml. Slots of 1 us, arms of 5 us and 12 us, attempts of 25 ns; links herald when told to.
 """
 
 from math import exp, sqrt
@@ -10,6 +10,7 @@ import pytest
 from plane_bench import ARM_A, ARM_B, ATTEMPT, NS, SLOT, STATION, A, B, Bench, ToldLink, bench, timed
 
 from protocols.bell import teleport_correction
+from protocols.device import first_generation  # noqa: I001
 from protocols.device import Program
 from protocols.wire import (
     DeviceBits,
@@ -175,7 +176,7 @@ def test_a_dead_node_is_answered_no_more_and_its_handles_are_void() -> None:  # 
     lab.run()
     assert {key for key in lab.answers if key[0] == A} == {key for key in before if key[0] == A}
     assert lab.answers[listen][1] == DeviceHerald(PLUS, 100)
-    assert [handle & 0xFFFF for handle in lab.plane.handles(A)] == [2, 2, 2, 2]
+    assert [handle & 0xFFFF for handle in lab.plane.handles(A)] == [first_generation(2)] * 4
     assert lab.ask(A, 300 * SLOT, Program().x(q))[1] == DeviceFailed(DeviceError.STALE, 0)
     # What is stored goes on as it was; what was to communicate starts afresh, and its pair is gone.
     assert lab.ask(A, 300 * SLOT, Program().measure(lab.data(A)))[1] == DeviceBits(b"\1")
@@ -232,23 +233,6 @@ def test_a_dead_station_listens_no_more_and_the_next_may() -> None:
 # --------------------------------------------------------------------------------------------------- teleport
 
 
-def test_what_is_stopped_between_two_emissions_does_not_herald() -> None:
-    """B emits first, and the photonic attempt begins with that; A stops just before its own, or after."""
-    perfect = {"efficiency_a": 1, "efficiency_b": 1, "detector_efficiency": 1, "visibility": 1}
-    for after, some in ((-1, False), (0, True)):
-        heralds = 0
-        for seed in range(20):
-            link = noisy("barrett-kok", "photonic", seed, dark_probability=0, **perfect)
-            lab = bench(link)
-            for node in (A, B):
-                lab.train(node, 0, 100, 1, 200)
-            lab.listen(0, 100)
-            lab.stop(A, 100 * SLOT - link.parameters.arm_a_ps + after)
-            lab.run()
-            heralds += len(lab.plane.oracle.pairs)
-        assert (heralds > 0) == some
-
-
 S2 = 1 / sqrt(2)
 SIX: list[tuple[str, tuple[complex, complex]]] = [
     ("", (1, 0)), ("x", (0, 1)), ("h", (S2, S2)), ("x h", (S2, -S2)), ("h s", (S2, 1j * S2)),
@@ -283,7 +267,7 @@ def test_six_states_are_teleported_through_a_heralded_pair(index: int) -> None:
 
 @pytest.mark.parametrize("fidelity", [0.8, 0.9])
 def test_the_average_fidelity_of_a_teleport_is_that_of_its_pair(fidelity: float) -> None:
-    """F_avg = (2 F + 1)/3 (Horodecki 1999), exact over the six Pauli eigenstates; .8 gives .86667, .9 .93333."""
+    """F_avg = (2 F + 1)/3 (Horodecki 1999), exact over the six Pauli eigenstates: .86667, .93333."""
     lab = bench(ToldLink(*[1] * 6, fidelity=fidelity))
     found = []
     for turn, (preparation, ket) in enumerate(SIX):
@@ -295,7 +279,8 @@ def test_the_average_fidelity_of_a_teleport_is_that_of_its_pair(fidelity: float)
         lab.run(t)
         found.append(teleport(lab, t, preparation, ket, 2))
     assert np.mean(found) == pytest.approx((2 * fidelity + 1) / 3)
-    assert {pair.fidelity_at_emission for pair in lab.plane.oracle.pairs} == {pytest.approx(fidelity)}
+    for pair in lab.plane.oracle.pairs:
+        assert pair.fidelity_at_emission == pytest.approx(fidelity)
 
 
 def test_trajectories_teleport_too() -> None:

@@ -55,9 +55,7 @@ def programs(draw: st.DrawFn) -> Any:
 
 messages = st.one_of(
     programs(),
-    st.builds(
-        DeviceTrain, st.just(1), communication, slots, spacings, counts, st.sampled_from([0, 0, 0, 1 << 30])
-    ),
+    st.builds(DeviceTrain, st.just(1), communication, slots, spacings, counts, st.sampled_from([0, 0, 0, 1 << 30])),
     st.builds(DeviceTrain, st.just(1), communication, slots, spacings, counts, st.just(0)),
     st.builds(DeviceStopTrain, st.sampled_from([1, 1, 2]), communication),
     st.builds(DeviceListen, st.just(1), slots, spacings, counts),

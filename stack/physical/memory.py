@@ -5,20 +5,8 @@ What may live here: bookkeeping.  It mirrors what the devices do on RELEASE, so 
 
 from collections.abc import Callable
 
-from protocols.device import pack_handle, released, unpack_handle
+from protocols.device import first_generation, pack_handle, released, unpack_handle
 from stack.config import Device
-
-_LIFE = 4096
-"""Generations between the beginnings of two lives of a node."""
-
-
-def first_generation(incarnation: int) -> int:
-    """The generation of every qubit when a node is born: node and devices agree on it without a word.
-
-    A restarted node has forgotten how often it released what, and its devices have dropped all that it had asked for.
-    """
-    return (incarnation - 1) * _LIFE % 0xFFFF + 1
-
 
 class Memory:
     """Data qubits are numbered from 0, communication qubits after them (as on the device).

@@ -37,7 +37,7 @@ class Physical:
         self._kernel = kernel
         self._devices = Devices(kernel)
         self._programs = ProgramQueue(self._devices)
-        self.memory: QubitMemory = Memory(device, self._release)
+        self.memory: QubitMemory = Memory(device, config.incarnation, self._release)
         self._running: dict[int, _Running] = {}
         own = {link.number: link for link in config.links if config.number in (link.a, link.b)}
         midpoints = {n: _midpoint(config, link) for n, link in own.items()}
@@ -125,8 +125,8 @@ class Physical:
         )
         running.done(Herald(outcome, last))
 
-    def _release(self, qubit: int) -> None:
-        self.submit(Program().release(qubit), lambda _: None)
+    def _release(self, qubit: int, done: Callable[[], None]) -> None:
+        self.submit(Program().release(qubit), lambda _: done())
 
 
 def _midpoint(config: NodeConfig, link: Link) -> Midpoint:

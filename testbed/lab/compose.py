@@ -20,6 +20,8 @@ from testbed.scenario import Scenario
 
 if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
+    from testbed.plane.config import LinkConfig
+    from testbed.plane.devices import DeviceModel
 
 
 HOST_SLOWNESS_PS = 5_000_000_000
@@ -34,60 +36,18 @@ class PlaneSpec:
     seed: int
 
     def build(self) -> Federate:
-        from testbed.plane.config import LinkConfig, PlaneConfig
-        from testbed.plane.devices import DeviceModel
-        from testbed.plane.links import LinkModel, make_link
+        from testbed.plane.config import PlaneConfig
         from testbed.plane.plane import Plane
 
-        def device(d: ScenarioDevice) -> DeviceModel:
-            return DeviceModel(
-                data=d.data_qubits,
-                communication=d.communication_qubits,
-                t1_data_ps=d.t1_ps,
-                t2_data_ps=d.t2_ps,
-                t1_communication_ps=d.communication_t1_ps,
-                t2_communication_ps=d.communication_t2_ps,
-                durations=durations(d),
-                one_qubit_fidelity=d.gate_1q_fidelity,
-                two_qubit_fidelity=d.gate_2q_fidelity,
-                init_error=d.prepare_error,
-                readout_error_0=d.readout_error_0,
-                readout_error_1=d.readout_error_1,
-            )
-
         scenario = self.scenario
-        numbers = {n.name: n.number for n in scenario.nodes}
-        models: dict[str, LinkModel] = {
-            link.name: make_link(
-                link.model,
-                link_parameters(scenario, link),
-                link.grade,  # type: ignore[arg-type]
-                link.name,
-                self.seed,
-                link.number,
-            )
-            for link in scenario.links
-        }
         return Plane(
             PlaneConfig(
                 seed=self.seed,
-                nodes={n.number: device(n.device) if n.device else None for n in scenario.nodes},
-                links={
-                    link.number: LinkConfig(
-                        a=numbers[link.a],
-                        b=numbers[link.b],
-                        station=numbers[link.station],
-                        slot_ps=link.slot_ps,
-                        arm_a_ps=link.delay_a_ps,
-                        arm_b_ps=link.delay_b_ps,
-                        model=models[link.name],
-                    )
-                    for link in scenario.links
-                },
+                nodes={n.number: device_model(n.device) if n.device else None for n in scenario.nodes},
+                links={link.number: link_config(scenario, link, link.grade, self.seed) for link in scenario.links},
             ),
             oracle=True,
         )
-
 
     def summarise(self, plane: Any) -> dict[str, Any]:
         """What the oracle saw of every pair, as plain data."""
@@ -104,15 +64,47 @@ class PlaneSpec:
         return {"pairs": pairs}
 
 
-def durations(d: ScenarioDevice) -> Durations:
-    """The device's times, as the rules of device programs know them."""
-    return Durations(
-        one_qubit_ps=d.gate_1q_ps,
-        two_qubit_ps=d.gate_2q_ps,
-        swap_ps=d.swap_ps,
-        measure_ps=d.readout_ps,
-        init_ps=d.prepare_ps,
-        parallel=d.parallel,
+def device_model(d: ScenarioDevice) -> "DeviceModel":
+    """A scenario's device, as the plane knows it."""
+    from testbed.plane.devices import DeviceModel
+
+    return DeviceModel(
+        data=d.data_qubits,
+        communication=d.communication_qubits,
+        t1_data_ps=d.t1_ps,
+        t2_data_ps=d.t2_ps,
+        t1_communication_ps=d.communication_t1_ps,
+        t2_communication_ps=d.communication_t2_ps,
+        durations=Durations(
+            one_qubit_ps=d.gate_1q_ps,
+            two_qubit_ps=d.gate_2q_ps,
+            swap_ps=d.swap_ps,
+            measure_ps=d.readout_ps,
+            init_ps=d.prepare_ps,
+            parallel=d.parallel,
+        ),
+        one_qubit_fidelity=d.gate_1q_fidelity,
+        two_qubit_fidelity=d.gate_2q_fidelity,
+        init_error=d.prepare_error,
+        readout_error_0=d.readout_error_0,
+        readout_error_1=d.readout_error_1,
+    )
+
+
+def link_config(scenario: Scenario, link: ScenarioLink, grade: str, seed: int) -> "LinkConfig":
+    """A scenario's link, as the plane knows it."""
+    from testbed.plane.config import LinkConfig
+    from testbed.plane.links import make_link
+
+    parameters = link_parameters(scenario, link)
+    return LinkConfig(
+        a=scenario.node(link.a).number,
+        b=scenario.node(link.b).number,
+        station=scenario.node(link.station).number,
+        slot_ps=link.slot_ps,
+        arm_a_ps=link.delay_a_ps,
+        arm_b_ps=link.delay_b_ps,
+        model=make_link(link.model, parameters, grade, link.name, seed, link.number),  # type: ignore[arg-type]
     )
 
 
@@ -156,7 +148,7 @@ def compose(
         for b in sorted(names):
             if a < b:
                 keys[a, b] = keys[b, a] = secrets.token_hex(32) if secret else derive_key(seed, a, b).hex()
-    links = {link.name: _link(scenario, link, numbers) for link in scenario.links}
+    links = {link.name: _link(scenario, link) for link in scenario.links}
     configs = []
     for node in scenario.nodes:
         paths = {}
@@ -205,27 +197,26 @@ def compose(
     )
 
 
-def _link(scenario: Scenario, link: ScenarioLink, numbers: dict[str, int]) -> Link:
-    from testbed.plane.links import make_link
+def _link(scenario: Scenario, link: ScenarioLink) -> Link:
+    """What the nodes of a link are told about it."""
+    from testbed.plane.estimate import estimate_at_herald
 
-    model = make_link(link.model, link_parameters(scenario, link), "sampled", link.name)
-    emission = 0
-    for end in (link.a, link.b):
-        device = scenario.node(end).device
-        emission = max(emission, device.emission_ps if device else 0)
+    config = link_config(scenario, link, "sampled", 0)
+    ends = [scenario.node(end).device for end in (link.a, link.b)]
+    models = [device_model(device) for device in ends if device is not None]
     return Link(
         number=link.number,
         name=link.name,
-        a=numbers[link.a],
-        b=numbers[link.b],
-        station=numbers[link.station],
+        a=config.a,
+        b=config.b,
+        station=config.station,
         slot_ps=link.slot_ps,
         arm_a_ps=link.delay_a_ps,
         arm_b_ps=link.delay_b_ps,
-        attempt_ps=model.attempt_ps,
-        emission_ps=emission,
-        success_probability=model.success_probability(link.alpha),
-        estimate=model.estimate(link.alpha),
+        attempt_ps=config.model.attempt_ps,
+        emission_ps=max(device.emission_ps for device in ends if device is not None),
+        success_probability=config.model.success_probability(link.alpha),
+        estimate=estimate_at_herald(config, models[0], models[1], link.alpha),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from protocols.device import FIRST_GENERATION, Durations, next_generation, pack_handle
+from protocols.device import FIRST_GENERATION, Durations, first_generation, next_generation, pack_handle
 from protocols.wire.codec import DeviceError
 from testbed.plane.state import StateEngine, depolarising1, depolarising2
 from testbed.plane.state.noise import check_times
@@ -95,6 +95,7 @@ class Device:
     __slots__ = (
         "emitted",
         "engine",
+        "lives",
         "model",
         "one_qubit_error",
         "qubits",
@@ -112,6 +113,7 @@ class Device:
         swap = model.two_qubit_fidelity if model.swap_fidelity is None else model.swap_fidelity
         self.swap_error = depolarising2(swap)
         self.trains: list[Train] = []
+        self.lives = 1
         self.emitted = 0
         """Emissions of the trains that are over."""
         self.qubits = [
@@ -176,8 +178,10 @@ class Device:
         A photon of a dead node may still herald. Its half must not fall on a qubit that the next incarnation
         uses, so a communication qubit gets a new key, and the old one stays with the train that emitted.
         """
+        self.lives += 1
         for qubit in self.qubits:
             self.release(qubit)
+            qubit.generation = first_generation(self.lives)
             if not qubit.stores:
                 if qubit.train is None:
                     self.engine.remove(qubit.key)
