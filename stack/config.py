@@ -85,8 +85,8 @@ class NodeConfig:
     """What ``paced`` adds to protocol timers for the host's own slowness."""
 
     def reborn(self, t_ps: int) -> "NodeConfig":
-        """The next incarnation, born at ``t_ps``: nothing volatile is kept, attached programs are gone."""
-        return replace(self, incarnation=self.incarnation + 1, start_ps=t_ps, sessions=0)
+        """The next incarnation, born at ``t_ps``: nothing volatile is kept, programs that ran there are gone."""
+        return replace(self, incarnation=self.incarnation + 1, start_ps=t_ps, sessions=0, apps={})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -30,6 +30,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+RESULT_SUFFIX = ".result"
+"""Ending of the file in which a node leaves its results, in the folder of the spools."""
+
 SPOOL_MAGIC = b"BELLSPL1"
 SPOOL_HEADER = struct.Struct("=8sHHI")  # magic, node number, incarnation, reserved (0)
 RECORD_HEAD = struct.Struct("=IBBHIQHH")  # as above, the length included

@@ -17,13 +17,14 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
+from stack.record import RESULT_SUFFIX
 from testbed.errors import BadInput
 from testbed.trace.merging import SPOOL_SUFFIX
 
 REPORT_SCHEMA = "bellwire.report/1"
 
 _FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl")
-_FOLDERS = {"logs": ".log", ".spool": SPOOL_SUFFIX}  # and the ending of what a run puts there
+_FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
@@ -95,7 +96,7 @@ class RunFolder:
 
     def drop_spools(self) -> None:
         """Remove the spools, after a complete merge."""
-        _remove_files(self.spools, SPOOL_SUFFIX)
+        _remove_files(self.spools, _FOLDERS[".spool"])
         with contextlib.suppress(OSError):  # somebody put something else there
             self.spools.rmdir()
 
@@ -172,23 +173,23 @@ def _clear(folder: Path) -> None:
         if not (stat.S_ISDIR(mode) if name in _FOLDERS else stat.S_ISREG(mode)):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not what a run makes there"
             raise BadInput(str(folder), name, f"it is {kind}", "remove it yourself, or name another folder")
-    for name, ending in _FOLDERS.items():
+    for name, endings in _FOLDERS.items():
         if (folder / name).exists():
-            _remove_files(folder / name, ending)
+            _remove_files(folder / name, endings)
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
         (folder / f".{name}.tmp").unlink(missing_ok=True)
 
 
-def _remove_files(folder: Path, ending: str) -> None:
-    """Remove the regular files with that ending from `folder`, which must not be a symbolic link."""
+def _remove_files(folder: Path, endings: tuple[str, ...]) -> None:
+    """Remove the regular files with those endings from `folder`, which must not be a symbolic link."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with os.scandir(descriptor) as entries:
             names = [
                 entry.name
                 for entry in entries
-                if entry.name.endswith(ending) and entry.is_file(follow_symlinks=False)
+                if entry.name.endswith(endings) and entry.is_file(follow_symlinks=False)
             ]
         for name in names:
             os.unlink(name, dir_fd=descriptor)

@@ -144,6 +144,7 @@ def test_kill_and_restart_are_equal_in_all_placements(tmp_path, kill_at):
         assert other.bytes == ran.bytes
         assert other.outcome.frames_lost == ran.outcome.frames_lost
         assert other.outcome.results == ran.outcome.results
+        assert other.outcome.counters == ran.outcome.counters
 
 
 def test_a_node_that_stays_dead_answers_nothing(tmp_path):
@@ -152,13 +153,16 @@ def test_a_node_that_stays_dead_answers_nothing(tmp_path):
     assert ran.outcome.results["n1"]["echo"]["lost"] > 0
     other = virtual(plan, tmp_path / "virtual")
     assert (other.bytes, other.outcome.frames_lost) == (ran.bytes, ran.outcome.frames_lost)
+    assert (other.outcome.results, other.outcome.counters) == (ran.outcome.results, ran.outcome.counters)
 
 
 def test_a_killed_program_no_longer_holds_the_run_open(tmp_path):
     plan = deadly_plan(Planned(10 * US, 1, Deed.KILL), Planned(11 * US, 3, Deed.KILL))
     ran = local(plan, tmp_path / "local")
     assert ran.outcome.end_ps == 11 * US + plan.linger_ps
-    assert virtual(plan, tmp_path / "virtual").bytes == ran.bytes
+    other = virtual(plan, tmp_path / "virtual")
+    assert other.bytes == ran.bytes
+    assert (other.outcome.results, other.outcome.counters) == (ran.outcome.results, ran.outcome.counters)
 
 
 def test_a_frozen_node_handles_its_input_when_it_thaws(tmp_path):

@@ -7,7 +7,7 @@ remote gates.
 from typing import Any
 
 from protocols.device import MAX_OPS, Program
-from protocols.rgp_service import Role
+from protocols.rgp_service import RefuseReason, Role
 from protocols.wire import DeviceOpcode, RgpKind
 from stack.application.gates import GateFailed, RemoteGates
 from stack.physical.interface import PhysicalLayer
@@ -44,6 +44,9 @@ class JobRunner:
                 kernel.event("job", "shot spoilt", job=job, shot=shot, reason=failure.reason.name)
                 bits.append("")
                 result["spoilt"] += 1
+                if failure.reason is RefuseReason.PEER_LOST:
+                    result["failed"] = "the other node of a gate was lost"  # and its part of the job with it
+                    break
             result["pairs"] += self._gates.pairs_used - used
             result["elapsed_ps"] = kernel.now - began
 

@@ -17,6 +17,7 @@ import trio
 
 from stack.config import NodeConfig
 from stack.node import boot
+from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
 from stack.runtime.paced import PacedHost
 from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
@@ -38,7 +39,7 @@ def watch_lifeline(fd: int) -> None:
 
 def result_name(node: int) -> str:
     """The file, in the folder of the spools, in which a node leaves its results."""
-    return f"{node:05}.result"
+    return f"{node:05}{RESULT_SUFFIX}"
 
 
 def write_results(host: Host, folder: str) -> None:

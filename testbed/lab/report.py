@@ -45,11 +45,19 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
 
 def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
     parts = {node: outcome.results[node][name] for node in job.programs if name in outcome.results[node]}
-    if len(parts) < len(job.programs):
+    report.unfinished += [f"{node}: its part of {job.name} died with it" for node in job.programs if node not in parts]
+    report.unfinished += [f"{node}: {job.name}: {p['failed']}" for node, p in parts.items() if "failed" in p]
+    if not parts:
         return
-    shots = min(len(part["bits"]) for part in parts.values())
+    # A shot counts if every node has measured all its bits in it.
+    measured = [
+        shot
+        for shot in range(min(len(part["bits"]) for part in parts.values()))
+        if len(parts) == len(job.programs) and all(part["bits"][shot] or not part["clbits"] for part in parts.values())
+    ]
+    shots = len(measured)
     counts: Counter[str] = Counter()
-    for shot in range(shots):
+    for shot in measured:
         bits = ["0"] * job.clbits
         for part in parts.values():
             for clbit, value in zip(part["clbits"], part["bits"][shot], strict=True):
@@ -60,6 +68,8 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
     report.sections["counts"] = {**report.sections.get("counts", {}), job.name: dict(sorted(counts.items()))}
     figures = report.figures
     figures.append(Figure("shots", job.name, shots, "1", 1))
+    spoilt = max(part["spoilt"] for part in parts.values())
+    figures.append(Figure("shots_spoilt", job.name, spoilt, "1", 1))
     figures.append(Figure("pairs_used", job.name, pairs, "1", shots))
     if not shots:
         return

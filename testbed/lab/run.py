@@ -98,7 +98,7 @@ def run(options: Options, progress: Progress) -> Finished:
         if outcome.stuck:
             code, trouble = EXIT_FAILED, "nothing can happen any more, but these programs wait: " + _waiting(outcome)
         elif report.unfinished:
-            code, trouble = EXIT_FAILED, f"not finished within duration_s: {', '.join(report.unfinished)}"
+            code, trouble = EXIT_FAILED, f"not finished: {', '.join(report.unfinished)}"
         folder.drop_spools()
     folder.write_run(_facts(options, plan, outcome, wall, code, trouble))
     return Finished(code, trouble, folder, report, merged)
