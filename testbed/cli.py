@@ -6,6 +6,7 @@ What may live here: arguments in, text and exit codes out.  Work is done elsewhe
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: a new one in out/)")
     run.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
     run.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
+    run.add_argument("--mqtt", metavar="SETTING", help="none, embedded or mqtt://HOST:PORT, in place of the scenario's")
     run.add_argument("--replay", type=Path, metavar="DIR", help="run again what left DIR, with its inputs")
 
     validate = commands.add_parser("validate", help="check the physics against published numbers")
@@ -102,6 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         shots=args.shots,
         out=args.out,
         force=args.force,
+        mqtt=args.mqtt,
     )
     if args.replay is not None:
         options = replayed(options, args.replay)
@@ -111,7 +114,7 @@ def _run(args: argparse.Namespace) -> int:
         raise BadInput("command line", "--processes", f"{args.processes} is not positive", "give 1 or more")
     if args.json is not None and not args.json.parent.is_dir():
         raise BadInput(str(args.json), "--json", "its folder does not exist", "make it first")
-    with _ProgressLine() as progress:
+    with _ProgressLine() as progress, _Terminable() as terminable:
         finished = run(options, progress.show)
     folder = finished.folder
     if finished.report is not None:
@@ -124,7 +127,25 @@ def _run(args: argparse.Namespace) -> int:
     print(f"files in {folder.path}: " + ", ".join(p.name for p in sorted(folder.path.iterdir()) if p.is_file()))
     if finished.trouble:
         print(f"bellwire run: {finished.trouble}", file=sys.stderr)
-    return finished.code
+    return 143 if terminable.asked and finished.code == 130 else finished.code
+
+
+class _Terminable:
+    """SIGTERM ends a run as Ctrl-C does, in order; the exit code tells them apart."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGTERM, self._terminate)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _terminate(self, *_: object) -> None:
+        self.asked = True
+        signal.raise_signal(signal.SIGINT)
 
 
 class _ProgressLine:

@@ -7,8 +7,7 @@ the business of the handler registered for its protocol.
 from collections.abc import Callable
 from typing import Any
 
-from protocols.wire import MAX_FRAME, ReplayWindow, WireError, decode, parse, seal, verify
-from protocols.wire.codec import MESSAGES
+from protocols.wire import HEADER_BYTES, MAX_FRAME, ReplayWindow, WireError, decode, parse, seal, verify
 from stack.config import NodeConfig, Path
 from stack.runtime.faults import Channel
 from stack.runtime.kernel import Kernel
@@ -110,16 +109,16 @@ class Nic:
         if refused is not None:
             self._drop(frame, source, refused)
             return
-        kernel.recorder.frame(kernel.true_now, True, source, self._number, frame)
-        try:
-            message = decode(header, frame[32:])
-        except WireError as error:
-            kernel.count(f"dropped {error.reason}")
-            return
         handler = self.handlers.get(header.protocol)
-        if handler is None:
-            kernel.count("dropped no protocol")
+        try:
+            message = decode(header, frame[HEADER_BYTES:])
+        except WireError as error:
+            self._drop(frame, source, error.reason)
             return
+        if handler is None:
+            self._drop(frame, source, "no handler")
+            return
+        kernel.recorder.frame(kernel.true_now, True, source, self._number, frame)
         handler(message, source)
 
     def _drop(self, frame: bytes, source: int, reason: str) -> None:
@@ -127,6 +126,3 @@ class Nic:
         kernel = self._kernel
         kernel.count(f"dropped {reason}")
         kernel.recorder.frame(kernel.true_now, True, source, self._number, frame[:MAX_FRAME], f"dropped: {reason}")
-
-
-__all__ = ["MESSAGES", "Handler", "Nic"]

@@ -134,15 +134,13 @@ def compose(
     scenario: Scenario,
     clock: str,
     jobs: "list[CompiledJob]",
-    dilation: float | None = None,
 ) -> Plan:
     """The plan of a scenario; ``jobs`` are its circuits, compiled."""
     seed = scenario.seed
     numbers = {n.name: n.number for n in scenario.nodes}
     names = {n.number: n.name for n in scenario.nodes}
     secret = clock == "paced"
-    pace = scenario.dilation if dilation is None else dilation
-    allowance = round(HOST_SLOWNESS_PS / pace) if secret else 0
+    allowance = round(HOST_SLOWNESS_PS / scenario.dilation) if secret else 0
     keys: dict[tuple[int, int], str] = {}
     for a in sorted(names):
         for b in sorted(names):
@@ -193,7 +191,7 @@ def compose(
         planned=planned,
         programs=tuple(Program(numbers[p.node], (str(p.run),)) for p in scenario.programs),
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
-        dilation=pace,
+        dilation=scenario.dilation,
     )
 
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from stack.runtime.virtual import CountError
-from testbed.circuits import CompiledJob, compile_job
+from testbed.circuits import compile_job
 from testbed.errors import BadInput
 from testbed.lab.children import ProcessDied
 from testbed.lab.compose import compose
@@ -27,8 +27,10 @@ from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.report import Report, build_report
 from testbed.lab.virtual import Launch, Progress
+from testbed.lab.watch import Watch
 from testbed.rundir import RunFolder
-from testbed.scenario import Scenario, load_scenario, with_options
+from testbed.scenario import load_scenario, with_options
+from testbed.telemetry import parse_broker
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
 
 EXIT_WELL: Final = 0
@@ -54,6 +56,7 @@ class Options:
     shots: int | None = None
     out: Path | None = None
     force: bool = False
+    mqtt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,26 @@ class Finished:
 def run(options: Options, progress: Progress) -> Finished:
     """Run a scenario.  Raises BadInput before anything is started."""
     scenario = with_options(
-        load_scenario(options.scenario), seed=options.seed, circuit=options.circuit, shots=options.shots
+        load_scenario(options.scenario),
+        seed=options.seed,
+        circuit=options.circuit,
+        shots=options.shots,
+        dilation=options.dilation,
     )
+    if options.mqtt is not None and options.mqtt != "none":
+        parse_broker(options.mqtt, place="--mqtt")
     jobs = [compile_job(scenario, job) for job in scenario.jobs]
     folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
-    plan = compose(scenario, options.clock, jobs, options.dilation)
+    plan = compose(scenario, options.clock, jobs)
     began = time.monotonic()
     outcome: Outcome | None = None
     code, trouble = EXIT_WELL, ""
+    live = _facts(options, plan)
+    folder.write_run(live)
     try:
-        outcome = _under_clock(plan, options, folder, progress)
+        with Watch(plan, options.mqtt or scenario.mqtt, folder) as watch:
+            outcome = _under_clock(plan, options, folder, watch, progress, live)
+            watch.ended(outcome.end_ps)
     except KeyboardInterrupt:
         code, trouble = EXIT_INTERRUPTED, "interrupted"
     except ProcessDied as death:
@@ -89,8 +102,12 @@ def run(options: Options, progress: Progress) -> Finished:
         code, trouble = EXIT_BROKEN, str(error)
     except OSError as error:
         code, trouble = EXIT_DIED, f"the machine refused: {error}"
-    wall = time.monotonic() - began
-    merged = _merge(plan, folder)
+    live["wall_s"] = round(time.monotonic() - began, 3)
+    merged = None
+    try:
+        merged = _merge(plan, folder)
+    except OSError as error:
+        code, trouble = code or EXIT_DIED, trouble or f"the trace could not be written: {error}"
     report = None
     if outcome is not None:
         report = build_report(scenario, jobs, outcome)
@@ -99,8 +116,10 @@ def run(options: Options, progress: Progress) -> Finished:
             code, trouble = EXIT_FAILED, "nothing can happen any more, but these programs wait: " + _waiting(outcome)
         elif report.unfinished:
             code, trouble = EXIT_FAILED, f"not finished: {', '.join(report.unfinished)}"
+    if merged is not None:
         folder.drop_spools()
-    folder.write_run(_facts(options, plan, outcome, wall, code, trouble))
+    live |= {"exit_code": code, "trouble": trouble, "engine": outcome.wall if outcome is not None else {}}
+    folder.write_run(live)
     return Finished(code, trouble, folder, report, merged)
 
 
@@ -114,10 +133,21 @@ def _fresh(name: str) -> Path:
     raise BadInput(str(out), "output folder", "ten thousand runs are kept there", "remove some, or name another folder")
 
 
-def _under_clock(plan: Plan, options: Options, folder: RunFolder, progress: Progress) -> Outcome:
+def _under_clock(
+    plan: Plan, options: Options, folder: RunFolder, watch: Watch, progress: Progress, live: dict[str, Any]
+) -> Outcome:
     if options.clock == "local":
         return _local(plan, folder)
-    launch = Launch(plan, options.clock, folder.path, folder.spools, plan.groups(options.processes), progress)
+    launch = Launch(plan, options.clock, folder.path, folder.spools, plan.groups(options.processes), watch.progress)
+    watch.also = progress
+    launch.on_state = watch.state
+
+    def on_up(pids: dict[str, int]) -> None:
+        live["pids"] = {"launcher": os.getpid(), **pids}
+        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
+        folder.write_run(live)
+
+    launch.on_up = on_up
     try:
         trio.run(launch.run)
     except BaseExceptionGroup as group:
@@ -187,10 +217,8 @@ def _waiting(outcome: Outcome) -> str:
     return ", ".join(waiting) or "all"
 
 
-def _facts(
-    options: Options, plan: Plan, outcome: Outcome | None, wall: float, code: int, trouble: str
-) -> dict[str, Any]:
-    """run.json: everything about this machine and this moment."""
+def _facts(options: Options, plan: Plan) -> dict[str, Any]:
+    """run.json: everything about this machine and this moment; real addresses and pids join when all is up."""
     return {
         "scenario": str(options.scenario.resolve()),
         "seed": plan.seed,
@@ -200,15 +228,13 @@ def _facts(
         },
         "clock": options.clock,
         "processes": len(plan.groups(options.processes)) if options.clock != "local" else 1,
-        "exit_code": code,
-        "trouble": trouble,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "wall_s": round(wall, 3),
-        "engine": outcome.wall if outcome is not None else {},
         "host": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("bellwire", "sequence", "trio", "numpy")},
         "nodes": {n.name: {"number": n.number, "kind": n.kind} for n in plan.nodes},
+        "pids": {"launcher": os.getpid()},
+        "addresses": {},
     }
 
 
-__all__ = ["CLOCKS", "CompiledJob", "Finished", "Options", "Scenario", "replace", "run"]
+__all__ = ["CLOCKS", "Finished", "Options", "run"]

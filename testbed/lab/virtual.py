@@ -49,6 +49,8 @@ class Launch:
         self.sockets = bind_nodes(list(self.names), stock_buffers)
         self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
         """Called with every child's process id when all nodes have booted."""
+        self.on_state: Callable[[str, str, int], None] = lambda node, state, incarnation: None
+        """Called with a node's name, its new state and its incarnation."""
         self.done: dict[str, Any] | None = None
         self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
         room = min(capacity(s) for s in self.sockets.values())
@@ -154,11 +156,15 @@ class Launch:
                 match wish["do"]:
                     case "up":
                         self.on_up(children.pids())
+                        for config in self.configs.values():
+                            self.on_state(config.name, "up", config.incarnation)
                     case "progress":
                         self.progress(wish)
                     case "kill":
                         await children.kill(self.host_name([wish["node"]]))
                         control.send(b"{}")
+                        config = self.configs[wish["node"]]
+                        self.on_state(config.name, "killed", config.incarnation)
                     case "restart":
                         await self._restart(children, wish["node"], wish["t_ps"])
                     case "done":
@@ -183,6 +189,7 @@ class Launch:
         await self.start_host(children, [node], host_end, {})
         socket.send_fds(self._control, [b"{}"], [plane_end.fileno()])
         plane_end.close()
+        self.on_state(self.names[node], "restarted", self.configs[node].incarnation)
 
     def outcome(self) -> Outcome:
         """What the processes left behind; call after ``run``."""

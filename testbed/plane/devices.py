@@ -114,6 +114,7 @@ class Device:
         self.swap_error = depolarising2(swap)
         self.trains: list[Train] = []
         self.lives = 1
+        """How often the node has been born: the incarnation that it knows itself by."""
         self.emitted = 0
         """Emissions of the trains that are over."""
         self.qubits = [
@@ -180,7 +181,6 @@ class Device:
         """
         self.lives += 1
         for qubit in self.qubits:
-            self.release(qubit)
             qubit.generation = first_generation(self.lives)
             if not qubit.stores:
                 if qubit.train is None:

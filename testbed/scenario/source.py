@@ -54,7 +54,7 @@ def read_text(path: Path, kind: str, named_at: Place | None = None) -> str:
     Raises BadInput: at `named_at`, where its name was written, if it cannot be opened; otherwise in the file.
     """
     opening = named_at or Place(str(path), "whole file")
-    subject = "it" if named_at is None else f"the {kind} {shown(str(path))}"
+    subject = "it" if named_at is None else f"the {kind} {str(path)!r}"
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

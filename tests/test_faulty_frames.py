@@ -1,0 +1,127 @@
+"""What a stranger or a bad wire sends: counted under its own name, shown in the trace, and without any effect.
+
+The node's interface is driven by hand: a kernel on a host that does nothing, machines of no kind.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.wire import EchoPing, MhpReply, RelAck, derive_key, seal
+from protocols.wire.codec import ON_UDP
+from stack.config import NodeConfig, Path
+from stack.runtime.host import Host
+from stack.runtime.kernel import Kernel
+from stack.runtime.nic import Nic
+
+ME, PEER, STRANGER = 1, 2, 9
+KEY = derive_key(1, ME, PEER)
+
+
+class Tape:
+    """Records what the trace would show."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def frame(self, t_ps: int, received: bool, source: int, destination: int, payload: bytes, note: str = "") -> None:
+        self.notes.append(note)
+
+    def event(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("a bad frame is no event")
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.tape = Tape()
+        self.kernel = Kernel(Host(), ME, "me", 1, self.tape)  # type: ignore[arg-type]
+        config = NodeConfig(ME, "me", "qpu", 1, paths={PEER: Path("peer", 1000)}, keys={PEER: KEY.hex()})
+        self.nic = Nic(self.kernel, config)
+        self.heard: list[tuple[Any, int]] = []
+        for protocol in ON_UDP:
+            self.nic.handlers[protocol] = lambda message, source: self.heard.append((message, source))
+
+    def give(self, frame: bytes) -> None:
+        assert self.kernel.on_frame is not None
+        self.kernel.on_frame(frame)
+
+
+def good(
+    sequence: int = 1, incarnation: int = 1, message: Any = None, key: bytes = KEY, source: int = PEER, to: int = ME
+) -> bytes:
+    message = message or EchoPing(7, 0, b"x")
+    return seal(message.PROTOCOL, message.MESSAGE, source, to, incarnation, sequence, message.pack(), key)
+
+
+def resealed(frame: bytes, **header: int) -> bytes:
+    """The frame with header bytes changed by a peer that knows the key."""
+    protocol, message = header.get("protocol", frame[1]), header.get("message", frame[2])
+    return seal(protocol, message, PEER, ME, 1, 1, frame[32:], KEY)
+
+
+CASES: dict[str, tuple[bytes, str]] = {
+    "bad tag": (good()[:31] + bytes([good()[31] ^ 1]) + good()[32:], "dropped tag"),
+    "spoilt body": (good()[:-1] + b"y", "dropped tag"),
+    "another key": (good(key=bytes(32)), "dropped tag"),
+    "bad version": (b"\x02" + good()[1:], "dropped version"),
+    "cut short": (good()[:-1], "dropped length"),
+    "one byte more": (good() + b"\0", "dropped length"),
+    "no header": (good()[:31], "dropped short"),
+    "empty": (b"", "dropped short"),
+    "of a stranger": (good(source=STRANGER, key=derive_key(1, ME, STRANGER)), "dropped address"),
+    "for somebody else": (good(to=STRANGER), "dropped address"),
+    "no such protocol": (resealed(good(), protocol=77), "dropped protocol"),
+    "device protocol on the wire": (resealed(good(), protocol=128), "dropped protocol"),
+    "no such message": (resealed(good(), message=99), "dropped message"),
+    "body of another message": (resealed(good(message=RelAck(1, 2)), protocol=2, message=2), "dropped short"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_frame_is_counted_shown_and_forgotten(case):
+    frame, counter = CASES[case]
+    bench = Bench()
+    bench.give(frame)
+    assert bench.kernel.counters == {counter: 1}
+    assert bench.tape.notes == [f"dropped: {counter.removeprefix('dropped ')}"]
+    assert bench.heard == []
+    bench.give(good())
+    assert len(bench.heard) == 1, "the next good frame is heard"
+
+
+def test_replays_and_frames_of_an_earlier_life_are_dropped():
+    bench = Bench()
+    for frame in (good(5), good(5), good(4), good(4), good(1, incarnation=2), good(6), good(1, incarnation=2)):
+        bench.give(frame)
+    assert len(bench.heard) == 3
+    assert bench.kernel.counters == {"dropped replayed": 3, "dropped old incarnation": 1}
+
+
+@given(st.data())
+def test_no_mutation_of_a_good_frame_is_heard(data):
+    frame = bytearray(good(message=MhpReply(1, 0, 1, 3, 4, 5, 6)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(frame) - 1))
+        frame[at] ^= data.draw(st.integers(1, 255))
+    size = data.draw(st.integers(0, len(frame) + 3))
+    mutated = bytes(frame[:size]) + bytes(max(0, size - len(frame)))
+    bench = Bench()
+    bench.give(mutated)
+    if mutated != good(message=MhpReply(1, 0, 1, 3, 4, 5, 6)):
+        assert bench.heard == []
+        assert sum(bench.kernel.counters.values()) == 1
+    bench.give(good(2))
+    assert bench.heard[-1] == (EchoPing(7, 0, b"x"), PEER)
+
+
+@given(st.binary(max_size=1300))
+def test_noise_is_dropped(noise):
+    bench = Bench()
+    bench.give(noise)
+    assert bench.heard == []
+    assert sum(bench.kernel.counters.values()) == 1
