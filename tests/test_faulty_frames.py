@@ -90,7 +90,7 @@ def test_a_bad_frame_is_counted_shown_and_forgotten(case):
     assert bench.kernel.counters == {counter: 1}
     assert bench.tape.notes == [f"dropped: {counter.removeprefix('dropped ')}"]
     assert bench.heard == []
-    bench.give(good())
+    bench.give(good(2))
     assert len(bench.heard) == 1, "the next good frame is heard"
 
 
