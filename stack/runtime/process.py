@@ -19,7 +19,6 @@ from stack.config import NodeConfig
 from stack.node import boot
 from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
-from stack.runtime.paced import PacedHost
 from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
 
 EXIT_COUNT = 4
@@ -64,6 +63,8 @@ def main() -> int:
     sessions = {int(n): [socket.socket(fileno=fd) for fd in fds] for n, fds in orders["sessions"].items()}
     host: Host
     if orders["clock"] == "paced":
+        from stack.runtime.paced import PacedHost  # it takes trio.testing, and that takes pytest where it is installed
+
         host = PacedHost(bus, sockets, addresses)
     else:
         virtual = VirtualHost(bus, sockets, addresses, orders["room"])

@@ -12,7 +12,7 @@ from testbed.bench.measure import Measured, timed_local, timed_virtual
 from testbed.lab.toy import toy_plan
 
 FRAMES = 10_000
-HEAVY = ("scapy", "sequence", "numpy", "yaml", "qiskit")
+HEAVY = ("scapy", "sequence", "numpy", "yaml", "qiskit", "pytest")
 
 
 def engine_figures() -> Iterator[Measured]:
