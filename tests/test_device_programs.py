@@ -17,6 +17,7 @@ from protocols.device import (
     Durations,
     Program,
     fault,
+    first_generation,
     next_generation,
     pack_handle,
     parity,
@@ -47,6 +48,11 @@ def test_generations_start_at_one_and_skip_zero() -> None:
     assert next_generation(1) == 2
     assert next_generation(0xFFFF) == 1
     assert released(pack_handle(3, 0xFFFF)) == pack_handle(3, 1)
+
+
+def test_a_node_and_its_devices_agree_on_the_generation_of_each_life() -> None:  # DEV-2
+    assert [first_generation(life) for life in (1, 2, 3)] == [1, 4097, 8193]
+    assert all(1 <= first_generation(life) <= 0xFFFF for life in range(1, 200))
 
 
 @pytest.mark.parametrize(("index", "generation"), [(-1, 1), (1 << 16, 1), (0, 0), (0, 1 << 16)])

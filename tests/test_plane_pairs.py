@@ -10,8 +10,10 @@ import pytest
 from plane_bench import ARM_A, ARM_B, ATTEMPT, NS, SLOT, STATION, A, B, Bench, ToldLink, bench, timed
 
 from protocols.bell import teleport_correction
-from protocols.device import first_generation  # noqa: I001
-from protocols.device import Program
+from protocols.device import (
+    Program,
+    first_generation,
+)
 from protocols.wire import (
     DeviceBits,
     DeviceError,
