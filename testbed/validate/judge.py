@@ -18,18 +18,29 @@ TABLE_CHANCE = 1e-6
 def judge(case: Case, measured: Measurement) -> Row:
     """The row of a case with its measurement; a figure that is not a number fails."""
     difference = abs(measured.value - case.expected)
-    sigma = None
+    sigma = stderr = None
     if measured.stderr is None or measured.stderr == 0.0:
         tolerance = min(EXACT, EXACT_RELATIVE * abs(case.expected)) if case.expected else EXACT
         passed = difference <= tolerance
     else:
-        sigma = difference / measured.stderr
+        stderr = max(measured.stderr, _rare_events(case.expected, measured))
+        sigma = difference / stderr
         passed = sigma <= ROW_SIGMA
     passed = passed and isfinite(measured.value)
-    stderr = measured.stderr or None
     return Row(
         case.id, case.table.name, case.given, case.expected, measured.value, stderr, measured.n, sigma, passed
     )
+
+
+def _rare_events(expected: float, measured: Measurement) -> float:
+    """The error of a mean of n values within 0 and M, if it is what is expected: at most sqrt((M - mu) mu / n).
+
+    (Bhatia and Davis, Am. Math. Monthly 107, 353 (2000).)  The spread of what was drawn does not know of events that
+    were expected a few times and came not at all, such as heralds by dark counts.
+    """
+    if measured.largest is None or not measured.n:
+        return 0.0
+    return sqrt(max(0.0, (measured.largest - expected) * expected) / measured.n)
 
 
 def chi2_survival(chi2: float, dof: int) -> float:

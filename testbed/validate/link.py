@@ -118,7 +118,7 @@ def mean_of(fidelities: list[float]) -> Measurement:
         return Measurement(float("nan"), None, 0)
     mean = float(np.mean(fidelities))
     spread = float(np.sum((np.array(fidelities) - mean) ** 2)) + mean**2
-    return Measurement(mean, sqrt(spread) / count, count)
+    return Measurement(mean, sqrt(spread) / count, count, max(fidelities))
 
 
 def _link_parameters(values: Parameters) -> tuple[LinkParameters, float]:

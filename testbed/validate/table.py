@@ -15,11 +15,15 @@ type Parameters = Mapping[str, Value]
 
 
 class Measurement(NamedTuple):
-    """A figure; `stderr` and `n` are None where it is exact."""
+    """A figure; `stderr` and `n` are None where it is exact.
+
+    `largest`: the figure is a mean of n values between 0 and this.
+    """
 
     value: float
     stderr: float | None = None
     n: int | None = None
+    largest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
