@@ -110,7 +110,7 @@ class Echo:
         if think_ps < 0 or (timeout_ps is not None and timeout_ps < 1):
             raise ValueError(f"think_ps {think_ps} or timeout_ps {timeout_ps} is too short")
         run = _Run(next(self._runs), destination, count, padding, think_ps, timeout_ps, attempts, began=now)
-        for _ in range(min(in_flight, count)):
+        for _ in range(min(in_flight, count)):  # ECHO-2
             self._transmit(self._next_ping(run, hops=0), now)
         return run.number
 
@@ -170,7 +170,7 @@ class Echo:
                 self._schedule(now + run.think_ps, ping)
             else:
                 self._transmit(ping, now)
-        elif run.answered + run.lost == run.count:
+        elif run.answered + run.lost == run.count:  # ECHO-5
             self._outputs.append(
                 Done(
                     run.number,

@@ -61,6 +61,7 @@ class LinkEnd:
         self._queue_ids: Iterator[int] = count(1)
         self._expected: int | None = None  # the MHP sequence that comes next, if it is known
         self._given: dict[int, Given] = {}  # by MHP sequence, oldest first
+        self._withdrawn: list[RequestId] = []  # requests of this node whose end the peer does not know yet
         self._owes_ack = False  # of an Expire that came during a train
         self._owed: int | None = None  # queue id of a proposal that was declined for want of a qubit
         self._held: int | None = None  # the qubit set aside after an invitation
@@ -77,6 +78,7 @@ class LinkEnd:
         """There may be a qubit for this link: invite the peer, or propose a train, if either is wanted."""
         if self._state is not LinkState.IDLE:
             return
+        self._tell_withdrawn()
         if self._owed is not None:
             if self._held is None and (qubit := self._take()) is not None:
                 self._invite(self._owed, qubit, now)
@@ -234,6 +236,7 @@ class LinkEnd:
         self._owes_ack = False
         self._misses = 0
         self._given.clear()
+        self._withdrawn.clear()
         self._shared.timers.cancel(self._retry)
         for request in list(self.requests.open.values()):
             self.requests.end(request, EgpError.OTHER)  # EGP-16
@@ -320,7 +323,13 @@ class LinkEnd:
     ) -> None:
         was_open = self.requests.end(request, code, low, high)
         if was_open and request.withdrawn and code not in (None, EgpError.EXPIRE):
-            self._send_expire(request.id, self._expected, self._expected)
+            self._withdrawn.append(request.id)
+
+    def _tell_withdrawn(self) -> None:
+        """Only between trains: an Expire says from where on there is nothing, and a train may bring something."""
+        for request_id in self._withdrawn:
+            self._send_expire(request_id, self._expected, self._expected)
+        self._withdrawn.clear()
 
     # Expiry.
 

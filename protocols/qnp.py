@@ -163,7 +163,7 @@ class Qnp:
     def peer_lost(self, peer: int, now: int) -> None:
         """The neighbour is gone, or has started anew: all that was shared with it is void."""
         for circuit in [c for c in self._circuits.values() if c.id.neighbour == peer]:
-            self._move(circuit, CircuitInput.PEER_LOST)
+            self._move(circuit, CircuitInput.PEER_LOST)  # QNP-10
         for circuit_id in [c for c in self._early if c.neighbour == peer]:
             self._release(circuit_id, self._take_early(circuit_id), tell=False)
         self._labels[peer].peer_starts_anew()
@@ -190,7 +190,7 @@ class Qnp:
             error = EgpError.CREATE
         elif message.tail != self._node or message.head != source:
             error = EgpError.OTHER  # a circuit ends at the neighbour, for now
-        elif message.kind != EgpKind.KEEP:
+        elif message.kind != EgpKind.KEEP:  # QNP-2
             error = EgpError.UNSUPP
         elif not self._listening & {(message.purpose, message.head), (message.purpose, None)}:
             error = EgpError.REJECTED

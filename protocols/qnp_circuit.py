@@ -196,7 +196,7 @@ class CircuitEnd:
                     assert record.half is not None
                     self._outputs.append(ReleaseQubit(record.half.qubit))
                 case Do.DISCARD:
-                    self._send(QnpDiscard(self.id.label, record.pair_id, *record.name))
+                    self._send(QnpDiscard(self.id.label, record.pair_id, *record.name))  # QNP-5
                 case Do.LOSE:
                     pair = self._pair(record)
                     self._outputs.append(
@@ -218,7 +218,7 @@ class CircuitEnd:
         """The head asks its link layer for what neither is here nor on the way."""
         if not self.is_head or self.phase is not Phase.OPEN:
             return
-        missing = self._wanted - self._delivered - self._waiting - self._outstanding
+        missing = self._wanted - self._delivered - self._waiting - self._outstanding  # QNP-7
         while missing > 0:
             number = min(missing, MOST_AT_ONCE)
             self._outputs.append(
@@ -249,7 +249,7 @@ class CircuitEnd:
         for record in self._records.values():
             if record.state is PairState.HERE:
                 assert record.half is not None
-                # The peer may have delivered its half already: it had this end's Track.
+                # QNP-8. The peer may have delivered its half already: it had this end's Track.
                 if tell:
                     self._send(QnpDiscard(self.id.label, record.pair_id, *record.name))
                 self._outputs.append(ReleaseQubit(record.half.qubit))
@@ -280,7 +280,7 @@ class CircuitEnd:
         assert track is not None
         if self.is_head and track.pair_id not in (0, record.pair_id):
             return False
-        return half.bell_index == track.bell_index
+        return half.bell_index == track.bell_index  # QNP-9
 
     def _pair(self, record: _Record) -> Pair:
         """Both ends say the same of it: the head's number, the common index, the smaller estimate."""

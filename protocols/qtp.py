@@ -227,7 +227,7 @@ class Qtp:
     def peer_lost(self, peer: int, now: int) -> None:
         """The node is gone, or has started anew: its sessions are void."""
         for session in [s for s in self._sessions.values() if s.id.peer == peer]:
-            session.reason = CloseReason.PEER_LOST
+            session.reason = CloseReason.PEER_LOST  # QTP-9
             self._move(session, SessionInput.PEER_LOST)
         self._numbers_with(peer).peer_starts_anew()
 
@@ -345,7 +345,7 @@ class Qtp:
                 case Do.DRAIN:
                     self._return_unpaired(session)
                     self._drain(session)
-                case Do.TELL:
+                case Do.TELL:  # QTP-8
                     self._send(session.id.peer, QtpClose(session.id.number))
                 case Do.END:
                     self._outputs.append(Closed(session.id, session.reason))
@@ -364,6 +364,7 @@ class Qtp:
         session.unpaired.clear()
 
     def _drain(self, session: _Session) -> None:
+        """Nothing more will be heard of what is under way.  QTP-7."""
         for index in sorted([*session.measuring, *session.sent]):
             self._outputs.append(Lost(session.id, index, incoming=False))
         for index in sorted(session.pending):

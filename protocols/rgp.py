@@ -133,7 +133,7 @@ class Rgp:
         if pair.head == self._node:
             waiting = self._unpaired.get(peer)
             if waiting:
-                self._entangle(waiting.popleft(), pair)
+                self._entangle(waiting.popleft(), pair)  # RGP-1
             else:
                 self._spare.setdefault(peer, deque()).append(pair)
             return
@@ -160,11 +160,16 @@ class Rgp:
         waiting = self._unpaired.get(peer, ())
         self._fail(lambda gate: gate in waiting, RefuseReason.NO_PAIRS)
 
-    def drop_pairs(self, peer: int, now: int) -> None:
-        """Release every pair with this peer that no gate uses."""
-        for pair in self._spare.pop(peer, ()):
-            self._outputs.append(ReleaseQubit(pair.qubit))
-        for key in [k for k in self._pool if k[0] == peer]:
+    def drop_pairs(self, peer: int, now: int, head: int | None = None) -> None:
+        """Release every pair with this peer that no gate uses: those that `head` asked for, or all."""
+        if head != peer:
+            for pair in self._spare.pop(peer, ()):
+                self._outputs.append(ReleaseQubit(pair.qubit))
+        if head == self._node:
+            return
+        early = self._early.get(peer, {}).values()
+        named = {message.pair_id for message in early if isinstance(message, RgpCat)}
+        for key in [k for k in self._pool if k[0] == peer and k[1] not in named]:
             if (unused := self._pool.pop(key)) is not None:
                 self._outputs.append(ReleaseQubit(unused.qubit))
 
@@ -196,10 +201,10 @@ class Rgp:
     def peer_lost(self, peer: int, now: int) -> None:
         """The node is gone, or has started anew: its gates are refused, its pairs released."""
         for gate in [g for g in self._gates.values() if g.peer == peer]:
-            gate.reason = RefuseReason.PEER_LOST
+            gate.reason = RefuseReason.PEER_LOST  # RGP-8
             self._move(gate, GateInput.PEER_LOST)
-        self.drop_pairs(peer, now)
         self._early.pop(peer, None)
+        self.drop_pairs(peer, now)
 
     def poll(self, now: int) -> list[Output]:
         for name in self._holds.take_due(now):
@@ -272,7 +277,7 @@ class Rgp:
     def _perform(self, gate: _Gate, action: Do) -> None:
         name = gate.name
         match action:
-            case Do.RUN:
+            case Do.RUN:  # RGP-2
                 assert gate.pair is not None
                 if gate.role is Role.CONTROL:
                     self._outputs.append(RunControl(*name, gate.qubit, gate.pair.qubit))
@@ -287,9 +292,9 @@ class Rgp:
                 self._send(gate.peer, RgpUncat(*name, gate.outcome))
             case Do.APPLY_Z:
                 self._outputs.append(ApplyZ(*name, gate.qubit, gate.outcome))
-            case Do.DONE:
+            case Do.DONE:  # RGP-7
                 self._outputs.append(Done(*name, gate.role))
-            case Do.TELL:
+            case Do.TELL:  # RGP-6
                 self._told.append(name)
                 self._send(gate.peer, RgpRefused(*name, gate.reason))
             case Do.REFUSE | Do.REFUSE_TOUCHED:
@@ -307,7 +312,7 @@ class Rgp:
     def _void_pair(self, peer: int, pair_id: int) -> None:
         """The pair is gone, or the peer used its half for nothing: release this half, or when it comes."""
         pair = self._pool.get((peer, pair_id))
-        self._pool[peer, pair_id] = None
+        self._pool[peer, pair_id] = None  # RGP-9
         if pair is not None:
             self._outputs.append(ReleaseQubit(pair.qubit))
 

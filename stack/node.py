@@ -53,7 +53,9 @@ class Node:
         self.link = EntanglementLink(kernel, config, self.physical, messenger)
         self.network = Network(kernel, config, self.physical, self.link, messenger)
         self.transport = Transport(kernel, self.physical, self.network, messenger)
-        self.gates = RemoteGates(kernel, self.physical, self.network, messenger)
+        # A node's remote gates with a peer share one stream of pairs: the strictest of its jobs decides about it.
+        wanted = [app["minimum_fidelity"] for name, app in config.apps.items() if name.startswith("job-")]
+        self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))
         jobs = JobRunner(kernel, self.physical, self.gates)
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app

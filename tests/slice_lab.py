@@ -79,12 +79,13 @@ class Slice:
         return not any(results.get("running") for results in self.outcome.results.values())
 
     def shots(self, index: int = 0) -> tuple[Counter[str], int]:
-        """Counts of bit strings in Qiskit's order, and how many shots were spoilt at one QPU or more."""
+        """Counts of bit strings in Qiskit's order, and how many shots were spoilt at one QPU or more (of those that all
+        came to)."""
         compiled = self.jobs[index]
         parts = [self.result(node, f"job-{index}") for node in compiled.programs]
         counts: Counter[str] = Counter()
         spoilt = 0
-        for values in zip(*(part["bits"] for part in parts), strict=True):
+        for values in zip(*(part["bits"] for part in parts), strict=False):
             if "" in values:
                 spoilt += 1
                 continue
@@ -142,6 +143,8 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
     memory = node.physical.memory
     for index in memory._free:
         yield memory._current[index], "memory"
+    for qubit in memory._leaving:
+        yield qubit, "memory, on its way back"
     for qubit in node.link._driver.machine._shared.qubits._bound_to:
         yield qubit, "link"
     qnp = node.network._driver.machine

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ordered_net import OrderedNet
+from machine_pair import Faults, Net
 
 from protocols.echo import Done, Echo, PingLost, PongSeen
 from protocols.machine import Send
@@ -12,11 +12,11 @@ from protocols.wire.codec import EchoPing, EchoPong, RelAck
 DELAY_PS = 10_000
 
 
-def net(**settings: object) -> OrderedNet:
-    return OrderedNet({1: Echo(), 2: Echo()}, delay_ps=DELAY_PS, **settings)  # type: ignore[arg-type]
+def net(loss: float = 0.0, seed: int = 1) -> Net:
+    return Net({1: Echo(), 2: Echo()}, DELAY_PS, Faults(loss), seed)
 
 
-def pinger(network: OrderedNet) -> Echo:
+def pinger(network: Net) -> Echo:
     machine = network.machines[1]
     assert isinstance(machine, Echo)
     return machine

@@ -1,19 +1,12 @@
 """EGP: whole links, their frames carried by hand.  Requirements: protocols/egp.toml."""
 
 import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from link_lab import DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab, Way
+from link_lab import DELAY, ESTIMATE, PURPOSE, LinkLab, Way
 from machine_pair import Faults
-
-from protocols.egp import Egp
-from protocols.egp_service import Err, Ok, StartTrain
-from protocols.egp_states import RequestId
-from protocols.machine import Send
-from protocols.wire.codec import EgpAdd, EgpAddReject, EgpError, EgpTrain, EgpTrainAck, EgpVerdict
 
 A, B, STATION, LINK = 1, 2, 9, 5
 ONE = [Way(LINK, A, B, STATION)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ordered_net import OrderedNet
+from machine_pair import Net
 
 from protocols.ignored import Ignored
 from protocols.machine import Send
@@ -40,13 +40,13 @@ DELAY_PS = 10_000
 HEAD, TAIL = 1, 2
 
 
-def net(on_event: Any = None, hold_ps: int = HOLD_PS) -> OrderedNet:
+def net(on_event: Any = None, hold_ps: int = HOLD_PS) -> Net:
     machines = {HEAD: Qnp(HEAD, {LINK: TAIL}, hold_ps), TAIL: Qnp(TAIL, {LINK: HEAD}, hold_ps)}
     machines[TAIL].listen(PURPOSE)
-    return OrderedNet(machines, on_event, DELAY_PS)
+    return Net(machines, DELAY_PS, on_event=on_event)
 
 
-def qnp(network: OrderedNet, node: int) -> Qnp:
+def qnp(network: Net, node: int) -> Qnp:
     machine = network.machines[node]
     assert isinstance(machine, Qnp)
     return machine
@@ -57,18 +57,18 @@ def half(circuit: CircuitId, sequence: int, node: int, index: int = BellIndex.PS
     return LinkPair(LINK, circuit.label, sequence, index, node * 100_000 + sequence, 4_000_000_000 - node, 5)
 
 
-def open_circuit(network: OrderedNet, number: int) -> tuple[int, CircuitId]:
+def open_circuit(network: Net, number: int) -> tuple[int, CircuitId]:
     request = qnp(network, HEAD).request(TAIL, PURPOSE, number, FIDELITY, network.now)
     network.run()
     return request, network.of(HEAD, CircuitOpened)[-1].circuit
 
 
-def arrive(network: OrderedNet, node: int, circuit: CircuitId, sequence: int, index: int = 2) -> None:
+def arrive(network: Net, node: int, circuit: CircuitId, sequence: int, index: int = 2) -> None:
     qnp(network, node).link_pair(half(circuit, sequence, node, index), network.now)
     network.run()
 
 
-def released(network: OrderedNet, node: int) -> list[int]:
+def released(network: Net, node: int) -> list[int]:
     return [event.qubit - node * 100_000 for event in network.of(node, ReleaseQubit)]
 
 
@@ -121,7 +121,7 @@ def test_a_label_in_use_is_refused_and_the_circuit_lives() -> None:
     again = QnpForward(circuit.label, 9, HEAD, TAIL, EgpKind.KEEP, 1, FIDELITY, PURPOSE)
     qnp(network, TAIL).receive(again, HEAD, network.now)
     network.run()
-    assert network.sent[-1] == (TAIL, HEAD, QnpForwardAck(circuit.label, 9, 0, EgpError.CREATE))
+    assert network.sent[-1][1:] == (TAIL, HEAD, QnpForwardAck(circuit.label, 9, 0, EgpError.CREATE))
     arrive(network, HEAD, circuit, 1)
     arrive(network, TAIL, CircuitId(HEAD, circuit.label), 1)
     assert len(network.of(TAIL, PairDelivered)) == 1
@@ -205,7 +205,7 @@ def test_the_tail_delivers_before_the_head_can_use_its_half() -> None:
     qnp(network, HEAD).link_pair(half(circuit, 1, HEAD), network.now)
     network.run(until=network.now)
     assert len(network.of(HEAD, PairDelivered)) == 1
-    kinds = [type(message) for source, _, message in network.sent if source == HEAD]
+    kinds = [type(message) for _, source, _, message in network.sent if source == HEAD]
     assert kinds == [QnpForward, QnpTrack, QnpComplete]
 
 

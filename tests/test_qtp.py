@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ideal_qubits import CX, H, Qubits, X, Z
-from ordered_net import OrderedNet
+from machine_pair import Net
 
 from protocols.ignored import Ignored
 from protocols.machine import Send
@@ -48,20 +48,20 @@ PORT = 80
 DELAY_PS = 10_000
 
 
-def net(on_event: Any = None) -> OrderedNet:
+def net(on_event: Any = None) -> Net:
     machines = {A: Qtp(A), B: Qtp(B)}
     machines[B].listen(PORT, QtpService.TELEPORT)
     machines[B].listen(PORT + 1, QtpService.PAIRS)
-    return OrderedNet(machines, on_event, DELAY_PS)
+    return Net(machines, DELAY_PS, on_event=on_event)
 
 
-def qtp(network: OrderedNet, node: int) -> Qtp:
+def qtp(network: Net, node: int) -> Qtp:
     machine = network.machines[node]
     assert isinstance(machine, Qtp)
     return machine
 
 
-def opened(network: OrderedNet, service: QtpService = QtpService.TELEPORT) -> tuple[SessionId, SessionId]:
+def opened(network: Net, service: QtpService = QtpService.TELEPORT) -> tuple[SessionId, SessionId]:
     """A session as A and as B know it."""
     port = PORT if service is QtpService.TELEPORT else PORT + 1
     session = qtp(network, A).open(B, port, service, network.now)
@@ -69,14 +69,14 @@ def opened(network: OrderedNet, service: QtpService = QtpService.TELEPORT) -> tu
     return session, SessionId(A, session.number)
 
 
-def pair_up(network: OrderedNet, sessions: tuple[SessionId, SessionId], pair_id: int, index: int = 0) -> None:
+def pair_up(network: Net, sessions: tuple[SessionId, SessionId], pair_id: int, index: int = 0) -> None:
     """Both ends get a pair that A asked for; a qubit's handle names its node and pair."""
     for node, session in zip((A, B), sessions, strict=True):
         qtp(network, node).pair(session, Pair(A, pair_id, index, node * 1000 + pair_id), network.now)
     network.run()
 
 
-def endings(network: OrderedNet, node: int, *, incoming: bool = False) -> list[Any]:
+def endings(network: Net, node: int, *, incoming: bool = False) -> list[Any]:
     """What became of the qubits that a node sent, or was sent."""
     kinds = (Arrived,) if incoming else (Delivered, Returned)
     return [

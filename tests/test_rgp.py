@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ideal_qubits import CX, CZ, H, Qubits, X, Z
-from ordered_net import OrderedNet
+from machine_pair import Net
 
 from protocols.ignored import Ignored
 from protocols.machine import Send
@@ -31,17 +31,17 @@ DATA_C, DATA_T = 11, 22
 DELAY_PS = 10_000
 
 
-def net(on_event: Any = None) -> OrderedNet:
-    return OrderedNet({C: Rgp(C), T: Rgp(T)}, on_event, DELAY_PS)
+def net(on_event: Any = None) -> Net:
+    return Net({C: Rgp(C), T: Rgp(T)}, DELAY_PS, on_event=on_event)
 
 
-def rgp(network: OrderedNet, node: int) -> Rgp:
+def rgp(network: Net, node: int) -> Rgp:
     machine = network.machines[node]
     assert isinstance(machine, Rgp)
     return machine
 
 
-def start(network: OrderedNet, node: int, gate: int = 0, kind: RgpKind = RgpKind.CNOT) -> None:
+def start(network: Net, node: int, gate: int = 0, kind: RgpKind = RgpKind.CNOT) -> None:
     role, qubit, peer = (Role.CONTROL, DATA_C, T) if node == C else (Role.TARGET, DATA_T, C)
     rgp(network, node).start(JOB, gate, role, kind, qubit, peer, network.now)
 
@@ -51,13 +51,13 @@ def half(node: int, pair_id: int, index: int = 0) -> Pair:
     return Pair(C, pair_id, index, node * 1000 + pair_id)
 
 
-def pair_up(network: OrderedNet, pair_id: int, index: int = 0) -> None:
+def pair_up(network: Net, pair_id: int, index: int = 0) -> None:
     rgp(network, C).pair(T, half(C, pair_id, index), network.now)
     rgp(network, T).pair(C, half(T, pair_id, index), network.now)
     network.run()
 
 
-def under_way(kind: RgpKind = RgpKind.CNOT) -> OrderedNet:
+def under_way(kind: RgpKind = RgpKind.CNOT) -> Net:
     """Both ends have started gate 0 and hold pair 1; the control's program runs."""
     network = net()
     start(network, C, kind=kind)
@@ -74,7 +74,7 @@ def under_way(kind: RgpKind = RgpKind.CNOT) -> OrderedNet:
 def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
     kind: RgpKind, index: int, m1: int, m2: int
 ) -> None:
-    """RGP-2 to RGP-4, by exact state vector: both data qubits are halves of pairs, so every state is covered."""
+    """RGP-2, RGP-3, RGP-4, by exact state vector: both data qubits are halves of pairs, so every state is covered."""
     gate = {RgpKind.CNOT: CX, RgpKind.CZ: CZ}[kind]
     wanted, qubits = Qubits(), Qubits()
     for register in (wanted, qubits):
@@ -265,6 +265,33 @@ def test_an_unused_pair_may_be_lost() -> None:
     start(network, C)
     network.run()
     assert network.events == {C: [ReleaseQubit(1001), NeedPair(JOB, 0, T)], T: [ReleaseQubit(2001)]}
+
+
+def test_spare_pairs_can_be_dropped_by_who_asked_for_them() -> None:
+    network = net()
+    pair_up(network, 1)
+    for node in (C, T):  # one that the target's node asked for
+        rgp(network, node).pair(C + T - node, Pair(T, 5, 0, node * 1000 + 5), network.now)
+    machine = rgp(network, C)
+    machine.drop_pairs(T, network.now, head=T)
+    assert machine.poll(network.now) == [ReleaseQubit(1005)]
+    machine.drop_pairs(T, network.now, head=C)
+    assert machine.poll(network.now) == [ReleaseQubit(1001)]
+    rgp(network, T).drop_pairs(C, network.now)
+    assert rgp(network, T).poll(network.now) == [ReleaseQubit(2005), ReleaseQubit(2001)]
+
+
+def test_a_pair_that_an_early_cat_names_is_not_spare() -> None:
+    """RGP-5."""
+    network = net()
+    start(network, C)
+    pair_up(network, 1)
+    rgp(network, C).control_measured(JOB, 0, 0, network.now)
+    network.run()
+    rgp(network, T).drop_pairs(C, network.now)
+    start(network, T)
+    network.run()
+    assert network.events[T] == [RunTarget(JOB, 0, RgpKind.CNOT, 2001, DATA_T, 0)]
 
 
 def test_a_job_may_be_cancelled_at_any_point() -> None:
@@ -471,6 +498,6 @@ def test_every_gate_ends_once_at_both_ends_and_every_half_is_accounted_for(data:
         touched = {event.gate for event in network.events[node] if isinstance(event, RunControl | RunTarget)}
         assert not untouched & touched
     done = {node: {event.gate for event in network.of(node, Done)} for node in (C, T)}
-    for gate, (control, job) in enumerate(gates):
+    for gate, (control, _) in enumerate(gates):
         # The control hears last: when it is done, so is the target.
         assert gate not in done[control] or gate in done[C + T - control]

@@ -3,9 +3,12 @@
 What may live here: the driver of ``protocols.rgp``: its programs to the devices, its pairs from the network layer.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from protocols.device import Program
+from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
 from protocols.rgp import Rgp
 from protocols.rgp_service import (
@@ -32,8 +35,9 @@ PURPOSE = 1
 class GateFailed(Exception):
     """A remote gate was not done; ``intact`` says whether the data qubit here was left alone."""
 
-    def __init__(self, reason: RefuseReason, intact: bool) -> None:
-        super().__init__(reason.name)
+    def __init__(self, gate: int, reason: RefuseReason, intact: bool) -> None:
+        super().__init__(f"gate {gate}: {reason.name}")
+        self.gate = gate
         self.reason = reason
         self.intact = intact
 
@@ -42,14 +46,21 @@ class RemoteGates:
     """One node's part in remote gates."""
 
     def __init__(
-        self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger
+        self,
+        kernel: Kernel,
+        physical: PhysicalLayer,
+        network: NetworkLayer,
+        messenger: Messenger,
+        minimum_fidelity: float = 0.0,
     ) -> None:
         self.pairs_used = 0
-        self.minimum_fidelity = 0.0
+        self._minimum_fidelity = minimum_fidelity
         self._kernel = kernel
         self._physical = physical
         self._network = network
         self._driver = Driver(kernel, Rgp(kernel.number), messenger.send, self._on_event)
+        self._reaches = messenger.reaches
+        self._jobs: Counter[int] = Counter()
         self._waiting: dict[tuple[int, int], Waiter[None]] = {}
         self._requests: dict[int, int] = {}
         messenger.register(ProtocolId.RGP, self._driver.receive)
@@ -58,11 +69,39 @@ class RemoteGates:
 
     async def gate(self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int) -> None:
         """This end's part of one gate; both ends must call.  Raises GateFailed."""
+        if not self._reaches(peer):
+            raise GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
         waiter: Waiter[None] = Waiter(self._kernel)
         self._waiting[job, gate] = waiter
         self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
         self._driver.flush()
         await waiter.wait()
+
+    def abandon(self, gates: Iterable[tuple[int, int, int]]) -> None:
+        """This node will do none of these gates, (job, gate, peer), which it has not started: the peers are told."""
+        machine, now = self._driver.machine, self._kernel.now
+        jobs = set()
+        for job, gate, peer in gates:
+            machine.start(job, gate, Role.TARGET, RgpKind.CNOT, 0, peer, now)
+            jobs.add(job)
+        for job in sorted(jobs):
+            machine.cancel(job, now)
+        self._driver.flush()
+
+    def enter(self, peers: Iterable[int]) -> None:
+        """A job begins that has gates with these nodes."""
+        self._jobs.update(peers)
+
+    def leave(self, peers: Iterable[int]) -> None:
+        """It has ended.  With its last job, what is left of pairs with a node is given back."""
+        for peer in peers:
+            self._jobs[peer] -= 1
+            if not self._jobs[peer]:
+                self._driver.machine.drop_pairs(peer, self._kernel.now)
+                request = self._requests.pop(peer, None)
+                if request is not None:
+                    self._network.finish(request)
+        self._driver.flush()
 
     # -- from the network layer -----------------------------------------------------------------------------------
 
@@ -79,6 +118,11 @@ class RemoteGates:
         self._driver.machine.no_pairs(peer, self._kernel.now)
         self._driver.flush()
 
+    def peer_finished(self, peer: int, purpose: int) -> None:
+        # The peer's Cats came before its word that it has finished: pairs that none of them names are left over.
+        self._driver.machine.drop_pairs(peer, self._kernel.now)
+        self._driver.flush()
+
     def _peer_lost(self, peer: int) -> None:
         self._driver.machine.peer_lost(peer, self._kernel.now)
         self._driver.flush()
@@ -89,7 +133,7 @@ class RemoteGates:
         match event:
             case NeedPair(peer=peer):
                 if peer not in self._requests:
-                    self._requests[peer] = self._network.request(peer, PURPOSE, self, self.minimum_fidelity)
+                    self._requests[peer] = self._network.request(peer, PURPOSE, self, self._minimum_fidelity)
                 self._network.want(self._requests[peer], 1)
             case RunControl():
                 self._run_control(event)
@@ -103,15 +147,20 @@ class RemoteGates:
                 self._waiting.pop((job, gate)).set(None)
             case GateRefused(job=job, gate=gate, reason=reason, intact=intact):
                 self._kernel.event("gates", "refused", job=job, gate=gate, reason=reason.name, intact=intact)
-                self._waiting.pop((job, gate)).fail(GateFailed(reason, intact))
+                waiter = self._waiting.pop((job, gate), None)
+                if waiter is not None:  # else it was started to be refused
+                    waiter.fail(GateFailed(gate, reason, intact))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
+            case Ignored(message=message):
+                self._kernel.count(f"ignored {message}")
             case _:
-                self._kernel.count("ignored")
+                raise AssertionError(f"{event} is no event of Rgp")
 
     def _run_control(self, run: RunControl) -> None:
         program = Program().cx(run.data_qubit, run.ebit).measure(run.ebit).release(run.ebit)
         self.pairs_used += 1
+        self._began(run.job, run.gate, Role.CONTROL, run.ebit)
 
         def done(bits: tuple[int, ...]) -> None:
             self._physical.memory.void(run.ebit)
@@ -120,7 +169,12 @@ class RemoteGates:
 
         self._physical.submit(program, done)
 
+    def _began(self, job: int, gate: int, role: Role, ebit: int) -> None:
+        """A gate has its pair: the event joins the two by the qubit."""
+        self._kernel.event("gates", "began", job=job, gate=gate, role=role.name, qubit=ebit)
+
     def _run_target(self, run: RunTarget) -> None:
+        self._began(run.job, run.gate, Role.TARGET, run.ebit)
         program = Program()
         if run.apply_x:
             program.x(run.ebit)

@@ -4,6 +4,7 @@ What may live here: the executor of compiled steps.  Which node does what has be
 remote gates.
 """
 
+from collections import Counter
 from typing import Any
 
 from protocols.device import MAX_OPS, Program
@@ -29,28 +30,31 @@ class JobRunner:
         that a refused gate has spoilt."""
         kernel = self._kernel
         job, steps = arguments["job"], arguments["steps"]
-        gates_per_shot = 1 + max([body["gate"] for kind, body in steps if kind == "telegate"], default=-1)
-        self._gates.minimum_fidelity = arguments["minimum_fidelity"]
+        peers = sorted({body["peer"] for kind, body in steps if kind == "telegate"})
         clbits = [clbit for kind, body in steps if kind == "measure" for _, clbit in body]
         bits: list[str] = []
         result: dict[str, Any] = {"clbits": clbits, "bits": bits, "pairs": 0, "elapsed_ps": 0, "spoilt": 0}
         kernel.results[f"job-{job}"] = result
         began = kernel.now
+        self._gates.enter(peers)
         for shot in range(arguments["shots"]):
             used = self._gates.pairs_used
             try:
-                bits.append(await self._shot(job, shot * gates_per_shot, steps))
+                bits.append(await self._shot(_run_number(job, shot), steps))
             except GateFailed as failure:
                 kernel.event("job", "shot spoilt", job=job, shot=shot, reason=failure.reason.name)
                 bits.append("")
                 result["spoilt"] += 1
-                if failure.reason is RefuseReason.PEER_LOST:
-                    result["failed"] = "the other node of a gate was lost"  # and its part of the job with it
+                if failure.reason in _FATAL:
+                    result["failed"] = _FATAL[failure.reason]
+                    self._gates.abandon(_what_peers_may_wait_for(job, shot, steps, failure.gate))
                     break
-            result["pairs"] += self._gates.pairs_used - used
-            result["elapsed_ps"] = kernel.now - began
+            finally:
+                result["pairs"] += self._gates.pairs_used - used
+                result["elapsed_ps"] = kernel.now - began
+        self._gates.leave(peers)
 
-    async def _shot(self, job: int, first_gate: int, steps: list[Any]) -> str:
+    async def _shot(self, run: int, steps: list[Any]) -> str:
         """One shot; the measured bits, one character each, in the order of the steps."""
         data = self._physical.memory.data
         bits = ""
@@ -76,8 +80,8 @@ class JobRunner:
                 # Not awaited: the device keeps the order of what touches one qubit, and the pair can be made meanwhile.
                 program = self._submit(program)
                 await self._gates.gate(
-                    job,
-                    first_gate + body["gate"],
+                    run,
+                    body["gate"],
                     _ROLES[body["role"]],
                     RgpKind[body["kind"]],
                     data(body["qubit"]),
@@ -92,6 +96,38 @@ class JobRunner:
             self._physical.submit(program, lambda _: None)
         return Program()
 
+
+def _run_number(job: int, shot: int) -> int:
+    """What remote gates know a shot of a job as: (run, gate) names a gate at all nodes alike, whichever of the
+    circuit's gates are theirs."""
+    return shot * _MOST_JOBS + job
+
+
+def _what_peers_may_wait_for(job: int, shot: int, steps: list[Any], failed: int) -> list[tuple[int, int, int]]:
+    """(run, gate, peer) of this node's next two gates with each peer, from the one that failed on.
+
+    Nodes come to their common gates in the same order.  So a peer waits, or will, for the failed one, which was
+    refused here without a word, or for the one that comes next; and never for a later one.
+    """
+    gates = [(body["gate"], body["peer"]) for kind, body in steps if kind == "telegate"]
+    seen: Counter[int] = Counter()
+    found = []
+    for later in (0, 1, 2):
+        for gate, peer in gates:
+            if later or gate >= failed:
+                seen[peer] += 1
+                if seen[peer] <= 2:
+                    found.append((_run_number(job, shot + later), gate, peer))
+    return found
+
+
+_MOST_JOBS = 4096
+
+_FATAL = {
+    RefuseReason.PEER_LOST: "the other node of a gate was lost",  # and its part of the job with it
+    RefuseReason.CANCELLED: "the other node of a gate has given the job up",
+}
+"""Why no further shot is tried."""
 
 _TWO_QUBIT = frozenset({DeviceOpcode.CX, DeviceOpcode.CZ, DeviceOpcode.SWAP, DeviceOpcode.CP})
 _MEASURED_AT_ONCE = 32

@@ -6,10 +6,11 @@ What may live here: the two sides of that program, written as a user of the tran
 from typing import Any
 
 from protocols.device import Program
+from protocols.qtp_service import CloseReason
 from protocols.wire import QtpService
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.kernel import Kernel
-from stack.transport.service import SessionClosed, Transport
+from stack.transport.service import SessionClosed, SessionRefused, Transport
 
 PORT = 1
 
@@ -36,24 +37,29 @@ class TeleportApp:
 
     async def app(self, arguments: dict[str, Any]) -> None:
         """The ``teleport`` app.  The receiver's result: {state: [arrived, found as sent]}, and how many were lost."""
-        self._transport.minimum_fidelity = arguments["minimum_fidelity"]
         if arguments["sends"]:
-            await self._send(arguments["peer"], arguments["states"] * arguments["rounds"])
+            states = arguments["states"] * arguments["rounds"]
+            await self._send(arguments["peer"], states, arguments["minimum_fidelity"])
         else:
             await self._receive(arguments["states"])
 
-    async def _send(self, peer: int, states: list[str]) -> None:
-        result = {"sent": 0, "delivered": 0}
+    async def _send(self, peer: int, states: list[str], minimum_fidelity: float) -> None:
+        result: dict[str, Any] = {"sent": 0, "delivered": 0}
         self._kernel.results["teleport"] = result
-        session = await self._transport.open(peer, PORT, QtpService.TELEPORT)
-        for state in states:
-            qubit = self._physical.memory.data(0)
-            program = Program().init(qubit)
-            for gate in _PREPARE[state]:
-                getattr(program, gate)(qubit)
-            await self._physical.run(program)
-            result["sent"] += 1
-            result["delivered"] += await session.teleport(qubit)
+        try:
+            session = await self._transport.open(peer, PORT, QtpService.TELEPORT, minimum_fidelity)
+            for state in states:
+                qubit = self._physical.memory.data(0)
+                program = Program().init(qubit)
+                for gate in _PREPARE[state]:
+                    getattr(program, gate)(qubit)
+                await self._physical.run(program)
+                delivered = await session.teleport(qubit)
+                result["sent"] += 1
+                result["delivered"] += delivered
+        except (SessionClosed, SessionRefused) as end:
+            result["failed"] = f"the session came to an end: {end}"
+            return
         session.close()
 
     async def _receive(self, states: list[str]) -> None:
@@ -80,4 +86,7 @@ class TeleportApp:
             self._physical.memory.void(arrived.qubit)
             tally[state][0] += 1
             tally[state][1] += bit == 0
+        await self._transport.unlisten(PORT)
         result["lost"] = session.lost
+        if session.closed is not None and session.closed is not CloseReason.CLOSED_BY_PEER:
+            result["failed"] = f"the session came to an end: {session.closed.name}"

@@ -25,7 +25,8 @@ class LinkLayer(Protocol):
         """Say who hears OK and ERR."""
 
     def create(self, link: int, purpose: int, number: int, minimum_fidelity: int, max_time_ps: int = 0) -> int:
-        """CREATE; the create_id of what will be heard about it."""
+        """CREATE; the create_id of what will be heard about it, at the same instant at the earliest but never before
+        this call has returned."""
 
     def withdraw(self, link: int, create_id: int) -> None:
         """End a request of this node."""

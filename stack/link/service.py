@@ -7,8 +7,11 @@ from typing import Any
 
 from protocols.egp import Egp
 from protocols.egp_service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.egp_states import UNSET
+from protocols.ignored import Ignored
+from protocols.machine import Send
 from protocols.pairs import ReleaseQubit
-from protocols.wire import ProtocolId
+from protocols.wire import EgpExpireAck, ProtocolId
 from stack.config import Link, NodeConfig
 from stack.link.interface import LinkUser
 from stack.physical.interface import Herald, PhysicalLayer
@@ -28,12 +31,15 @@ class EntanglementLink:
     ) -> None:
         self._kernel = kernel
         self._physical = physical
+        self._messenger = messenger
         self._user: LinkUser | None = None
         links = [_facts(config, link) for link in config.links if config.number in (link.a, link.b)]
         self._driver = Driver(
             kernel, Egp(config.number, links), messenger.send, self._on_event, config.allowance_ps
         )
-        messenger.register(ProtocolId.EGP, self._driver.receive)
+        self._peers = {facts.peer: facts.number for facts in links}
+        self._asked: set[int] = set()
+        messenger.register(ProtocolId.EGP, self._receive)
         messenger.on_broken(self._broken)
         physical.memory.when_freed(self._offer)
         self._offer()
@@ -45,7 +51,8 @@ class EntanglementLink:
         machine = self._driver.machine
         create_id = machine.create(link, purpose, number, minimum_fidelity, 0, max_time_ps, self._kernel.now)
         self._kernel.event("link", "create", link=link, create_id=create_id, purpose=purpose, number=number)
-        self._driver.flush()
+        # The answer may be an Err at once: the caller must know the create_id by then.
+        self._kernel.after(0, self._driver.flush)
         return create_id
 
     def withdraw(self, link: int, create_id: int) -> None:
@@ -65,9 +72,22 @@ class EntanglementLink:
             self._driver.machine.offer_qubit(qubit, self._kernel.now)
         self._driver.flush()
 
+    def _receive(self, message: Any, source: int) -> None:
+        self._asked.discard(source)
+        self._driver.receive(message, source)
+
     def _broken(self, peer: int) -> None:
+        """What was said between the nodes may be lost; a peer that lives must know it as well.
+
+        It does as soon as the next stream to it begins.  If nothing else is to be said that may be never, while both
+        wait for each other: so it is asked what it expects, once (EGP-17).
+        """
         self._driver.machine.broken(peer, self._kernel.now)
         self._driver.flush()
+        if peer in self._peers and peer not in self._asked:
+            self._asked.add(peer)
+            question = EgpExpireAck(self._peers[peer], UNSET)
+            self._messenger.send(Send(peer, question, reliable=True))
 
     def _on_event(self, event: Any) -> None:
         match event:
@@ -77,6 +97,7 @@ class EntanglementLink:
                     "train",
                     link=event.link,
                     queue_id=event.queue_id,
+                    qubit=event.qubit,
                     first_slot=event.first_slot,
                     count=event.count,
                 )
@@ -87,14 +108,14 @@ class EntanglementLink:
                 self._physical.ask(link)
             case Ok():
                 self._ok(event)
-            case Err(link=link, create_id=create_id, code=code):
-                self._kernel.event("link", "err", link=link, create_id=create_id, code=code.name)
-                if self._user is not None:
-                    self._user.link_error(event)
+            case Err():
+                self._err(event)
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
+            case Ignored(message=message):
+                self._kernel.count(f"ignored {message}")
             case _:
-                self._kernel.count("ignored")
+                raise AssertionError(f"{event} is no event of Egp")
 
     def _herald(self, train: StartTrain, herald: Herald | None) -> None:
         machine = self._driver.machine
@@ -103,6 +124,16 @@ class EntanglementLink:
         else:
             machine.train_result(herald.told, herald.last_emitted_slot, self._kernel.now)
         self._driver.flush()
+
+    def _err(self, err: Err) -> None:
+        void: dict[str, int] = {}
+        if err.sequence_low is not None and err.sequence_high is not None:
+            void = {"sequence_low": err.sequence_low, "sequence_high": err.sequence_high}
+        self._kernel.event(
+            "link", "err", link=err.link, create_id=err.create_id, origin=err.origin, code=err.code.name, **void
+        )
+        if self._user is not None:
+            self._user.link_error(err)
 
     def _ok(self, ok: Ok) -> None:
         self._kernel.event(

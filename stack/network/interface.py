@@ -18,23 +18,29 @@ class NetworkUser(Protocol):
         """A pair delivered before is a pair no more; its qubit stays the user's, to be released."""
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
-        """The request has ended, by its number of pairs or otherwise; nothing more comes of it."""
+        """A request of this node has ended, by its number of pairs or otherwise; nothing more comes of it."""
+
+    def peer_finished(self, peer: int, purpose: int) -> None:
+        """A request of the peer has ended; no more pairs that it asked for will come, and it needs none that it has
+        not yet spoken for."""
 
 
 class NetworkLayer(Protocol):
     """Purposes tell the users of a node apart, at both ends alike."""
 
-    def listen(self, purpose: int, user: NetworkUser) -> None:
-        """Accept requests of other nodes for this purpose."""
+    def listen(self, purpose: int, user: NetworkUser, peer: int | None = None) -> None:
+        """Accept requests for this purpose, of one other node or of any."""
 
-    def unlisten(self, purpose: int) -> None:
-        """Accept no more of them."""
+    def unlisten(self, purpose: int, peer: int | None = None) -> None:
+        """Take back ``listen`` with the same purpose and peer; what is open stays."""
 
     def request(self, peer: int, purpose: int, user: NetworkUser, minimum_fidelity: float) -> int:
-        """Open a circuit to ``peer`` that makes pairs as :meth:`want` says; the number of the request."""
+        """Open a circuit to ``peer`` that makes pairs as :meth:`want` says; the number of the request.
+
+        Nothing is heard of it before this call has returned, not even that there is no way to ``peer``."""
 
     def want(self, request: int, number: int) -> None:
-        """So many more pairs."""
+        """So many more pairs; none, if the request has ended (``no_pairs`` has said so)."""
 
     def finish(self, request: int) -> None:
         """No more pairs; what is not delivered is released."""

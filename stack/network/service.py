@@ -3,13 +3,15 @@
 What may live here: the driver of ``protocols.qnp``, and who above hears of which purpose.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocols.egp_service import Err, Ok
+from protocols.ignored import Ignored
 from protocols.mhp import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
 from protocols.qnp import Qnp
 from protocols.qnp_service import (
+    CircuitId,
     CircuitOpened,
     LinkPair,
     NeedLinkPairs,
@@ -30,6 +32,13 @@ from stack.runtime.messenger import Messenger
 _FULL = (1 << 32) - 1
 
 
+class _Owed(NamedTuple):
+    """Pairs that a CREATE has still to bring."""
+
+    link: int
+    pairs: int
+
+
 class Network:
     """Implements ``NetworkLayer`` (and is the link layer's user)."""
 
@@ -39,31 +48,35 @@ class Network:
         self._kernel = kernel
         self._physical = physical
         self._link = link
-        neighbours = {
+        self._neighbours = {
             n.number: n.b if n.a == config.number else n.a for n in config.links if config.number in (n.a, n.b)
         }
-        self._driver = Driver(kernel, Qnp(config.number, neighbours), messenger.send, self._on_event)
+        self._driver = Driver(kernel, Qnp(config.number, self._neighbours), messenger.send, self._on_event)
         self._users: dict[int, NetworkUser] = {}
-        self._created: dict[tuple[int, int], list[int]] = {}
+        # What the link layer still owes for each circuit, by create_id.
+        self._created: dict[CircuitId, dict[int, _Owed]] = {}
+        # Which link pair each undelivered qubit is half of.
+        self._made: dict[int, tuple[int, int]] = {}
         messenger.register(ProtocolId.QNP, self._driver.receive)
         messenger.on_broken(self._broken)
         link.serve(self)
 
     # -- the service upward -----------------------------------------------------------------------------------------
 
-    def listen(self, purpose: int, user: NetworkUser) -> None:
+    def listen(self, purpose: int, user: NetworkUser, peer: int | None = None) -> None:
         self._users[purpose] = user
-        self._driver.machine.listen(purpose)
+        self._driver.machine.listen(purpose, peer)
 
-    def unlisten(self, purpose: int) -> None:
-        self._driver.machine.unlisten(purpose)
+    def unlisten(self, purpose: int, peer: int | None = None) -> None:
+        self._driver.machine.unlisten(purpose, peer)
 
     def request(self, peer: int, purpose: int, user: NetworkUser, minimum_fidelity: float) -> int:
         self._users[purpose] = user
         fidelity = round(minimum_fidelity * _FULL)
         request = self._driver.machine.request(peer, purpose, 0, fidelity, self._kernel.now)
         self._kernel.event("network", "request", request=request, peer=peer, purpose=purpose)
-        self._driver.flush()
+        # It may have ended already, for want of a way: the caller must know its number by then.
+        self._kernel.after(0, self._driver.flush)
         return request
 
     def want(self, request: int, number: int) -> None:
@@ -77,6 +90,9 @@ class Network:
     # -- from the link layer ----------------------------------------------------------------------------------------
 
     def link_ok(self, ok: Ok) -> None:
+        if ok.directionality == 0:
+            self._less(CircuitId(ok.remote, ok.purpose_id), ok.create_id)
+        self._made[ok.qubit] = (ok.link, ok.link_sequence)
         pair = LinkPair(
             ok.link, ok.purpose_id, ok.link_sequence, ok.bell_index, ok.qubit, ok.goodness, ok.time_of_goodness
         )
@@ -89,11 +105,20 @@ class Network:
         if low is not None and high is not None:
             for offset in range((high - low) % SEQUENCE_MODULUS + 1):
                 machine.link_expired(err.link, (low + offset) % SEQUENCE_MODULUS, self._kernel.now)
-        created = self._created.get((err.link, err.purpose_id), [])
-        if err.origin == self._kernel.number and err.create_id in created:
-            created.remove(err.create_id)
+        circuit = CircuitId(err.remote, err.purpose_id)
+        if err.origin == self._kernel.number and err.create_id in self._created.get(circuit, {}):
+            del self._created[circuit][err.create_id]
             machine.link_failed(err.link, err.purpose_id, err.code, self._kernel.now)
         self._driver.flush()
+
+    def _less(self, circuit: CircuitId, create_id: int) -> None:
+        """One pair of a CREATE has come; with its last the CREATE has ended."""
+        created = self._created.get(circuit, {})
+        owed = created.get(create_id)
+        if owed is None or owed.pairs == 1:
+            created.pop(create_id, None)
+        else:
+            created[create_id] = owed._replace(pairs=owed.pairs - 1)
 
     def _broken(self, peer: int) -> None:
         self._driver.machine.peer_lost(peer, self._kernel.now)
@@ -105,10 +130,10 @@ class Network:
         match event:
             case NeedLinkPairs(link=link, purpose=label, number=number, minimum_fidelity=fidelity):
                 create_id = self._link.create(link, label, number, fidelity)
-                self._created.setdefault((link, label), []).append(create_id)
+                owed = _Owed(link, number)
+                self._created.setdefault(CircuitId(self._neighbours[link], label), {})[create_id] = owed
             case StopLinkPairs(link=link, purpose=label):
-                for create_id in self._created.pop((link, label), []):
-                    self._link.withdraw(link, create_id)
+                self._withdraw(CircuitId(self._neighbours[link], label))
             case CircuitOpened():
                 if event.head != self._kernel.number:
                     self._link.recv(*event.circuit)
@@ -116,14 +141,18 @@ class Network:
                     "network", "circuit", label=event.circuit.label, head=event.head, peer=event.peer
                 )
             case PairDelivered(peer=peer, purpose=purpose, pair=pair):
+                link, sequence = self._made.pop(pair.qubit)
                 self._kernel.event(
                     "network",
                     "pair",
                     peer=peer,
+                    purpose=purpose,
                     head=pair.head,
                     pair_id=pair.pair_id,
                     bell_index=pair.bell_index,
                     qubit=pair.qubit,
+                    link=link,
+                    sequence=sequence,
                 )
                 self._users[purpose].pair(peer, purpose, pair)
             case PairLost(peer=peer, purpose=purpose, pair=pair):
@@ -132,17 +161,35 @@ class Network:
             case RequestEnded():
                 self._ended(event)
             case ReleaseQubit(qubit=qubit):
+                self._made.pop(qubit, None)
                 self._physical.memory.release(qubit)
+            case Ignored(message=message):
+                self._kernel.count(f"ignored {message}")
             case _:
-                self._kernel.count("ignored")
+                raise AssertionError(f"{event} is no event of Qnp")
+
+    def _withdraw(self, circuit: CircuitId) -> None:
+        for create_id, owed in self._created.pop(circuit, {}).items():
+            self._link.withdraw(owed.link, create_id)
 
     def _ended(self, event: RequestEnded) -> None:
+        error = "" if event.error is None else event.error.name
         self._kernel.event(
-            "network", "request ended", request=event.request, peer=event.peer, cause=event.cause.name
+            "network",
+            "request ended",
+            request=event.request,
+            head=event.head,
+            peer=event.peer,
+            delivered=event.delivered,
+            cause=event.cause.name,
+            error=error,
         )
+        user = self._users[event.purpose]
         if event.head == self._kernel.number:
-            self._users[event.purpose].no_pairs(event.peer, event.purpose, event.cause.name)
+            self._withdraw(event.circuit)  # one CREATE may have failed; others of the circuit are of no use now
+            user.no_pairs(event.peer, event.purpose, event.cause.name)
         else:
             self._link.stop_recv(*event.circuit)
+            user.peer_finished(event.peer, event.purpose)
 
 

@@ -29,7 +29,8 @@ class QubitMemory(Protocol):
         """A free communication qubit, now the caller's, or None."""
 
     def release(self, qubit: int) -> None:
-        """Give a communication qubit back; its handle is void from now on."""
+        """Give a communication qubit back; its handle is void from now on.  It is free once the device has let go of
+        it.  Raises ValueError if nobody has it."""
 
     def void(self, qubit: int) -> None:
         """The same for a qubit that a device program has released already."""
@@ -44,7 +45,8 @@ class PhysicalLayer(Protocol):
     memory: QubitMemory
 
     def run(self, program: Program) -> Awaitable[tuple[int, ...]]:
-        """Execute a program; its measurement results.  Raises DeviceRefused."""
+        """Execute a program, as soon as no other program and no train uses its qubits; its measurement results.
+        Raises DeviceRefused."""
 
     def submit(self, program: Program, done: Callable[[tuple[int, ...]], None]) -> None:
         """The same for synchronous callers; a refusal ends the node, as it is a defect of ours."""

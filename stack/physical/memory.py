@@ -8,6 +8,7 @@ from collections.abc import Callable
 from protocols.device import first_generation, pack_handle, released, unpack_handle
 from stack.config import Device
 
+
 class Memory:
     """Data qubits are numbered from 0, communication qubits after them (as on the device).
 

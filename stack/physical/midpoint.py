@@ -10,8 +10,9 @@ from typing import Any
 
 from protocols.device import Program
 from protocols.egp_service import StartTrain
+from protocols.ignored import Ignored
 from protocols.mhp import Midpoint, NodeMhp, TrainOutcome
-from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, ProtocolId
+from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, MhpReply, ProtocolId
 from stack.config import Device, Link, NodeConfig
 from stack.physical.devices import DeviceRefused, Devices
 from stack.physical.interface import Herald, QubitMemory
@@ -45,7 +46,13 @@ class Physical:
             kernel, NodeMhp(midpoints), messenger.send, self._on_event, allowance_ps=config.allowance_ps
         )
         if own:
-            messenger.register(ProtocolId.MHP, self._driver.receive)
+            messenger.register(ProtocolId.MHP, self._receive)
+
+    def _receive(self, message: Any, source: int) -> None:
+        if isinstance(message, MhpReply):
+            self._driver.receive(message, source)
+        else:
+            self._kernel.count(f"ignored {type(message).__name__}")  # a node is no station
 
     async def run(self, program: Program) -> tuple[int, ...]:
         waiter: Waiter[tuple[int, ...] | DeviceRefused] = Waiter(self._kernel)
@@ -66,6 +73,7 @@ class Physical:
     def start_train(self, train: StartTrain, done: Callable[[Herald | None], None]) -> None:
         running = _Running(train, done)
         self._running[train.link] = running
+        self._programs.hold(train.qubit)
         command = DeviceTrain(train.link, train.qubit, train.first_slot, train.spacing, train.count, train.alpha)
         self._devices.train(command, lambda answer: self._train_ended(running, answer))
         self._driver.machine.start_train(
@@ -78,6 +86,7 @@ class Physical:
         self._driver.flush()
 
     def give_up(self, link: int, qubit: int) -> None:
+        # The qubit stays in use until the device says that the train is over; what is to come for it waits for that.
         if self._running.pop(link, None) is not None:
             self._devices.stop_train(link, qubit)
             self._driver.machine.abort(link)
@@ -85,6 +94,7 @@ class Physical:
 
     def _train_ended(self, running: _Running, answer: DeviceTrainDone | DeviceFailed) -> None:
         """The device emits no more: the train ran out, was stopped, or was refused."""
+        self._programs.let_go(running.spec.qubit)
         if isinstance(answer, DeviceFailed):
             self._kernel.event("physical", "train refused", link=running.spec.link, error=int(answer.error))
             if self._running.get(running.spec.link) is running:
@@ -100,13 +110,16 @@ class Physical:
         if isinstance(event, TrainOutcome):
             running = self._running.get(event.link)
             if running is None or running.spec.queue_id != event.queue_id:
+                self._kernel.count("outcomes of trains given up")
                 return
             running.outcome = event
             if running.last_emitted_slot is None:
                 self._devices.stop_train(event.link, running.spec.qubit)
             self._finish(running)
+        elif isinstance(event, Ignored):
+            self._kernel.count(f"ignored {event.message}")
         else:
-            self._kernel.count("ignored")
+            raise AssertionError(f"{event} is no event of NodeMhp")
 
     def _finish(self, running: _Running) -> None:
         outcome, last = running.outcome, running.last_emitted_slot
@@ -118,6 +131,7 @@ class Physical:
             "herald",
             link=outcome.link,
             queue_id=outcome.queue_id,
+            qubit=running.spec.qubit,
             outcome=int(outcome.outcome),
             error=int(outcome.error),
             sequence=outcome.mhp_sequence,
@@ -126,6 +140,7 @@ class Physical:
         running.done(Herald(outcome, last))
 
     def _release(self, qubit: int, done: Callable[[], None]) -> None:
+        self._kernel.event("physical", "released", qubit=qubit)
         self.submit(Program().release(qubit), lambda _: done())
 
 

@@ -5,8 +5,9 @@ What may live here: the driver of ``protocols.mhp.StationMhp``.
 
 from typing import Any
 
+from protocols.ignored import Ignored
 from protocols.mhp import Arm, Disarm, StationLink, StationMhp
-from protocols.wire import DeviceFailed, DeviceHerald, DeviceListen, MhpOutcome, ProtocolId
+from protocols.wire import DeviceFailed, DeviceHerald, DeviceListen, MhpGen, MhpOutcome, ProtocolId
 from stack.config import NodeConfig
 from stack.physical.devices import Devices
 from stack.runtime.driver import Driver
@@ -31,9 +32,19 @@ class Station:
         # A restarted station has forgotten its sequence; the nodes have not.  Each life begins elsewhere.
         first = (config.incarnation - 1) * FIRST_SEQUENCES
         self._driver = Driver(
-            kernel, StationMhp(links, first), messenger.send, self._on_event, allowance_ps=config.allowance_ps
+            kernel,
+            StationMhp(links, first_sequence=first, born_ps=kernel.clock_map.node_time(config.start_ps)),
+            messenger.send,
+            self._on_event,
+            allowance_ps=config.allowance_ps,
         )
-        messenger.register(ProtocolId.MHP, self._driver.receive)
+        messenger.register(ProtocolId.MHP, self._receive)
+
+    def _receive(self, message: Any, source: int) -> None:
+        if isinstance(message, MhpGen):
+            self._driver.receive(message, source)
+        else:
+            self._kernel.count(f"ignored {type(message).__name__}")  # a station emits nothing
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Arm):
@@ -41,11 +52,15 @@ class Station:
             self._devices.listen(command, lambda answer: self._heard(event, answer))
         elif isinstance(event, Disarm):
             self._devices.stop_listen(event.link)
+        elif isinstance(event, Ignored):
+            self._kernel.count(f"ignored {event.message}")
         else:
-            self._kernel.count("ignored")
+            raise AssertionError(f"{event} is no event of StationMhp")
 
     def _heard(self, arm: Arm, answer: DeviceHerald | DeviceFailed) -> None:
         if isinstance(answer, DeviceFailed):
+            # Slots that no device can look at: two nodes have agreed on them, so the fault is theirs.
+            self._kernel.event("physical", "listen refused", link=arm.link, error=int(answer.error))
             self._driver.machine.failed(arm, self._kernel.now)
         else:
             outcome = MhpOutcome(answer.outcome)

@@ -6,6 +6,7 @@ What may live here: the driver of the reliable sublayer, and the choice between 
 from collections.abc import Callable
 from typing import Any
 
+from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.reliable import Broken, Delivered, Reliable
 from protocols.wire import ProtocolId, WireError
@@ -39,6 +40,10 @@ class Messenger:
         """``callback(peer)``: reliable messages to or from it may be missing from here on."""
         self._broken.append(callback)
 
+    def reaches(self, node: int) -> bool:
+        """Whether a channel leads there; to send without one is an error of ours."""
+        return self._nic.reaches(node)
+
     def send(self, send: Send) -> None:
         destination, message, reliable = send
         if reliable:
@@ -70,8 +75,10 @@ class Messenger:
             kernel.event("reliable", "broken", peer=event.peer, undelivered=len(event.unsent))
             for callback in self._broken:
                 callback(event.peer)
+        elif isinstance(event, Ignored):
+            kernel.count(f"ignored {event.message}")
         else:
-            kernel.count("ignored")
+            raise AssertionError(f"{event} is no event of Reliable")
 
 
 __all__ = ["Messenger"]

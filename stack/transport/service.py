@@ -4,14 +4,17 @@ What may live here: the driver of ``protocols.qtp``: pairs from the network laye
 sessions as objects for the layer above.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from protocols.device import Program
+from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
 from protocols.qtp import Qtp
 from protocols.qtp_service import (
     Arrived,
     Closed,
+    CloseReason,
     Delivered,
     Lost,
     NeedPair,
@@ -21,6 +24,7 @@ from protocols.qtp_service import (
     Refused,
     Returned,
     RunBellMeasurement,
+    SessionGone,
     SessionId,
 )
 from protocols.wire import ProtocolId, QtpService
@@ -49,35 +53,69 @@ class Incoming(NamedTuple):
 
 
 class Session:
-    """One end of a session.  Made by ``Transport.open`` and ``Transport.accept``."""
+    """One end of a session.  Made by ``Transport.open`` and ``Transport.accept``.
+
+    ``teleport`` and ``receive`` are for sessions of TELEPORT; ``ask_pairs``, ``pair`` and ``on_pair_gone`` for those of
+    PAIRS, where every pair that either end asks for is handed up at both.
+    """
 
     def __init__(self, transport: "Transport", ident: SessionId, kernel: Kernel) -> None:
         self.ident = ident
-        self.closed = False
+        self.closed: CloseReason | None = None
+        """Why it has ended, once it has."""
+        self.on_pair_gone: Callable[[Pair], None] = lambda pair: None
+        """Called when a pair that was handed up is a pair no more; its qubit stays the user's."""
         self.lost = 0
         self._transport = transport
         self._kernel = kernel
         self._arrivals: Mailbox[Incoming | None] = Mailbox(kernel)
         self._sent: dict[int, Waiter[bool]] = {}
+        self._pairs: Mailbox[Pair | None] = Mailbox(kernel)
+        self._not_handed_up: set[Pair] = set()
 
     async def teleport(self, qubit: int) -> bool:
-        """Send a qubit, which is gone from here on; whether it was delivered (else it is lost).
+        """Send a qubit, which is gone from here on; whether it was delivered.
 
-        Raises SessionClosed if it was not touched: it is the caller's again.
+        If not it is lost; with the peer lost meanwhile, nobody knows whether it arrived.  Raises SessionClosed if it
+        was not touched: it is the caller's again.
         """
         waiter: Waiter[bool] = Waiter(self._kernel)
         machine = self._transport.driver.machine
-        index = machine.teleport(self.ident, qubit, self._kernel.now)
+        try:
+            index = machine.teleport(self.ident, qubit, self._kernel.now)
+        except SessionGone as gone:
+            raise SessionClosed(str(gone)) from None
         self._sent[index] = waiter
         self._transport.driver.flush()
         return await waiter.wait()
 
     async def receive(self) -> Incoming:
         """The next qubit, in the order of sending; raises SessionClosed at the end of the session."""
-        incoming = await self._arrivals.get()
+        incoming = None if self._ended(self._arrivals) else await self._arrivals.get()
         if incoming is None:
             raise SessionClosed(str(self.ident))
         return incoming
+
+    def ask_pairs(self, number: int) -> None:
+        """So many more pairs, for both ends to :meth:`pair`.  Raises SessionClosed."""
+        try:
+            self._transport.driver.machine.ask_pairs(self.ident, number, self._kernel.now)
+        except SessionGone as gone:
+            raise SessionClosed(str(gone)) from None
+        self._transport.driver.flush()
+
+    async def pair(self) -> Pair:
+        """The next pair that both ends hold; its qubit is the caller's.  Raises SessionClosed at the end."""
+        while True:
+            pair = None if self._ended(self._pairs) else await self._pairs.get()
+            if pair is None:
+                raise SessionClosed(str(self.ident))
+            if pair in self._not_handed_up:  # else it has gone meanwhile
+                self._not_handed_up.remove(pair)
+                return pair
+
+    def _ended(self, mailbox: Mailbox[Any]) -> bool:
+        return self.closed is not None and not len(mailbox)
 
     def close(self) -> None:
         """No more will be sent; what is on the way still arrives."""
@@ -87,18 +125,35 @@ class Session:
     def _hear(self, event: Any) -> None:
         match event:
             case Arrived(index=index, qubit=qubit, x=x, z=z):
+                self._event("arrived", index=index, qubit=qubit, x=x, z=z)
                 self._arrivals.put(Incoming(index, qubit, x, z))
             case Delivered(index=index):
+                self._event("delivered", index=index)
                 self._sent.pop(index).set(True)
-            case Returned(index=index):
+            case Returned(index=index, qubit=qubit):
+                self._event("returned", index=index, qubit=qubit)
                 self._sent.pop(index).fail(SessionClosed(str(self.ident)))
             case Lost(index=index, incoming=incoming):
+                self._event("lost", index=index, incoming=incoming)
                 self.lost += 1
                 if not incoming:
                     self._sent.pop(index).set(False)
-            case Closed():
-                self.closed = True
+            case PairReady(pair=pair):
+                self._not_handed_up.add(pair)
+                self._pairs.put(pair)
+            case PairGone(pair=pair):
+                if pair in self._not_handed_up:
+                    self._not_handed_up.remove(pair)
+                    self._transport.release(pair.qubit)
+                else:
+                    self.on_pair_gone(pair)
+            case Closed(reason=reason):
+                self.closed = reason
                 self._arrivals.put(None)
+                self._pairs.put(None)
+
+    def _event(self, name: str, **fields: int | bool) -> None:
+        self._kernel.event("transport", name, peer=self.ident.peer, session=self.ident.number, **fields)
 
 
 class Transport:
@@ -107,7 +162,6 @@ class Transport:
     def __init__(
         self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger
     ) -> None:
-        self.minimum_fidelity = 0.0
         self.driver = Driver(kernel, Qtp(kernel.number), messenger.send, self._on_event)
         self._kernel = kernel
         self._physical = physical
@@ -117,6 +171,8 @@ class Transport:
         self._accepting: dict[int, Mailbox[Session]] = {}
         self._of_purpose: dict[tuple[int, int], SessionId] = {}
         self._requests: dict[SessionId, int] = {}
+        self._minimum_fidelity: dict[SessionId, float] = {}
+        self._reaches = messenger.reaches
         messenger.register(ProtocolId.QTP, self.driver.receive)
         messenger.on_broken(self._peer_lost)
 
@@ -125,14 +181,32 @@ class Transport:
         self._accepting[port] = Mailbox(self._kernel)
         self.driver.machine.listen(port, service)
 
+    async def unlisten(self, port: int) -> None:
+        """Accept no more of them; those that nobody has fetched are closed."""
+        self.driver.machine.unlisten(port)
+        waiting = self._accepting.pop(port)
+        while len(waiting):
+            (await waiting.get()).close()
+
     async def accept(self, port: int) -> Session:
+        """The next session on a port that is listened to."""
         return await self._accepting[port].get()
 
-    async def open(self, peer: int, port: int, service: QtpService) -> Session:
-        """A session with ``peer``; raises SessionRefused, or SessionClosed if the peer is lost meanwhile."""
+    def release(self, qubit: int) -> None:
+        """Give a communication qubit back."""
+        self._physical.memory.release(qubit)
+
+    async def open(self, peer: int, port: int, service: QtpService, minimum_fidelity: float = 0.0) -> Session:
+        """A session with ``peer``, for which this end will ask for pairs of at least that fidelity.
+
+        Raises SessionRefused, or SessionClosed if the peer is lost meanwhile.
+        """
+        if not self._reaches(peer):
+            raise SessionRefused(f"no way to node {peer}")
         ident = self.driver.machine.open(peer, port, service, self._kernel.now)
         waiter: Waiter[Session] = Waiter(self._kernel)
         self._opening[ident] = waiter
+        self._minimum_fidelity[ident] = minimum_fidelity
         self.driver.flush()
         return await waiter.wait()
 
@@ -158,6 +232,9 @@ class Transport:
             self.driver.machine.no_pairs(ident, self._kernel.now)
             self.driver.flush()
 
+    def peer_finished(self, peer: int, purpose: int) -> None:
+        """What is left of its pairs goes with the session."""
+
     def _peer_lost(self, peer: int) -> None:
         self.driver.machine.peer_lost(peer, self._kernel.now)
         self.driver.flush()
@@ -169,7 +246,7 @@ class Transport:
             case NeedPair(session=ident, number=number):
                 if ident not in self._requests:
                     self._requests[ident] = self._network.request(
-                        ident.peer, ident.purpose, self, self.minimum_fidelity
+                        ident.peer, ident.purpose, self, self._minimum_fidelity.get(ident, 0.0)
                     )
                 self._network.want(self._requests[ident], number)
             case RunBellMeasurement():
@@ -177,6 +254,8 @@ class Transport:
             case Opened(session=ident, port=port, opener=opener):
                 self._opened(ident, port, opener)
             case Refused(session=ident, reason=reason):
+                self._kernel.event("transport", "refused", peer=ident.peer, session=ident.number, reason=reason.name)
+                self._minimum_fidelity.pop(ident, None)
                 self._opening.pop(ident).fail(SessionRefused(reason.name))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
@@ -184,14 +263,17 @@ class Transport:
                 self._sessions[event.session]._hear(event)
             case Closed(session=ident):
                 self._closed(ident, event)
+            case Ignored(message=message):
+                self._kernel.count(f"ignored {message}")
             case _:
-                self._kernel.count("ignored")
+                raise AssertionError(f"{event} is no event of Qtp")
 
     def _opened(self, ident: SessionId, port: int, opener: bool) -> None:
         self._kernel.event("transport", "opened", peer=ident.peer, session=ident.number, port=port, opener=opener)
         session = self._sessions[ident] = Session(self, ident, self._kernel)
         self._of_purpose[ident.peer, ident.purpose] = ident
-        self._network.listen(ident.purpose, self)
+        # Session numbers are of a pair of nodes: another peer may have a session of the same number.
+        self._network.listen(ident.purpose, self, ident.peer)
         if opener:
             self._opening.pop(ident).set(session)
         else:
@@ -202,7 +284,8 @@ class Transport:
             "transport", "closed", peer=ident.peer, session=ident.number, reason=event.reason.name
         )
         self._of_purpose.pop((ident.peer, ident.purpose), None)
-        self._network.unlisten(ident.purpose)
+        self._network.unlisten(ident.purpose, ident.peer)
+        self._minimum_fidelity.pop(ident, None)
         request = self._requests.pop(ident, None)
         if request is not None:
             self._network.finish(request)
@@ -215,6 +298,7 @@ class Transport:
 
     def _bell_measurement(self, run: RunBellMeasurement) -> None:
         data, half = run.data_qubit, run.pair_qubit
+        self._sessions[run.session]._event("measuring", index=run.index, qubit=half)
         program = Program().bell_measure(data, half).release(data).release(half)
 
         def done(bits: tuple[int, ...]) -> None:

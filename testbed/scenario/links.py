@@ -5,7 +5,6 @@ business.
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Final
 
 from testbed.scenario import nodes as node_section
@@ -15,9 +14,13 @@ from testbed.scenario.nodes import WITH_DEVICE
 from testbed.scenario.schema import PS_PER_S, Section
 from testbed.scenario.source import Item
 
-GRADES: Final = {"barrett-kok": ("sampled", "photonic"), "single-click": ("sampled",)}
+GRADES: Final = {"barrett-kok": ("sampled", "photonic"), "single-click": ("sampled", "photonic")}
 """Link models, and the grades in which each can run."""
 
+ROUND_GAP_PS: Final = 1_000_000
+WINDOW_PS: Final = 25_000
+"""How long the link models keep the detectors open: a second round begins after that."""
+_LEAST_ALPHA: Final = 1e-9  # 0 on the wire means the link's own
 MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 
@@ -77,16 +80,11 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
     alpha, round_gap_ps = 0.0, 0
     if model == "single-click":
         keys.refuse(["round_gap_s"], "a single-click attempt has one round")
-        alpha = keys.number("alpha", None, 0.0, 1.0)
+        alpha = keys.number("alpha", None, _LEAST_ALPHA, 1.0)
     else:
         keys.refuse(["alpha"], f"{model} attempts have no bright state")
-        round_gap_ps = keys.seconds("round_gap_s")
-        if round_gap_ps >= slot_ps:
-            raise keys.need("round_gap_s").bad(
-                "the second round starts after the slot has ended",
-                "make slot_s longer, or round_gap_s shorter",
-            )
-    return Link(
+        round_gap_ps = _round_gap(keys, slot_ps)
+    link = Link(
         name=name, number=number, a=a, b=b, station=station, arm_a_m=arm_a_m, arm_b_m=arm_b_m,
         delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=model, grade=grade, slot_ps=slot_ps,
         attenuation_db_per_km=keys.number("attenuation_db_per_km", 0.2, 0.0, 1e4),
@@ -99,6 +97,40 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
         alpha=alpha,
         round_gap_ps=round_gap_ps,
     )  # fmt: skip
+    _check_heralds(keys, link)
+    return link
+
+
+def _round_gap(keys: Section, slot_ps: int) -> int:
+    gap_ps = keys.seconds("round_gap_s", ROUND_GAP_PS)
+    if gap_ps <= WINDOW_PS:
+        raise keys.need("round_gap_s").bad(
+            f"the detectors are still open for the first round, which takes {WINDOW_PS / PS_PER_S:g} s",
+            "make round_gap_s longer",
+        )
+    if gap_ps + WINDOW_PS > slot_ps:
+        raise (keys.get("round_gap_s") or keys.need("slot_s")).bad(
+            f"the second round, {gap_ps / PS_PER_S:g} s after the first, does not fit into the slot",
+            "make slot_s longer, or round_gap_s shorter",
+        )
+    return gap_ps
+
+
+def _check_heralds(keys: Section, link: Link) -> None:
+    """A link without any chance of a herald would keep its nodes trying for ever."""
+    if link.dark_probability == 1.0:
+        raise keys.need("dark_probability").bad(
+            "detectors that always click tell nothing", "make it less than 1"
+        )
+    detection = [
+        efficiency * link.detector_efficiency * link.fibre_transmission(end)
+        for end, efficiency in (("a", link.efficiency_a), ("b", link.efficiency_b))
+    ]
+    clicks = detection[0] * detection[1] if link.model == "barrett-kok" else sum(detection)
+    if clicks == 0.0 and link.dark_probability == 0.0:
+        raise keys.item.bad(
+            "the link can never herald: no photon is detected", "raise its efficiencies, or lower its losses"
+        )
 
 
 def _arms(keys: Section, speed_m_per_s: float) -> tuple[tuple[float, int], tuple[float, int]]:
@@ -117,8 +149,8 @@ def _length(item: Item, parts: int, speed_m_per_s: float) -> tuple[float, int]:
     length_m = schema.number(item, -MAX_LENGTH_M, MAX_LENGTH_M)
     if length_m < 0:
         raise item.bad(f"the length {length_m:g} m is negative", "write a length in metres")
-    # Exact, then rounded once: 2 m at 2e8 m/s are 10,000 ps on every machine.
-    delay_ps = round(Fraction(repr(length_m)) * PS_PER_S / Fraction(repr(speed_m_per_s)) / parts)
+    # As the link models reckon it, to the last bit: photons must arrive when frames say they do.
+    delay_ps = round(length_m / parts / speed_m_per_s * PS_PER_S)
     if delay_ps < LEAST_DELAY_PS:
         least_m = parts * LEAST_DELAY_PS * speed_m_per_s / PS_PER_S
         raise item.bad(

@@ -122,7 +122,7 @@ class Link:
     def length_m(self) -> float:
         return self.arm_a_m + self.arm_b_m
 
-    def fibre_transmission(self, end: Literal["a", "b"]) -> float:
+    def fibre_transmission(self, end: str) -> float:
         """10^(−dB/10) of one arm."""
         arm_m = self.arm_a_m if end == "a" else self.arm_b_m
         loss: float = 10.0 ** (-self.attenuation_db_per_km * arm_m / 1e4)
