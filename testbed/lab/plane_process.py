@@ -67,7 +67,10 @@ class ControlLine:
         self.say("progress", t_ps=t_ps, windows=windows)
 
     def say(self, what: str, **facts: object) -> None:
-        self._sock.send(json.dumps({"do": what, **facts}).encode())
+        try:
+            self._sock.send(json.dumps({"do": what, **facts}).encode())
+        except OSError:
+            threading.Event().wait()  # the launcher has gone: the lifeline's thread saves the trace and ends us
 
 
 def rescue_on_orphanhood(orders: PlaneOrders) -> None:
