@@ -185,7 +185,7 @@ class Egp:
                 case TimerKind.HELD:
                     end.let_go()
                 case TimerKind.QUIET:
-                    end.send_expire_ack()  # EGP-17
+                    end.ask_peer()  # EGP-17
                     end.requests.heard(now)
                 case TimerKind.RETRY:
                     pass  # the pause is over

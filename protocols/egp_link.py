@@ -3,8 +3,6 @@
 What may live here: agreeing on trains with the peer, what comes of them, and expiry.
 """
 
-from collections.abc import Iterator
-from itertools import count
 from typing import Final
 
 from protocols.egp_queue import RequestQueue
@@ -43,6 +41,9 @@ from protocols.wire.codec import (
 REMEMBERED: Final = 1_024
 """Delivered pairs that an Expire can still name."""
 
+_QUESTION: Final = 0
+"""The queue id of a Train without attempts: it asks whether its request is known.  No train has it."""
+
 _LONGEST_PAUSE: Final = 10  # doublings
 
 _BELL: Final = {MhpOutcome.PSI_PLUS: BellIndex.PSI_PLUS, MhpOutcome.PSI_MINUS: BellIndex.PSI_MINUS}
@@ -58,13 +59,14 @@ class LinkEnd:
         self._shared = shared
         self._state = LinkState.IDLE
         self._train: Train | None = None
-        self._queue_ids: Iterator[int] = count(1)
+        self._next_queue_id = 1
         self._expected: int | None = None  # the MHP sequence that comes next, if it is known
         self._given: dict[int, Given] = {}  # by MHP sequence, oldest first
         self._withdrawn: list[RequestId] = []  # requests of this node whose end the peer does not know yet
         self._owes_ack = False  # of an Expire that came during a train
         self._owed: int | None = None  # queue id of a proposal that was declined for want of a qubit
         self._held: int | None = None  # the qubit set aside after an invitation
+        self._asked: RequestId | None = None  # what the peer was last asked about
         self._declined: int | None = None  # queue id of our own proposal that the peer declined
         self._misses = 0  # proposals in a row that came to nothing
         self._extra_ps = 0  # added to the margin of proposals for as long as they come too late
@@ -87,13 +89,16 @@ class LinkEnd:
 
     def on_train(self, message: EgpTrain, now: int) -> None:
         facts = self.facts
+        origin = facts.peer if message.origin else self._shared.node
+        request = self.requests.open.get(RequestId(origin, message.create_id))
+        if not message.count:
+            self._answer(message, EgpVerdict.UNKNOWN if request is None else EgpVerdict.READY)  # EGP-17
+            return
         if self.requests.master:
             self._ignore(message, "only the master proposes")  # EGP-2
             return
         self._owed = None
-        origin = facts.peer if message.origin else self._shared.node
-        request = self.requests.open.get(RequestId(origin, message.create_id))
-        if request is None or message.spacing < facts.spacing_slots or not message.count:
+        if request is None or message.spacing < facts.spacing_slots:
             self._answer(message, EgpVerdict.UNKNOWN)
         elif self._state is LinkState.RUNNING:
             # The master knows what came of the last train, this node does not: its Reply is late, or lost.
@@ -114,6 +119,11 @@ class LinkEnd:
 
     def on_train_ack(self, ack: EgpTrainAck, now: int) -> None:
         train = self._train
+        if ack.queue_id == _QUESTION:
+            asked = self.requests.open.get(self._asked) if self._asked is not None else None
+            if ack.verdict == EgpVerdict.UNKNOWN and asked is not None:
+                self.end_in_time(asked, _gone(asked))
+            return
         if self._state is not LinkState.PROPOSED or train is None or train.queue_id != ack.queue_id:
             if ack.verdict == EgpVerdict.READY and ack.queue_id == self._declined:
                 self._shared.timers.cancel(self._retry)  # EGP-7: invited
@@ -132,14 +142,21 @@ class LinkEnd:
         if late:
             self._come_earlier()
         if ack.verdict == EgpVerdict.UNKNOWN:
-            # Had the peer restarted, or messages been lost, `broken` would have said so: its time was over
-            # there.
-            request.over = request.over or (EgpError.OTHER if request.deadline is None else EgpError.TIMEOUT)
+            request.over = request.over or _gone(request)
         else:
             self._declined = ack.queue_id
             self._pause(now)
         if request.over is not None:
             self._end(request, request.over)
+
+    def ask_peer(self) -> None:
+        """It has been silent for long: does it live, and does it still have our requests?  One at a time."""
+        requests = list(self.requests.open)
+        last = requests.index(self._asked) if self._asked in requests else -1
+        self._asked = requests[(last + 1) % len(requests)]
+        asked_here = int(self._asked.origin == self._shared.node)
+        number, expected = self.facts.number, self._say_expected()
+        self._send(EgpTrain(number, asked_here, self._asked.create_id, _QUESTION, 0, 0, 0, 0, expected))
 
     def _propose(self, now: int) -> None:
         facts = self.facts
@@ -153,7 +170,7 @@ class LinkEnd:
         qubit = self._take()
         if qubit is None:
             return
-        queue_id = next(self._queue_ids) & 0xFFFFFFFF
+        queue_id, self._next_queue_id = self._next_queue_id, self._next_queue_id % 0xFFFFFFFF + 1
         row = (first_slot, facts.spacing_slots, attempts, facts.alpha)
         self._move(LinkInput.PROPOSE, Train(request, queue_id, qubit, *row))
         origin, create_id = request.id
@@ -302,7 +319,7 @@ class LinkEnd:
             self._end(train.request, train.request.over)
         if self._owes_ack:
             self._owes_ack = False
-            self.send_expire_ack()
+            self._send_expire_ack()
 
     # How requests end.
 
@@ -358,14 +375,13 @@ class LinkEnd:
             self._owes_ack = True
         else:
             self._adopt(message.new_sequence)
-            self.send_expire_ack()
+            self._send_expire_ack()
 
     def on_expire_ack(self, message: EgpExpireAck) -> None:
         if self._state is not LinkState.RUNNING:  # else it would run ahead of our own Reply
             self._adopt(message.expected_sequence)
 
-    def send_expire_ack(self) -> None:
-        """Says what comes next here; to a silent peer it is a question whether it lives (EGP-17)."""
+    def _send_expire_ack(self) -> None:
         self._send(EgpExpireAck(self.facts.number, self._say_expected()))
 
     def _send_expire(self, request: RequestId, old: int | None, new: int | None) -> None:
@@ -411,3 +427,8 @@ class LinkEnd:
 
     def _send(self, message: Message) -> None:
         self._shared.outputs.append(Send(self.facts.peer, message, reliable=True))
+
+
+def _gone(request: Request) -> EgpError:
+    """Why the peer does not know a request, if nothing was said of lost messages: its time was over there."""
+    return EgpError.OTHER if request.deadline is None else EgpError.TIMEOUT

@@ -119,7 +119,7 @@ PAIR_TABLE: dict[tuple[PairState, PairInput], tuple[PairState, tuple[Do, ...]]] 
     (_S.VOID, _P.HELD_LONG): (_S.ABSENT, ()),
     (_S.DEAD, _P.LINK_PAIR): (_S.HERE, (Do.TAKE, Do.TRACK)),
     (_S.DEAD, _P.TRACK): (_S.ABSENT, ()),
-    (_S.DEAD, _P.EXPIRED): (_S.DEAD, ()),
+    (_S.DEAD, _P.EXPIRED): (_S.DEAD, (Do.HOLD,)),
     (_S.DEAD, _P.DISCARD): (_S.ABSENT, ()),  # both ends discarded it at once
     (_S.DEAD, _P.HELD_LONG): (_S.ABSENT, ()),
     (_S.ABSENT, _P.SURPLUS): (_S.DEAD, (Do.TAKE, Do.DISCARD, Do.RELEASE, Do.HOLD)),

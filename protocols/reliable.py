@@ -50,6 +50,8 @@ TRIES: Final = 12
 GRANULARITY_PS: Final = 1_000
 """G of RFC 6298: no delay in the network is shorter."""
 
+_KEPT_BACK_OFF: Final = 4
+
 _U32: Final = 0xFFFFFFFF
 _SPREAD: Final = 0x9E3779B1
 """2^32 over the golden ratio, and odd: its multiples lie far apart (Knuth, TAOCP 3, section 6.4)."""
@@ -90,13 +92,13 @@ class RoundTrip:
     nothing.
     """
 
-    __slots__ = ("_ack_delay_ps", "_rttvar4", "_srtt8", "timeout_ps")
+    __slots__ = ("_ack_delay_ps", "_first_ps", "_rttvar4", "_srtt8", "timeout_ps")
 
     def __init__(self, configured_ps: int, ack_delay_ps: int) -> None:
         self._ack_delay_ps = ack_delay_ps
         self._srtt8 = 0
         self._rttvar4 = 0
-        self.timeout_ps = 3 * max(configured_ps, GRANULARITY_PS)  # REL-8
+        self._first_ps = self.timeout_ps = 3 * max(configured_ps, GRANULARITY_PS)  # REL-8
 
     def sample(self, measured_ps: int) -> None:
         """Take in one measured round trip; ends any back-off."""
@@ -107,12 +109,26 @@ class RoundTrip:
             error = measured_ps - self._srtt8 // 8
             self._rttvar4 += abs(error) - self._rttvar4 // 4
             self._srtt8 += error
-        # The peer may wait before it acknowledges.  RFC 6298's floor covers that; RFC 9002, 6.2.1 adds it.
-        self.timeout_ps = self._srtt8 // 8 + max(GRANULARITY_PS, self._rttvar4) + self._ack_delay_ps
+        self.timeout_ps = self._estimate()
 
     def back_off(self) -> None:
         """A timeout (RFC 6298, 5.5)."""
         self.timeout_ps *= 2
+
+    def progress(self) -> None:
+        """Something was acknowledged, but gave no sample.
+
+        Karn keeps the back-off until there is a sample, for the round trip may have grown beyond the timeout.  When
+        half of all exchanges fail, as at 30 % loss, that lets the timeout grow without end; two doublings are enough
+        to get a sample from a round trip that has grown.  (RFC 9002 ends the back-off here.)
+        """
+        self.timeout_ps = min(self.timeout_ps, _KEPT_BACK_OFF * self._estimate())
+
+    def _estimate(self) -> int:
+        if self._srtt8 == 0:
+            return self._first_ps
+        # The peer may wait before it acknowledges.  RFC 6298's floor covers that; RFC 9002, 6.2.1 adds it.
+        return self._srtt8 // 8 + max(GRANULARITY_PS, self._rttvar4) + self._ack_delay_ps
 
 
 class _Segment:
@@ -345,6 +361,8 @@ class Reliable:
             and not self._recovering(outgoing, newest.sequence)
         ):
             outgoing.timing.sample(now - newest.sent_at)
+        else:
+            outgoing.timing.progress()
         outgoing.begun = True
         outgoing.tries = 0
         if flight:

@@ -117,8 +117,8 @@ class LinkLab(Net):
         self.stories: dict[tuple[int, int, int, int], Story] = {}  # by node, link, origin, create id
         self.held: dict[int, dict[int, Ok]] = {node: {} for node in self.nodes}  # by qubit
         self.lent: dict[int, set[int]] = {node: set() for node in self.nodes}  # qubits that EGP has
+        self.renewing: dict[int, set[int]] = {node: set() for node in self.nodes}  # being released
         self.asked: list[tuple[int, int, int]] = []  # node, link, create id
-        self.faults_of_nodes: list[int] = []
         machines: dict[int, Machine] = {}
         for station in {way.station for way in ways}:
             machines[station] = self.new_station(station)
@@ -188,9 +188,9 @@ class LinkLab(Net):
         for key in [key for key in self.running if key[0] == node]:
             self._stop(self.running.pop(key))
             self.outcomes.pop(key, None)
-        everything = sorted(self.lent[node] | set(self.held[node]))
-        self.lent[node].clear()
-        self.held[node].clear()
+        everything = sorted(self.lent[node] | set(self.held[node]) | self.renewing[node])
+        for place in (self.lent, self.held, self.renewing):
+            place[node].clear()
         for key in [key for key in self.stories if key[0] == node]:
             del self.stories[key]
         for qubit in everything:
@@ -311,8 +311,10 @@ class LinkLab(Net):
 
         def renewed() -> None:
             if self.incarnations[node] == life:
+                self.renewing[node].remove(qubit)
                 self._lend(node, released(qubit))
 
+        self.renewing[node].add(qubit)
         self.at(self.now + ANSWER, renewed)
 
     # What must hold.

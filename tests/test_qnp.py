@@ -451,6 +451,8 @@ def test_a_lost_peer_ends_everything_shared_with_it() -> None:
         qnp(network, node).peer_lost(TAIL if node == HEAD else HEAD, network.now)
     network.run()
     assert len(network.sent) == sent
+    assert network.of(HEAD, StopLinkPairs) == [StopLinkPairs(LINK, circuit.label)]
+    assert [event.cause for event in network.of(TAIL, RequestEnded)] == [CircuitInput.PEER_LOST]
     causes = [(event.request, event.cause) for event in network.of(HEAD, RequestEnded)]
     assert causes == [(request, CircuitInput.PEER_LOST), (waiting, CircuitInput.PEER_LOST)]
     assert (released(network, HEAD), released(network, TAIL)) == ([2], [3, 4])
@@ -548,6 +550,118 @@ def test_the_pair_table_leaves_no_peer_input_open() -> None:
             assert (state, stimulus) in PAIR_TABLE or (state, PairInput.MISFIT) in PAIR_TABLE
     held = {state for (state, stimulus) in PAIR_TABLE if stimulus is PairInput.HELD_LONG}
     assert held == {PairState.VOID, PairState.DEAD}
+
+
+# Link pair by link pair: every row of the table, at the head.
+
+ASK, TRACK, DISCARD, REPORT, HOLD = "ask", "Track", "Discard", "report", "hold"
+
+
+def told(outputs: list[Any], machine: Qnp) -> list[str]:
+    """What a head said, in words; a qubit's handle says which half it was, counted from 1."""
+    words = []
+    for output in outputs:
+        match output:
+            case Send(_, message):
+                words.append(type(message).__name__.removeprefix("Qnp"))
+            case NeedLinkPairs():
+                words.append(ASK)
+            case ReleaseQubit(qubit):
+                words.append(f"release {qubit}")
+            case PairDelivered(pair=pair):
+                words.append(f"deliver {pair.qubit}")
+            case PairLost(pair=pair):
+                words.append(f"lose {pair.qubit}")
+            case Ignored():
+                words.append(REPORT)
+    return words + [HOLD] * (machine.next_timeout() is not None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "last"),
+    [
+        ("half", [TRACK]),
+        ("track", []),
+        ("expire", []),
+        ("discard", [HOLD]),
+        # here
+        ("half half", ["release 1", TRACK]),
+        ("half half track", ["deliver 2"]),
+        ("half track", ["deliver 1"]),
+        ("half odd-track", [REPORT, DISCARD, "release 1", ASK]),
+        ("half odd-track half", [TRACK]),
+        ("half expire", [DISCARD, "release 1", ASK, HOLD]),
+        ("half discard", ["release 1", ASK]),
+        ("half discard track", []),
+        # there
+        ("track half", [TRACK, "deliver 1"]),
+        ("track odd-half", [REPORT, DISCARD, "release 1", ASK]),
+        ("track odd-track odd-half", [TRACK, "deliver 1"]),
+        ("track expire", [DISCARD]),
+        ("track expire half", [TRACK]),
+        ("track discard", [HOLD]),
+        ("track discard half", ["release 1", ASK]),
+        # both
+        ("half track half", [TRACK]),
+        ("half track half track", ["deliver 2"]),
+        ("half track track", []),
+        ("half track track half", [TRACK, "deliver 2"]),
+        ("half track expire", [DISCARD, "lose 1"]),
+        ("half track expire expire", []),
+        ("half track discard", ["lose 1"]),
+        ("half track discard half", [TRACK]),
+        # void
+        ("discard half", ["release 1", ASK]),
+        ("discard half half", [TRACK]),
+        ("discard track", []),
+        ("discard track half", [TRACK, "deliver 1"]),
+        ("discard expire", []),
+        ("discard expire half", [TRACK]),
+        ("discard discard", [HOLD]),
+        ("discard wait", []),
+        ("discard wait half", [TRACK]),
+        # dead
+        ("half expire half", [TRACK]),
+        ("half expire half track", ["deliver 2"]),
+        ("half expire track", []),
+        ("half expire track half", [TRACK]),
+        ("half expire expire", [HOLD]),
+        ("half expire discard", []),
+        ("half expire discard half", [TRACK]),
+        ("half expire wait", []),
+        ("half expire wait track half", [TRACK, "deliver 2"]),
+        # nobody needs it
+        ("enough half", [DISCARD, "release 1", HOLD]),
+        ("enough half track", []),
+        ("enough half half", [DISCARD, "release 2", HOLD]),
+        ("track enough half", [DISCARD, "release 1"]),
+        ("half track enough half", [DISCARD, "release 2", HOLD]),
+        ("discard enough half", ["release 1"]),
+    ],
+)
+def test_what_becomes_of_one_link_pair_at_the_head(steps: str, last: list[str]) -> None:
+    """QNP-3 to QNP-9.  `enough`: other halves wait for their Tracks, and all that was asked for is there."""
+    network = net()
+    _, circuit = open_circuit(network, 3)
+    machine, halves, outputs = qnp(network, HEAD), 0, []
+    for step in steps.split():
+        network.now += HOLD_PS if step == "wait" else 1
+        index = BellIndex.PSI_MINUS if step.startswith("odd") else BellIndex.PSI_PLUS
+        match step:
+            case "half" | "odd-half":
+                halves += 1
+                machine.link_pair(half(circuit, 7, HEAD, index)._replace(qubit=halves), network.now)
+            case "track" | "odd-track":
+                machine.receive(QnpTrack(circuit.label, 0, LINK, 7, index, 5, 0), TAIL, network.now)
+            case "expire":
+                machine.link_expired(LINK, 7, network.now)
+            case "discard":
+                machine.receive(QnpDiscard(circuit.label, 0, LINK, 7), TAIL, network.now)
+            case "enough":
+                for sequence in (90, 91, 92):
+                    machine.link_pair(half(circuit, sequence, HEAD), network.now)
+        outputs = machine.poll(network.now)
+    assert told(outputs, machine) == last
 
 
 # All of it at once.

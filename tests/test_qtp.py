@@ -192,6 +192,42 @@ def test_closing_before_the_answer() -> None:
     assert [type(event) for event in network.events[B]] == [Opened, Closed]
 
 
+def test_the_peer_may_be_lost_before_it_answers() -> None:
+    """QTP-9."""
+    machine = Qtp(A)
+    session = machine.open(B, PORT, QtpService.TELEPORT, now=0)
+    machine.poll(0)
+    machine.peer_lost(B, now=1)
+    assert machine.poll(1) == [Closed(session, CloseReason.PEER_LOST)]
+
+
+@pytest.mark.parametrize("then", ["close", "no pairs", "peer is lost"])
+def test_what_may_happen_while_a_session_closes(then: str) -> None:
+    """QTP-7 to QTP-9."""
+    network = net()
+    sessions = opened(network)
+    machine = qtp(network, A)
+    machine.teleport(sessions[0], 50, network.now)
+    machine.close(sessions[0], network.now)
+    machine.poll(network.now)
+    if then == "close":
+        machine.close(sessions[0], network.now)
+        assert machine.poll(network.now) == []
+    elif then == "no pairs":
+        machine.no_pairs(sessions[0], network.now)
+        assert machine.poll(network.now) == [
+            Returned(sessions[0], 0, 50),
+            Send(B, QtpClose(sessions[0].number), reliable=True),
+            Closed(sessions[0], CloseReason.NO_PAIRS),
+        ]
+    else:
+        machine.peer_lost(B, network.now)
+        assert machine.poll(network.now) == [
+            Returned(sessions[0], 0, 50),
+            Closed(sessions[0], CloseReason.PEER_LOST),
+        ]
+
+
 # Teleportation.
 
 

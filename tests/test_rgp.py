@@ -397,6 +397,44 @@ def test_a_lost_peer_refuses_everything_shared_with_it(node: int) -> None:
     assert rgp(network, node).next_timeout() is None
 
 
+@pytest.mark.parametrize("end", ["refused", "peer lost", "cancelled"])
+@pytest.mark.parametrize(
+    ("node", "after"),
+    [
+        (C, "start"),
+        (C, "start pair"),
+        (C, "start pair measured"),
+        (T, "start"),
+        (T, "start cat"),
+        (T, "start cat pair"),
+    ],
+)
+def test_a_gate_may_end_in_any_state(node: int, after: str, end: str) -> None:
+    """RGP-6 to RGP-8: told once; the peer hears of it if it is there and does not know."""
+    machine, peer = Rgp(node), C + T - node
+    steps = {
+        "start": lambda: machine.start(JOB, 0, list(Role)[node - 1], RgpKind.CNOT, 11, peer, now=0),
+        "pair": lambda: machine.pair(peer, half(node, 1), now=0),
+        "measured": lambda: machine.control_measured(JOB, 0, 0, now=0),
+        "cat": lambda: machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), peer, now=0),
+    }
+    for step in after.split():
+        steps[step]()
+    machine.poll(0)
+    match end:
+        case "refused":
+            machine.receive(RgpRefused(JOB, 0, RefuseReason.CANCELLED), peer, now=0)
+        case "peer lost":
+            machine.peer_lost(peer, now=0)
+        case "cancelled":
+            machine.cancel(JOB, now=0)
+    reason = RefuseReason.PEER_LOST if end == "peer lost" else RefuseReason.CANCELLED
+    refused = GateRefused(JOB, 0, list(Role)[node - 1], reason, intact="pair" not in after.split())
+    tell = [Send(peer, RgpRefused(JOB, 0, reason), reliable=True)] if end == "cancelled" else []
+    assert machine.poll(0) == [*tell, refused]
+    assert machine.next_timeout() is None
+
+
 def test_early_messages_of_a_lost_peer_are_forgotten() -> None:
     """RGP-8."""
     machine = Rgp(T)

@@ -18,7 +18,9 @@ class NetworkUser(Protocol):
         """A pair delivered before is a pair no more; its qubit stays the user's, to be released."""
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
-        """A request of this node has ended, by its number of pairs or otherwise; nothing more comes of it."""
+        """A request of this node has ended, by its number of pairs or otherwise; nothing more comes of it.
+
+        ``cause`` is a name of ``protocols.qnp_states.CircuitInput``."""
 
     def peer_finished(self, peer: int, purpose: int) -> None:
         """A request of the peer has ended; no more pairs that it asked for will come, and it needs none that it has

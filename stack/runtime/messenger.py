@@ -37,7 +37,11 @@ class Messenger:
         self._nic.handlers[protocol] = handler
 
     def on_broken(self, callback: Callable[[int], None]) -> None:
-        """``callback(peer)``: reliable messages to or from it may be missing from here on."""
+        """``callback(peer)``: reliable messages to or from it may be missing from here on.
+
+        The last to register is called first.  Layers do so bottom up, so each hears of the loss of a peer before what
+        the loss makes the ones below it say.
+        """
         self._broken.append(callback)
 
     def reaches(self, node: int) -> bool:
@@ -73,7 +77,7 @@ class Messenger:
         elif isinstance(event, Broken):
             kernel.count("streams_broken")
             kernel.event("reliable", "broken", peer=event.peer, undelivered=len(event.unsent))
-            for callback in self._broken:
+            for callback in reversed(self._broken):
                 callback(event.peer)
         elif isinstance(event, Ignored):
             kernel.count(f"ignored {event.message}")

@@ -287,7 +287,7 @@ class Transport:
         self._network.unlisten(ident.purpose, ident.peer)
         self._minimum_fidelity.pop(ident, None)
         request = self._requests.pop(ident, None)
-        if request is not None:
+        if request is not None and event.reason is not CloseReason.PEER_LOST:  # the network layer ends it by itself
             self._network.finish(request)
         waiter = self._opening.pop(ident, None)
         if waiter is not None:

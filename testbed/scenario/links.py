@@ -14,8 +14,8 @@ from testbed.scenario.nodes import WITH_DEVICE
 from testbed.scenario.schema import PS_PER_S, Section
 from testbed.scenario.source import Item
 
-GRADES: Final = {"barrett-kok": ("sampled", "photonic"), "single-click": ("sampled", "photonic")}
-"""Link models, and the grades in which each can run."""
+MODELS: Final = ("barrett-kok", "single-click")
+GRADES: Final = ("sampled", "photonic")
 
 ROUND_GAP_PS: Final = 1_000_000
 WINDOW_PS: Final = 25_000
@@ -70,12 +70,8 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
             )
     station = node_section.name(keys.need("station"), nodes, ("station",))
     (arm_a_m, delay_a_ps), (arm_b_m, delay_b_ps) = _arms(keys, speed_m_per_s)
-    model = schema.choice(keys.need("model"), GRADES, "link model")
-    grade = schema.choice(keys.need("grade"), ("sampled", "photonic"), "grade")
-    if grade not in GRADES[model]:
-        raise keys.need("grade").bad(
-            f"{model} links have no grade {grade} yet", f"write {' or '.join(GRADES[model])}"
-        )
+    model = schema.choice(keys.need("model"), MODELS, "link model")
+    grade = schema.choice(keys.need("grade"), GRADES, "grade")
     slot_ps = keys.seconds("slot_s", None, 1e-9)
     alpha, round_gap_ps = 0.0, 0
     if model == "single-click":
@@ -102,11 +98,11 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
 
 
 def _round_gap(keys: Section, slot_ps: int) -> int:
-    gap_ps = keys.seconds("round_gap_s", ROUND_GAP_PS)
+    gap_ps = keys.seconds("round_gap_s", min(ROUND_GAP_PS, slot_ps // 2))
     if gap_ps <= WINDOW_PS:
-        raise keys.need("round_gap_s").bad(
+        raise (keys.get("round_gap_s") or keys.need("slot_s")).bad(
             f"the detectors are still open for the first round, which takes {WINDOW_PS / PS_PER_S:g} s",
-            "make round_gap_s longer",
+            "make it longer",
         )
     if gap_ps + WINDOW_PS > slot_ps:
         raise (keys.get("round_gap_s") or keys.need("slot_s")).bad(
