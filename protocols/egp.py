@@ -185,8 +185,7 @@ class Egp:
                 case TimerKind.HELD:
                     end.let_go()
                 case TimerKind.QUIET:
-                    end.ask_peer()  # EGP-17
-                    end.requests.heard(now)
+                    end.ask_peer()  # EGP-17: once, for the sublayer brings an answer or breaks
                 case TimerKind.RETRY:
                     pass  # the pause is over
             self._serve(now)

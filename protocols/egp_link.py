@@ -139,8 +139,6 @@ class LinkEnd:
             return
         self._move(LinkInput.DECLINED)
         self._shared.qubits.give_back(train.qubit)
-        if late:
-            self._come_earlier()
         if ack.verdict == EgpVerdict.UNKNOWN:
             request.over = request.over or _gone(request)
         else:

@@ -137,6 +137,8 @@ class _Terminable:
         self.asked = False
 
     def __enter__(self) -> Self:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background of a script
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._before = signal.signal(signal.SIGTERM, self._terminate)
         return self
 

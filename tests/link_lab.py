@@ -1,7 +1,8 @@
-"""Links at work for tests of EGP: nodes with EGP and MHP over REL, stations, and devices of the simplest kind.
+"""Links at work for tests of EGP: nodes with EGP and MHP over REL, stations, and devices of the simplest
+kind.
 
-The devices keep the truth: which emissions there were, which slots heralded, which halves later emissions destroyed,
-who holds which qubit.  `check` compares what the nodes were told with it.
+The devices keep the truth: which emissions there were, which slots heralded, which halves later emissions
+destroyed, who holds which qubit.  `check` compares what the nodes were told with it.
 """
 
 import random
@@ -101,12 +102,14 @@ class LinkLab(Net):
         faults: Faults = NO_FAULTS,
         seed: int = 1,
         hold_ps: int = 20_000,
+        tries: int = 40,  # so many that no stream breaks
         **facts: Any,
     ) -> None:
         self.ways = {way.number: way for way in ways}
         self.nodes = sorted({node for way in ways for node in (way.a, way.b)})
         self.p = p
         self.hold_ps = hold_ps
+        self.tries = tries
         self.facts = facts
         self.chance = random.Random(seed)
         self.incarnations = dict.fromkeys(self.nodes, 1)
@@ -140,8 +143,7 @@ class LinkLab(Net):
         for way in own:
             egp.recv(way.b if node == way.a else way.a, PURPOSE)
         mhp = NodeMhp({way.number: Midpoint(way.station, 2 * DELAY) for way in own})
-        # So many tries that no stream breaks unless a test wants it to.
-        reliable = Reliable(incarnation, 2 * DELAY, tries=40)
+        reliable = Reliable(incarnation, 2 * DELAY, tries=self.tries)
         return OverReliable(reliable, {ProtocolId.EGP: egp, ProtocolId.MHP: mhp})
 
     def link_facts(self, way: Way, node: int) -> LinkFacts:
@@ -195,6 +197,12 @@ class LinkLab(Net):
             del self.stories[key]
         for qubit in everything:
             self._lend(node, released(qubit))
+
+    def restart_station(self, station: int) -> None:
+        """It dies with its listens, and lives again at once; its count of successes begins anew."""
+        self.replace(station, self.new_station(station, self.now))
+        for link in [link for link in self.listening if self.ways[link].station == station]:
+            del self.listening[link]
 
     # What the layers above and below do.
 

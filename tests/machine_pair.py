@@ -1,5 +1,6 @@
-"""A net for tests of sans-IO machines: carries their messages by hand, loses, doubles and disorders them, jumps the
-clock.  `Net` holds any number of machines; `OverReliable` is one node's machines over its reliable sublayer.
+"""A net for tests of sans-IO machines: carries their messages by hand, loses, doubles and disorders them,
+jumps the clock.  `Net` holds any number of machines; `OverReliable` is one node's machines over its reliable
+sublayer.
 
 Everything random comes from the seed.  Every message goes through its bytes.
 """
@@ -30,7 +31,8 @@ NO_FAULTS = Faults()
 class Net:
     """Machines by node number; `on_event(node, event, now)` plays the layers above and below.
 
-    `trouble`, if set, decides instead of chance: called with (source, destination, message), True loses the frame.
+    `trouble`, if set, decides instead of chance: called with (source, destination, message), True loses the
+    frame.
     """
 
     def __init__(

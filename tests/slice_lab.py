@@ -6,8 +6,8 @@ What may live here: how a variant is written, run and inspected.  What must hold
 import copy
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,16 @@ class Slice:
         """The last incarnation."""
         return self.lives[name][-1]
 
-    def events(self, name: str) -> list[dict[str, Any]]:
+    def all_events(self) -> list[dict[str, Any]]:
         assert self.folder is not None
-        return [e for e in read_events(self.folder / "events.jsonl") if e["event"] == name]
+        return list(read_events(self.folder / "events.jsonl"))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [e for e in self.all_events() if e["event"] == name]
 
 
-def run_slice(text: dict[str, Any], folder: Path, record: bool = False, qasm: str | None = None) -> Slice:
-    """Write the scenario into ``folder``, run it, keep hold of the nodes."""
+def write_and_load(text: dict[str, Any], folder: Path, qasm: str | None = None) -> tuple[Scenario, list[CompiledJob]]:
+    """The scenario, and its circuits compiled, by way of a file: what a user's own would go through."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(SCENARIOS / "ghz-4.qasm", folder)
     if qasm is not None:
@@ -114,7 +117,24 @@ def run_slice(text: dict[str, Any], folder: Path, record: bool = False, qasm: st
     path = folder / "scenario.yaml"
     path.write_text(yaml.safe_dump(text, sort_keys=False))
     scenario = load_scenario(path)
-    jobs = [compile_job(scenario, job) for job in scenario.jobs]
+    return scenario, [compile_job(scenario, job) for job in scenario.jobs]
+
+
+type NodeProgram = Callable[[Node], Awaitable[None]]
+
+
+def run_slice(
+    text: dict[str, Any],
+    folder: Path,
+    record: bool = False,
+    qasm: str | None = None,
+    programs: dict[tuple[str, int], NodeProgram] | None = None,
+) -> Slice:
+    """Write the scenario into ``folder``, run it, keep hold of the nodes.
+
+    ``programs``, by (node, incarnation), run on top of what the scenario has the node do.
+    """
+    scenario, jobs = write_and_load(text, folder, qasm)
     plan = compose(scenario, "local", jobs)
     lives: dict[str, list[Node]] = {}
     boot = local_clock.boot
@@ -122,6 +142,10 @@ def run_slice(text: dict[str, Any], folder: Path, record: bool = False, qasm: st
     def remembering(*arguments: Any) -> Node:
         node = boot(*arguments)
         lives.setdefault(node.config.name, []).append(node)
+        program = (programs or {}).get((node.config.name, node.config.incarnation))
+        if program is not None:
+            node.apps["program"] = lambda _: program(node)
+            node.config = replace(node.config, apps={**node.config.apps, "program": {}})
         return node
 
     spools = None

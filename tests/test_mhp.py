@@ -317,7 +317,8 @@ def test_a_station_remembers_a_bounded_number_of_trains() -> None:
 )
 @settings(max_examples=80)
 def test_trains_in_a_row_under_loss(faults: Faults, seed: int) -> None:
-    """MHP-2, MHP-4, MHP-6, MHP-12 at 30 % loss: one outcome per train and node; two known ones never differ."""
+    """MHP-2, MHP-4, MHP-6, MHP-12 at 30 % loss: one outcome per train and node; two known ones never
+    differ."""
     net = Lab(None, faults, seed)
     chance = random.Random(seed)
     trains = 12

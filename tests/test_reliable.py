@@ -57,7 +57,8 @@ def bodies(net: Net, node: int) -> list[bytes]:
 def test_everything_arrives_once_in_order_both_ways(
     faults: Faults, seed: int, sizes: list[int], window: int
 ) -> None:
-    """REL-1, REL-9 with up to 30 % loss, 30 % duplicates and reordering; 60 tries, so that no stream breaks."""
+    """REL-1, REL-9 with up to 30 % loss, 30 % duplicates and reordering; 60 tries, so that no stream
+    breaks."""
     net = pair(faults, seed, window=window, tries=60)
     chance = random.Random(seed)
     sent: dict[int, list[tuple[int, int, int, bytes]]] = {A: [], B: []}
@@ -81,7 +82,8 @@ def test_everything_arrives_once_in_order_both_ways(
 def test_with_few_tries_what_is_delivered_is_a_prefix_of_each_stream_and_the_rest_is_reported(
     faults: Faults, seed: int
 ) -> None:
-    """REL-1, REL-10, REL-12: streams break here, now and then; nothing is doubled, disordered or forgotten."""
+    """REL-1, REL-10, REL-12: streams break here, now and then; nothing is doubled, disordered or
+    forgotten."""
     net = pair(faults, seed, tries=3)
     messages = [number.to_bytes(2) for number in range(60)]
     for number, body in enumerate(messages):
@@ -218,7 +220,8 @@ def test_no_more_than_a_window_is_under_way() -> None:
 
 
 def test_first_timeout_back_off_and_end() -> None:
-    """REL-8, REL-10: sent at 0, 3, 3 + 6, 3 + 6 + 12, ... round trips; after 12 times in vain it is reported."""
+    """REL-8, REL-10: sent at 0, 3, 3 + 6, 3 + 6 + 12, ... round trips; after 12 times in vain it is
+    reported."""
     net = pair()
     net.cut.add(B)
     send(net, A, b"lost")

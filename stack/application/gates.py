@@ -120,7 +120,7 @@ class RemoteGates:
 
     def peer_finished(self, peer: int, purpose: int) -> None:
         # The peer's Cats came before its word that it has finished: pairs that none of them names are left over.
-        self._driver.machine.drop_pairs(peer, self._kernel.now)
+        self._driver.machine.drop_pairs(peer, self._kernel.now, head=peer)
         self._driver.flush()
 
     def _peer_lost(self, peer: int) -> None:

@@ -58,7 +58,7 @@ class TeleportApp:
                 result["sent"] += 1
                 result["delivered"] += delivered
         except (SessionClosed, SessionRefused) as end:
-            result["failed"] = f"the session came to an end: {end}"
+            result["failed"] = f"not all was sent: {end}"
             return
         session.close()
 
@@ -89,4 +89,4 @@ class TeleportApp:
         await self._transport.unlisten(PORT)
         result["lost"] = session.lost
         if session.closed is not None and session.closed is not CloseReason.CLOSED_BY_PEER:
-            result["failed"] = f"the session came to an end: {session.closed.name}"
+            result["failed"] = f"the session has not been closed by the sender: {session.closed.name}"

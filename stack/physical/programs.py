@@ -74,4 +74,5 @@ class ProgramQueue:
 
 
 def _qubits(program: Program) -> frozenset[int]:
-    return frozenset([op.qubit >> 16 for op in program.ops] + [op.other >> 16 for op in program.ops if op.other])
+    ops = program.ops
+    return frozenset([op.qubit >> 16 for op in ops] + [op.other >> 16 for op in ops if op.other])

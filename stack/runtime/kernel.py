@@ -167,11 +167,14 @@ class Kernel:
         return self.true_now if self.clock_map is IDENTITY else self.clock_map.node_time(self.true_now)
 
     def at(self, when: int, callback: Callable[[], None]) -> Timer:
-        """Call back at node time ``when``, or now (after what is already due) if that is past."""
+        """Call back at node time ``when``, or now (after what is already due) if that is past.
+
+        A peer's message may ask for a time beyond all times: that is never.
+        """
         timer = Timer(when, callback)
         self._created += 1
         true = when if self.clock_map is IDENTITY else self.clock_map.true_time(when)
-        self.host.push(max(true, self.true_now), self, TIMER, when, self._created, 0, timer)
+        self.host.push(min(max(true, self.true_now), NEVER), self, TIMER, when, self._created, 0, timer)
         return timer
 
     def after(self, delay_ps: int, callback: Callable[[], None]) -> Timer:

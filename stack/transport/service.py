@@ -83,8 +83,8 @@ class Session:
         machine = self._transport.driver.machine
         try:
             index = machine.teleport(self.ident, qubit, self._kernel.now)
-        except SessionGone as gone:
-            raise SessionClosed(str(gone)) from None
+        except SessionGone:
+            raise self._gone() from None
         self._sent[index] = waiter
         self._transport.driver.flush()
         return await waiter.wait()
@@ -93,15 +93,15 @@ class Session:
         """The next qubit, in the order of sending; raises SessionClosed at the end of the session."""
         incoming = None if self._ended(self._arrivals) else await self._arrivals.get()
         if incoming is None:
-            raise SessionClosed(str(self.ident))
+            raise self._gone()
         return incoming
 
     def ask_pairs(self, number: int) -> None:
         """So many more pairs, for both ends to :meth:`pair`.  Raises SessionClosed."""
         try:
             self._transport.driver.machine.ask_pairs(self.ident, number, self._kernel.now)
-        except SessionGone as gone:
-            raise SessionClosed(str(gone)) from None
+        except SessionGone:
+            raise self._gone() from None
         self._transport.driver.flush()
 
     async def pair(self) -> Pair:
@@ -109,10 +109,14 @@ class Session:
         while True:
             pair = None if self._ended(self._pairs) else await self._pairs.get()
             if pair is None:
-                raise SessionClosed(str(self.ident))
+                raise self._gone()
             if pair in self._not_handed_up:  # else it has gone meanwhile
                 self._not_handed_up.remove(pair)
                 return pair
+
+    def _gone(self) -> SessionClosed:
+        reason = "closing" if self.closed is None else self.closed.name
+        return SessionClosed(f"session {self.ident.number} with node {self.ident.peer}: {reason}")
 
     def _ended(self, mailbox: Mailbox[Any]) -> bool:
         return self.closed is not None and not len(mailbox)
@@ -132,7 +136,7 @@ class Session:
                 self._sent.pop(index).set(True)
             case Returned(index=index, qubit=qubit):
                 self._event("returned", index=index, qubit=qubit)
-                self._sent.pop(index).fail(SessionClosed(str(self.ident)))
+                self._sent.pop(index).fail(self._gone())
             case Lost(index=index, incoming=incoming):
                 self._event("lost", index=index, incoming=incoming)
                 self.lost += 1
