@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
+from testbed.plane.state.engine import Formalism
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class PlaneConfig:
     seed: int
     nodes: Mapping[int, DeviceModel | None]
     links: Mapping[int, LinkConfig] = field(default_factory=dict)
-    formalism: Literal["auto", "density", "trajectory", "stabilizer"] = "auto"
+    formalism: Formalism = "auto"
     density_qubits: int = 6
     trajectory_qubits: int = 20
 

@@ -19,7 +19,7 @@ from sequence.kernel.quantum_gates import gate_matrix
 from sequence.kernel.quantum_manager import QuantumManager
 
 from testbed.keyed import keyed_generator
-from testbed.plane.state.density import DensityGroup, apply1, from_pauli, relaxation, to_pauli
+from testbed.plane.state.density import Decay, DensityGroup, apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex, Gate1, Gate2, Real, gate1, gate2
 from testbed.plane.state.noise import check_times
 from testbed.plane.state.stabilizer import NotClifford, StabilizerGroup, ket_tableau, sample_tableau
@@ -143,23 +143,23 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
 
     # ---- gates and channels ----
 
-    def gate1(self, key: int, gate: Complex | str, now_ps: int) -> None:
-        """A 2x2 unitary, or a name in gates.NAMED, at that time."""
+    def gate1(self, key: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
+        """A 2x2 unitary, or a name in gates.NAMED, at that time; error: as `depolarise1` with it right after."""
         qubit = self._qubits[key]
         group = qubit.group
         axis = group.keys.index(key)
-        elapsed = now_ps - qubit.touched_ps
         compiled = gate1(gate)
-        if elapsed > 0 and (qubit.t1_ps or qubit.t2_ps):
-            try:
-                group.relax_gate1(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw, compiled)
-            except NotClifford as error:
-                exact = self._expand(group, error)
-                exact.relax_gate1(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw, compiled)
-            qubit.touched_ps = now_ps
-        else:
-            self._touch(qubit, now_ps)
+        decay = self._decay(qubit, now_ps)
+        if decay is None:
             self._gate1(group, axis, compiled)
+            if error:
+                self.depolarise1(key, error)
+        else:
+            try:
+                group.noisy_gate1(axis, compiled, error, decay, qubit.draw)
+            except NotClifford as reason:
+                self._expand(group, reason).noisy_gate1(axis, compiled, error, decay, qubit.draw)
+        qubit.touched_ps = now_ps
 
     def _gate1(self, group: Group, axis: int, gate: Gate1) -> None:
         try:
@@ -173,13 +173,32 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         except NotClifford as error:
             self._expand(group, error).gate2(a, b, gate)
 
-    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int) -> None:
-        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on."""
+    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
+        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on.
+
+        error: as `depolarise2` with that probability right after, in the same pass.
+        """
         a, b = self._qubits[key_a], self._qubits[key_b]
-        self._touch(a, now_ps)
-        self._touch(b, now_ps)
-        group = a.group if a.group is b.group and a is not b else self._merge(a, b)
-        self._gate2(group, group.keys.index(key_a), group.keys.index(key_b), gate2(gate))
+        group = a.group
+        compiled = gate2(gate)
+        if group is not b.group or a is b or isinstance(group, StabilizerGroup):
+            self._touch(a, now_ps)
+            self._touch(b, now_ps)
+            group = a.group if a.group is b.group and a is not b else self._merge(a, b)
+            self._gate2(group, group.keys.index(key_a), group.keys.index(key_b), compiled)
+            if error:
+                self.depolarise2(key_a, key_b, error)
+            return
+        decays = self._decay(a, now_ps), self._decay(b, now_ps)
+        index = group.keys.index
+        group.noisy_gate2(index(key_a), index(key_b), compiled, error, decays, (a.draw, b.draw))
+        a.touched_ps = b.touched_ps = now_ps
+
+    def _decay(self, qubit: Qubit, now_ps: int) -> Decay | None:
+        elapsed = now_ps - qubit.touched_ps
+        if elapsed < 0:
+            raise ValueError(f"qubit {qubit.key} was touched at {qubit.touched_ps} ps, after {now_ps} ps")
+        return (elapsed, qubit.t1_ps, qubit.t2_ps) if elapsed and (qubit.t1_ps or qubit.t2_ps) else None
 
     def depolarise1(self, key: int, probability: float) -> None:
         """X, Y or Z, each with a third of that probability, as of the last touch (noise.depolarising1)."""
@@ -237,7 +256,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
                 qubit = self._qubits[key]
                 if now_ps > qubit.touched_ps and (qubit.t1_ps or qubit.t2_ps):
                     decay = relaxation(now_ps - qubit.touched_ps, qubit.t1_ps, qubit.t2_ps)
-                    vector = apply1(vector, axis, axis == len(inside) - 1, *decay)
+                    vector = apply1(vector, axis, axis == len(inside) - 1, decay)
             parts.append(vector)
             order += inside
         whole = parts[0]

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import stim
 
-from testbed.plane.state.density import Draw
+from testbed.plane.state.density import Decay, Draw
 from testbed.plane.state.gates import Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import coherence, damping
 from testbed.plane.state.trajectory import TrajectoryGroup
@@ -84,10 +84,13 @@ class StabilizerGroup:
         else:
             raise NotClifford("amplitude damping with T2 > T1 is no mixture of Clifford operations")
 
-    def relax_gate1(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, gate: Gate1) -> None:
+    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay, draw: Draw) -> None:
+        """Decay, the gate, depolarising."""
         tableau = _tableau(gate)
-        self.relax(axis, elapsed_ps, t1_ps, t2_ps, draw)
+        self.relax(axis, *decay, draw)
         self._simulator.do_tableau(tableau, (self._slots[axis],))
+        if error:
+            self.pauli1(axis, error / 3, error / 3, error / 3, draw)
 
     def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
         sample = draw()
