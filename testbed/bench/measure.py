@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ class Measured:
     limit: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        row = asdict(self)
+        if isnan(self.value):
+            row["value"] = None  # not measured; JSON knows no NaN
+        return row
 
     def __str__(self) -> str:
         limit = "" if self.limit is None else f"<={self.limit:g}"

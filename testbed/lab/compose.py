@@ -45,6 +45,7 @@ class PlaneSpec:
                 seed=self.seed,
                 nodes={n.number: device_model(n.device) if n.device else None for n in scenario.nodes},
                 links={link.number: link_config(scenario, link, link.grade, self.seed) for link in scenario.links},
+                formalism=scenario.formalism,  # type: ignore[arg-type]
             ),
             oracle=True,
         )

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
+from testbed.plane.state.engine import Formalism
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,15 @@ class PlaneConfig:
     """The whole plane: nodes by number (None: no qubits, such as a station) and links by number. Raises
     ValueError.
 
-    formalism and density_qubits are those of the state engine.
+    formalism, density_qubits and trajectory_qubits are those of the state engine.
     """
 
     seed: int
     nodes: Mapping[int, DeviceModel | None]
     links: Mapping[int, LinkConfig] = field(default_factory=dict)
-    formalism: Literal["auto", "density", "trajectory"] = "auto"
+    formalism: Formalism = "auto"
     density_qubits: int = 6
+    trajectory_qubits: int = 20
 
     def __post_init__(self) -> None:
         for number, link in self.links.items():

@@ -48,6 +48,7 @@ class Plane:
             "seed": config.seed,
             "formalism": config.formalism,
             "density_qubits": config.density_qubits,
+            "trajectory_qubits": config.trajectory_qubits,
         }
         timeline = Timeline(formalism=FORMALISM, manager_kwargs=engine_options)
         engine = timeline.quantum_manager

@@ -135,17 +135,13 @@ def _operate(
                 engine.pauli1(key, model.init_error, 0.0, 0.0)
         elif opcode in TWO_QUBIT:
             other = found[op.other].key
-            engine.gate2(key, other, _unitary(op), at)
             error = device.swap_error if opcode == DeviceOpcode.SWAP else device.two_qubit_error
-            if error:
-                engine.depolarise2(key, other, error)
+            engine.gate2(key, other, _unitary(op), at, error)
         elif opcode == DeviceOpcode.RELEASE:
             spoil(engine, key, at)
             device.release(qubit)
         elif opcode != DeviceOpcode.IDLE:
-            engine.gate1(key, _unitary(op), at)
-            if device.one_qubit_error:
-                engine.depolarise1(key, device.one_qubit_error)
+            engine.gate1(key, _unitary(op), at, device.one_qubit_error)
     return bits
 
 

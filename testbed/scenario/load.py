@@ -9,13 +9,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from testbed.scenario import channels, devices, links, nodes, planned, schema, work
-from testbed.scenario.model import Scenario
+from testbed.scenario.model import FORMALISMS, Scenario
 from testbed.scenario.schema import Section
 from testbed.scenario.source import Item, load_yaml
 
 KEYS: Final = (
     "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "channel", "faults", "job",
-    "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt",
+    "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
 )  # fmt: skip
 
 MAX_SEED: Final = (1 << 63) - 1
@@ -60,6 +60,7 @@ def load_scenario(path: str | Path) -> Scenario:
         linger_ps=keys.seconds("linger_s", LINGER_PS),
         dilation=keys.number("dilation", 1.0, LEAST_DILATION, MOST_DILATION),
         mqtt=_mqtt(keys.get("mqtt")),
+        formalism=schema.choice(keys.need("formalism"), FORMALISMS, "formalism") if "formalism" in keys else "auto",
     )
 
 

@@ -14,6 +14,9 @@ from testbed.errors import Place
 NodeKind = Literal["qpu", "repeater", "station", "controller"]
 NODE_KINDS: Final[tuple[NodeKind, ...]] = ("qpu", "repeater", "station", "controller")
 
+FORMALISMS: Final = ("auto", "density", "trajectory", "stabilizer")
+"""How the quantum plane may keep states; what each means stands in testbed.plane.state.engine."""
+
 LEAST_DELAY_PS: Final = 1_000
 """No effect follows its cause by less: the order of events rests on it."""
 
@@ -250,6 +253,7 @@ class Scenario:
     """Wall seconds per virtual second in paced time."""
     mqtt: str
     """"none", "embedded" or the URL of a broker."""
+    formalism: str = "auto"
 
     def node(self, name: str) -> Node:
         """Raises KeyError."""

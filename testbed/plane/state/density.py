@@ -14,10 +14,15 @@ from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import coherence, damping
 
 type Draw = Callable[[], float]
+type Decay = tuple[int, int, int]
+"""Elapsed time, T1, T2 in ps."""
+type Decays = tuple[Decay | None, Decay | None]
+type Draws = tuple[Draw, Draw]
 
 # Beyond this size a precomputed map of the whole vector costs more memory than it saves time.
 _MAPPED_QUBITS = 6
 _MATRIX_QUBITS = 2
+_IDENTITY = np.eye(4)
 
 
 @lru_cache(maxsize=_MATRIX_QUBITS + 1)
@@ -58,21 +63,20 @@ def from_pauli(vector: Real) -> Complex:
     return np.ascontiguousarray(tensor.transpose(order)).reshape(2**count, 2**count)
 
 
-@lru_cache(maxsize=8192)
-def relaxation(elapsed_ps: int, t1_ps: int, t2_ps: int) -> tuple[Real, Real]:
-    """T1/T2 decay as a Pauli transfer matrix, and its transpose; 0 stands for an infinite time.
+def relaxation(elapsed_ps: int, t1_ps: int, t2_ps: int) -> Real:
+    """T1/T2 decay as a Pauli transfer matrix; 0 stands for an infinite time. Elapsed times seldom repeat: no cache."""
+    gamma = damping(elapsed_ps, t1_ps)
+    matrix = _IDENTITY.copy()
+    matrix[1, 1] = matrix[2, 2] = coherence(elapsed_ps, t2_ps, t1_ps)
+    matrix[3, 3] = 1.0 - gamma
+    matrix[3, 0] = gamma
+    return matrix
 
-    Cached because the gaps between touches are mostly sums of a few gate durations.
-    """
-    matrix = np.diag([1.0, *(coherence(elapsed_ps, t2_ps, t1_ps),) * 2, 1.0 - damping(elapsed_ps, t1_ps)])
-    matrix[3, 0] = damping(elapsed_ps, t1_ps)
-    return matrix, np.ascontiguousarray(matrix.T)
 
-
-def apply1(vector: Real, axis: int, last: bool, matrix: Real, transposed: Real) -> Real:
+def apply1(vector: Real, axis: int, last: bool, matrix: Real) -> Real:
     """A 4x4 matrix on one axis of a Pauli vector; `last` says that it is the last, contiguous axis."""
     if last:
-        return (vector.reshape(-1, 4) @ transposed).reshape(-1)
+        return (vector.reshape(-1, 4) @ matrix.T).reshape(-1)
     product: Real = np.matmul(matrix, vector.reshape(1 << (2 * axis), 4, -1))
     return product.reshape(-1)
 
@@ -98,22 +102,34 @@ class DensityGroup:
         return self.vector.reshape(1 << (2 * b), 4, 1 << (2 * (a - b - 1)), 4, -1).transpose(3, 1, 0, 2, 4)
 
     def gate1(self, axis: int, gate: Gate1) -> None:
-        self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, gate.transfer, gate.transfer_t)
+        self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, gate.transfer)
 
     def relax(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> None:
-        self.vector = apply1(
-            self.vector, axis, axis == len(self.keys) - 1, *relaxation(elapsed_ps, t1_ps, t2_ps)
-        )
+        decay = relaxation(elapsed_ps, t1_ps, t2_ps)
+        self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, decay)
 
-    def relax_gate1(
-        self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, gate: Gate1
-    ) -> None:
-        """Decay, then the gate, in one pass."""
-        matrix, transposed = relaxation(elapsed_ps, t1_ps, t2_ps)
-        if axis == len(self.keys) - 1:
-            self.vector = (self.vector.reshape(-1, 4) @ (transposed @ gate.transfer_t)).reshape(-1)
-        else:
-            self.vector = np.matmul(gate.transfer @ matrix, self._cube(axis)).reshape(-1)
+    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay, draw: Draw) -> None:
+        """Decay, the gate, depolarising, in one pass."""
+        transfer = gate.transfer @ relaxation(*decay)
+        if error:
+            transfer[1:] *= 1.0 - 4.0 * error / 3.0
+        self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, transfer)
+
+    def noisy_gate2(self, a: int, b: int, gate: Gate2, error: float, decays: Decays, draws: Draws) -> None:
+        """Decay of both, the gate, depolarising."""
+        last = len(self.keys) - 1
+        for axis, decay in zip((a, b), decays, strict=True):
+            if decay is not None:
+                self.vector = apply1(self.vector, axis, axis == last, relaxation(*decay))
+        if error and gate.source is not None and last < _MAPPED_QUBITS:
+            index, weights = gate.whole_map(last + 1, a, b, error)
+            self.vector = self.vector.take(index)
+            if weights is not None:
+                self.vector *= weights
+            return
+        self.gate2(a, b, gate)
+        if error:
+            self.depolarise2(a, b, error, draws[0])
 
     def gate2(self, a: int, b: int, gate: Gate2) -> None:
         count = len(self.keys)

@@ -2,14 +2,16 @@
 
 A group is born when qubits interact, and loses a qubit when that is measured or reset. Up to `density_qubits`
 a group is an exact density matrix; beyond, or by setting, a quantum trajectory, which it stays until it falls
-apart into single qubits. Noise by elapsed time is applied lazily, on touch. The kernels are in density.py and
-trajectory.py.
+apart into single qubits; beyond `trajectory_qubits`, or by setting, a stabilizer state, if that is what it is.
+A stabilizer state that meets what it cannot do becomes a trajectory, if it is small enough for one. Noise by
+elapsed time is applied lazily, on touch. The kernels are in density.py, trajectory.py and stabilizer.py.
 """
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import stim
 from numpy.random import Generator
 from sequence.components.circuit import Circuit
 from sequence.constants import DENSITY_MATRIX_FORMALISM
@@ -17,15 +19,22 @@ from sequence.kernel.quantum_gates import gate_matrix
 from sequence.kernel.quantum_manager import QuantumManager
 
 from testbed.keyed import keyed_generator
-from testbed.plane.state.density import DensityGroup, apply1, from_pauli, relaxation, to_pauli
-from testbed.plane.state.gates import Complex, Real, gate1, gate2
+from testbed.plane.state.density import Decay, DensityGroup, apply1, from_pauli, relaxation, to_pauli
+from testbed.plane.state.gates import Complex, Gate1, Gate2, Real, gate1, gate2
 from testbed.plane.state.noise import check_times
+from testbed.plane.state.stabilizer import NotClifford, StabilizerGroup, ket_tableau, sample_tableau
 from testbed.plane.state.trajectory import TrajectoryGroup, norm2, sample_ket
 
 FORMALISM = "bellwire"
+_UNBOUNDED = 1 << 30
 _BASIS: tuple[Real, Real] = (np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0, -1.0]))
 
-type Group = DensityGroup | TrajectoryGroup
+_FLIP = stim.Tableau.from_named_gate("X")
+
+type Group = DensityGroup | TrajectoryGroup | StabilizerGroup
+type Formalism = Literal["auto", "density", "trajectory", "stabilizer"]
+
+FORMALISMS: tuple[Formalism, ...] = ("auto", "density", "trajectory", "stabilizer")
 
 
 class Qubit:
@@ -64,8 +73,11 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
     """The state of all qubits of a network; `Timeline(formalism='bellwire', manager_kwargs={...})` makes one.
 
     seed: of the noise of trajectories.
-    formalism: 'auto' (by group size), or 'density' or 'trajectory' for every group.
+    formalism: 'auto' (by group size, exact on average), or 'density', 'trajectory' or 'stabilizer' for every group.
+    'stabilizer' alone applies decay with T2 > T1 as its Pauli twirl (stabilizer.py).
     density_qubits: the largest group that 'auto' keeps exact.
+    trajectory_qubits: the largest group that 'auto' and 'stabilizer' make a trajectory: 16 bytes times 2^n.
+    NotClifford: a group beyond that is no stabilizer state, or would cease to be one.
     Times are ps. A time before a qubit's last touch is a ValueError, except for the oracle's calls `density`
     and `fidelity`, which then see the state as last touched.
     """
@@ -73,14 +85,17 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
     def __init__(
         self,
         seed: int = 0,
-        formalism: Literal["auto", "density", "trajectory"] = "auto",
+        formalism: Formalism = "auto",
         density_qubits: int = 6,
+        trajectory_qubits: int = 20,
     ) -> None:
         super().__init__()
-        if formalism not in ("auto", "density", "trajectory"):
-            raise ValueError(f"formalism: {formalism!r} is none of auto, density, trajectory")
+        if formalism not in FORMALISMS:
+            raise ValueError(f"formalism: {formalism!r} is none of {', '.join(FORMALISMS)}")
         self.seed = seed
-        self.exact_limit = {"auto": density_qubits, "density": 1 << 30, "trajectory": 0}[formalism]
+        self._stabilizer = formalism == "stabilizer"
+        self.exact_limit = {"auto": density_qubits, "density": _UNBOUNDED}.get(formalism, 0)
+        self.ket_limit = _UNBOUNDED if formalism == "trajectory" else trajectory_qubits
         self._qubits: dict[int, Qubit] = {}
         self._made = 0
 
@@ -96,7 +111,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         check_times(t1_ps, t2_ps)
         key = self._least_available
         self._least_available += 1
-        self._qubits[key] = Qubit(key, DensityGroup([key], _BASIS[0].copy()), now_ps, t1_ps, t2_ps, self.seed)
+        self._qubits[key] = Qubit(key, self._alone(key, 0), now_ps, t1_ps, t2_ps, self.seed)
         return key
 
     def remove(self, key: int) -> None:
@@ -117,33 +132,73 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         if elapsed > 0:
             if qubit.t1_ps or qubit.t2_ps:
                 group = qubit.group
-                group.relax(group.keys.index(qubit.key), elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw)
+                axis = group.keys.index(qubit.key)
+                try:
+                    group.relax(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw)
+                except NotClifford as error:
+                    self._expand(group, error).relax(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw)
             qubit.touched_ps = now_ps
         elif elapsed < 0:
             raise ValueError(f"qubit {qubit.key} was touched at {qubit.touched_ps} ps, after {now_ps} ps")
 
     # ---- gates and channels ----
 
-    def gate1(self, key: int, gate: Complex | str, now_ps: int) -> None:
-        """A 2x2 unitary, or a name in gates.NAMED, at that time."""
+    def gate1(self, key: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
+        """A 2x2 unitary, or a name in gates.NAMED, at that time; error: as `depolarise1` with it right after."""
         qubit = self._qubits[key]
         group = qubit.group
         axis = group.keys.index(key)
-        elapsed = now_ps - qubit.touched_ps
-        if elapsed > 0 and (qubit.t1_ps or qubit.t2_ps):
-            group.relax_gate1(axis, elapsed, qubit.t1_ps, qubit.t2_ps, qubit.draw, gate1(gate))
-            qubit.touched_ps = now_ps
+        compiled = gate1(gate)
+        decay = self._decay(qubit, now_ps)
+        if decay is None:
+            self._gate1(group, axis, compiled)
+            if error:
+                self.depolarise1(key, error)
         else:
-            self._touch(qubit, now_ps)
-            group.gate1(axis, gate1(gate))
+            try:
+                group.noisy_gate1(axis, compiled, error, decay, qubit.draw)
+            except NotClifford as reason:
+                self._expand(group, reason).noisy_gate1(axis, compiled, error, decay, qubit.draw)
+        qubit.touched_ps = now_ps
 
-    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int) -> None:
-        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on."""
+    def _gate1(self, group: Group, axis: int, gate: Gate1) -> None:
+        try:
+            group.gate1(axis, gate)
+        except NotClifford as error:
+            self._expand(group, error).gate1(axis, gate)
+
+    def _gate2(self, group: Group, a: int, b: int, gate: Gate2) -> None:
+        try:
+            group.gate2(a, b, gate)
+        except NotClifford as error:
+            self._expand(group, error).gate2(a, b, gate)
+
+    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
+        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on.
+
+        error: as `depolarise2` with that probability right after, in the same pass.
+        """
         a, b = self._qubits[key_a], self._qubits[key_b]
-        self._touch(a, now_ps)
-        self._touch(b, now_ps)
-        group = a.group if a.group is b.group and a is not b else self._merge(a, b)
-        group.gate2(group.keys.index(key_a), group.keys.index(key_b), gate2(gate))
+        group = a.group
+        compiled = gate2(gate)
+        if group is not b.group or a is b or isinstance(group, StabilizerGroup):
+            self._touch(a, now_ps)
+            self._touch(b, now_ps)
+            group = a.group if a.group is b.group and a is not b else self._merge(a, b)
+            self._gate2(group, group.keys.index(key_a), group.keys.index(key_b), compiled)
+            if error:
+                self.depolarise2(key_a, key_b, error)
+            return
+        decays = self._decay(a, now_ps), self._decay(b, now_ps)
+        index = group.keys.index
+        group.noisy_gate2(index(key_a), index(key_b), compiled, error, decays, (a.draw, b.draw))
+        a.touched_ps = b.touched_ps = now_ps
+
+    def _decay(self, qubit: Qubit, now_ps: int) -> Decay | None:
+        elapsed = now_ps - qubit.touched_ps
+        if elapsed < 0:
+            raise ValueError(f"qubit {qubit.key} was touched at {qubit.touched_ps} ps, after {now_ps} ps")
+        return (elapsed, qubit.t1_ps, qubit.t2_ps) if elapsed and (qubit.t1_ps or qubit.t2_ps) else None
 
     def depolarise1(self, key: int, probability: float) -> None:
         """X, Y or Z, each with a third of that probability, as of the last touch (noise.depolarising1)."""
@@ -173,14 +228,14 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         group = qubit.group
         bit = group.measure(group.keys.index(qubit.key), sample)
         self._settle(group)
-        qubit.group = DensityGroup([qubit.key], _BASIS[bit].copy())
+        qubit.group = self._alone(qubit.key, bit)
         return bit
 
     def reset(self, key: int, now_ps: int) -> None:
         """Traces the qubit out of its group and puts it in |0>."""
         qubit = self._qubits[key]
         self._detach(qubit)
-        qubit.group = DensityGroup([key], _BASIS[0].copy())
+        qubit.group = self._alone(key, 0)
         qubit.touched_ps = now_ps
 
     def set_pair(self, key_a: int, key_b: int, rho: Complex, touched_a_ps: int, touched_b_ps: int) -> None:
@@ -201,7 +256,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
                 qubit = self._qubits[key]
                 if now_ps > qubit.touched_ps and (qubit.t1_ps or qubit.t2_ps):
                     decay = relaxation(now_ps - qubit.touched_ps, qubit.t1_ps, qubit.t2_ps)
-                    vector = apply1(vector, axis, axis == len(inside) - 1, *decay)
+                    vector = apply1(vector, axis, axis == len(inside) - 1, decay)
             parts.append(vector)
             order += inside
         whole = parts[0]
@@ -218,24 +273,71 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
     # ---- groups ----
 
     def _merge(self, a: Qubit, b: Qubit) -> Group:
-        """One group of two; it is exact only if both were and it is small enough."""
+        """One group of two; it is exact only if both were and it is small enough. May raise NotClifford."""
         if a is b:
             raise ValueError(f"qubit {a.key} cannot interact with itself")
         first, second = a.group, b.group
-        small = len(first.keys) + len(second.keys) <= self.exact_limit
-        if small and isinstance(first, DensityGroup) and isinstance(second, DensityGroup):
+        count = len(first.keys) + len(second.keys)
+        if count <= self.exact_limit and isinstance(first, DensityGroup) and isinstance(second, DensityGroup):
             first.absorb(second)
-        else:
-            first, sampled = self._as_trajectory(first), self._as_trajectory(second)
-            first.absorb(sampled)
-        for key in first.keys:
-            self._qubits[key].group = first
-        return first
+            return self._place(first)
+        if self._stabilizer or count > self.ket_limit or StabilizerGroup in (type(first), type(second)):
+            ours, theirs = self._as_stabilizer(first), self._as_stabilizer(second)
+            if ours is not None and theirs is not None:
+                ours.absorb(theirs)
+                return self._place(ours)
+            # What has been sampled stays sampled.
+            first, second = ours or first, theirs or second
+            if count > self.ket_limit:
+                raise self._too_large(count, "its state is no stabilizer state")
+        joined = self._as_trajectory(first)
+        joined.absorb(self._as_trajectory(second))
+        return self._place(joined)
+
+    def _place(self, group: Group) -> Group:
+        """Makes it the group of its qubits."""
+        for key in group.keys:
+            self._qubits[key].group = group
+        return group
+
+    def _alone(self, key: int, bit: int) -> Group:
+        """The group of a qubit by itself, in |bit>."""
+        if self._stabilizer:
+            return StabilizerGroup([key], _FLIP if bit else None, twirled=True)
+        return DensityGroup([key], _BASIS[bit].copy())
 
     def _as_trajectory(self, group: Group) -> TrajectoryGroup:
         if isinstance(group, TrajectoryGroup):
             return group
+        if isinstance(group, StabilizerGroup):
+            return TrajectoryGroup(group.keys, group.ket())
         return TrajectoryGroup(group.keys, sample_ket(group.vector, self._qubits[group.keys[0]].draw))
+
+    def _as_stabilizer(self, group: Group) -> StabilizerGroup | None:
+        """None if it is no mixture of stabilizer states, as far as that is known."""
+        if isinstance(group, StabilizerGroup):
+            return group
+        if isinstance(group, DensityGroup):
+            draw = self._qubits[group.keys[0]].draw
+            tableau = sample_tableau(group.vector, draw) or ket_tableau(sample_ket(group.vector, draw))
+        else:
+            tableau = ket_tableau(group.ket)
+        return None if tableau is None else StabilizerGroup(group.keys, tableau, self._stabilizer)
+
+    def _expand(self, group: Group, reason: NotClifford) -> Group:
+        """A stabilizer group in a formalism that takes any gate and any decay; NotClifford if it is too large."""
+        if len(group.keys) > self.ket_limit:
+            raise self._too_large(len(group.keys), str(reason)) from None
+        trajectory = self._as_trajectory(group)
+        if len(group.keys) == 1:
+            return self._place(DensityGroup(group.keys, trajectory.reduced([0])))
+        return self._place(trajectory)
+
+    def _too_large(self, count: int, reason: str) -> NotClifford:
+        return NotClifford(
+            f"a group of {count} entangled qubits cannot go on: {reason}, and only groups up to trajectory_qubits ="
+            f" {self.ket_limit} can be anything else"
+        )
 
     def _assign(self, qubits: list[Qubit], vector: Real) -> None:
         if abs(vector[0] - 1.0) > 1e-6:
@@ -244,7 +346,11 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
             self._detach(qubit)
         keys = [qubit.key for qubit in qubits]
         group: Group = DensityGroup(keys, vector)
-        if 1 < len(keys) > self.exact_limit:
+        if self._stabilizer:
+            tableau = sample_tableau(vector, qubits[0].draw)
+            if tableau is not None:
+                group = StabilizerGroup(keys, tableau, twirled=True)
+        if 1 < len(keys) > self.exact_limit and isinstance(group, DensityGroup):
             group = TrajectoryGroup(keys, sample_ket(vector, qubits[0].draw))
         for qubit in qubits:
             qubit.group = group
@@ -267,7 +373,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         """A component's qubit, without decay. Keys count down from -1: components move no other keys."""
         self._made += 1
         key = -self._made
-        self._qubits[key] = Qubit(key, DensityGroup([key], _BASIS[0].copy()), 0, 0, 0, self.seed)
+        self._qubits[key] = Qubit(key, self._alone(key, 0), 0, 0, 0, self.seed)
         if state is not None:
             self.set([key], state)
         return key
@@ -290,7 +396,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         qubit = self._qubits[key]
         if len(qubit.group.keys) > 1:
             self._detach(qubit)
-            qubit.group = DensityGroup([key], _BASIS[0].copy())
+            qubit.group = self._alone(key, 0)
 
     def run_circuit(
         self, circuit: Circuit, keys: list[int], meas_samp: float | None = None
@@ -303,11 +409,12 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
                 raise NotImplementedError(f"gate {name} on {len(targets)} qubits")
             matrix = np.ascontiguousarray(gate_matrix(name, argument), np.complex128)
             if len(targets) == 1:
-                targets[0].group.gate1(targets[0].group.keys.index(targets[0].key), gate1(matrix))
+                group = targets[0].group
+                self._gate1(group, group.keys.index(targets[0].key), gate1(matrix))
             else:
                 a, b = targets
                 group = a.group if a.group is b.group else self._merge(a, b)
-                group.gate2(group.keys.index(a.key), group.keys.index(b.key), gate2(matrix))
+                self._gate2(group, group.keys.index(a.key), group.keys.index(b.key), gate2(matrix))
         results: dict[int, int] = {}
         for i in circuit.measured_qubits:
             if meas_samp is None:

@@ -61,13 +61,12 @@ def controlled_phase(angle: float) -> Complex:
 class Gate1:
     """A one-qubit unitary with its Pauli transfer matrix R_ij = Tr(P_i U P_j U†)/2."""
 
-    __slots__ = ("diagonal", "transfer", "transfer_t", "unitary")
+    __slots__ = ("diagonal", "transfer", "unitary")
 
     def __init__(self, unitary: Complex) -> None:
         self.unitary = unitary
         self.diagonal = bool(unitary[0, 1] == 0 and unitary[1, 0] == 0)
         self.transfer = _transfer(PAULIS, unitary)
-        self.transfer_t = np.ascontiguousarray(self.transfer.T)
 
 
 class Gate2:
@@ -78,7 +77,7 @@ class Gate2:
     psi_source_i.
     """
 
-    __slots__ = ("_maps", "rows", "sign", "source", "transfer", "unitary")
+    __slots__ = ("_maps", "rows", "sign", "source", "stays", "transfer", "unitary")
 
     def __init__(self, unitary: Complex) -> None:
         self.unitary = unitary
@@ -89,23 +88,28 @@ class Gate2:
         self.rows: list[tuple[int, complex]] | None = None
         if (np.count_nonzero(unitary, axis=1) == 1).all():
             self.rows = [(int(np.flatnonzero(row)[0]), complex(row.sum())) for row in unitary]
-        self._maps: dict[tuple[int, int, int], tuple[Indices, Real | None]] = {}
+        self.stays = self.rows is not None and all(source == row for row, (source, _) in enumerate(self.rows))
+        self._maps: dict[tuple[int, int, int, float], tuple[Indices, Real | None]] = {}
 
-    def whole_map(self, count: int, a: int, b: int) -> tuple[Indices, Real | None]:
-        """Index and sign (None: all +1) over a whole Pauli vector of `count` qubits; Clifford gates only."""
-        found = self._maps.get((count, a, b))
+    def whole_map(self, count: int, a: int, b: int, error: float = 0.0) -> tuple[Indices, Real | None]:
+        """Index and weight (None: all +1) over a whole Pauli vector of `count` qubits; Clifford gates only.
+
+        The weight is a sign, and with an `error` that of depolarising the two afterwards (noise.depolarising2).
+        """
+        found = self._maps.get((count, a, b, error))
         if found is None:
             assert self.source is not None
             assert self.sign is not None
             index = np.moveaxis(np.arange(4**count).reshape((4,) * count), (a, b), (0, 1))
             rest = index.shape[2:]
             index = np.moveaxis(index.reshape(16, -1)[self.source].reshape(4, 4, *rest), (0, 1), (a, b))
-            sign = np.moveaxis(
-                np.broadcast_to(self.sign.reshape(4, 4, *(1,) * len(rest)), (4, 4, *rest)), (0, 1), (a, b)
-            )
-            plain = bool((self.sign > 0).all())
-            found = index.reshape(-1).copy(), None if plain else sign.reshape(-1).copy()
-            self._maps[count, a, b] = found
+            weight = self.sign * (1.0 - 16.0 * error / 15.0)
+            weight[0] = self.sign[0]
+            plain = bool((weight == 1.0).all())
+            weight = np.broadcast_to(weight.reshape(4, 4, *(1,) * len(rest)), (4, 4, *rest))
+            weight = np.moveaxis(weight, (0, 1), (a, b))
+            found = index.reshape(-1).copy(), None if plain else weight.reshape(-1).copy()
+            self._maps[count, a, b, error] = found
         return found
 
 

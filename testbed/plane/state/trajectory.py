@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from testbed.plane.state.density import Draw, from_pauli, to_pauli
+from testbed.plane.state.density import Decay, Decays, Draw, Draws, from_pauli, to_pauli
 from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import damping, phase_flip
 
@@ -75,26 +75,56 @@ class TrajectoryGroup:
             cube[:, 0] *= gate.unitary[0, 0]
         cube[:, 1] *= gate.unitary[1, 1]
 
-    def gate2(self, a: int, b: int, gate: Gate2) -> None:
-        blocks = self._blocks(a, b)
-        if gate.rows is None:
+    def gate2(self, a: int, b: int, gate: Gate2, factors: tuple[float, float] = (1.0, 1.0)) -> None:
+        """The gate, after scaling the amplitudes of |1> of either by its factor."""
+        rows = gate.rows
+        if rows is None:
+            for axis, factor in zip((a, b), factors, strict=True):
+                if factor != 1.0:
+                    self._cube(axis)[:, 1] *= factor
+            blocks = self._blocks(a, b)
             moved = (gate.unitary @ blocks.reshape(4, -1)).reshape(blocks.shape)
             self.ket = np.empty_like(self.ket)
             self._blocks(a, b)[...] = moved
-        elif all(source == row for row, (source, _) in enumerate(gate.rows)):
-            for row, (_, phase) in enumerate(gate.rows):
-                if phase != 1:
-                    blocks[row >> 1, row & 1] *= phase
-        else:
-            self.ket = np.empty_like(self.ket)
-            target = self._blocks(a, b)
-            for row, (source, phase) in enumerate(gate.rows):
-                np.multiply(blocks[source >> 1, source & 1], phase, out=target[row >> 1, row & 1])
+            return
+        scale = (1.0, factors[1], factors[0], factors[0] * factors[1])
+        blocks = self._blocks(a, b)
+        if gate.stays:
+            for row, (_, phase) in enumerate(rows):
+                weight = phase * scale[row]
+                if weight != 1:
+                    blocks[row >> 1, row & 1] *= weight
+            return
+        self.ket = np.empty_like(self.ket)
+        target = self._blocks(a, b)
+        for row, (source, phase) in enumerate(rows):
+            weight = phase * scale[source]
+            if weight == 1:
+                target[row >> 1, row & 1] = blocks[source >> 1, source & 1]
+            elif weight.imag:
+                np.multiply(blocks[source >> 1, source & 1], weight, out=target[row >> 1, row & 1])
+            else:
+                np.multiply(blocks[source >> 1, source & 1], weight.real, out=target[row >> 1, row & 1])
 
-    def _survive(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> float | None:
+    def noisy_gate2(self, a: int, b: int, gate: Gate2, error: float, decays: Decays, draws: Draws) -> None:
+        """Decay of both, the gate, depolarising: one pass unless something is drawn to happen."""
+        owed: dict[int, float] = {}
+        for axis, decay, draw in zip((a, b), decays, draws, strict=True):
+            if decay is not None:
+                factor = self._survive(axis, *decay, draw, owed)
+                if factor is not None:
+                    owed[axis] = factor
+        self.gate2(a, b, gate, (owed.get(a, 1.0), owed.get(b, 1.0)))
+        if error:
+            self.depolarise2(a, b, error, draws[0])
+
+    def _survive(
+        self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, owed: dict[int, float] | None = None
+    ) -> float | None:
         """Draws what decay did: None for a jump, which is made, or the factor due to the amplitudes of |1>.
 
-        Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time.
+        Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time. `owed` has
+        factors not yet applied on other axes; where the norm is needed, they are, and it is left empty.
         """
         factor = 1.0
         if t1_ps:
@@ -102,6 +132,9 @@ class TrajectoryGroup:
             sample = draw()
             # A jump has probability gamma P(1) <= gamma: the norm is needed only below gamma.
             if sample < gamma:
+                while owed:
+                    other, due = owed.popitem()
+                    self._cube(other)[:, 1] *= due
                 cube = self._cube(axis)
                 ones = cube[:, 1]
                 excited = norm2(ones.ravel()) / norm2(self.ket)
@@ -118,15 +151,15 @@ class TrajectoryGroup:
         if factor is not None:
             self._cube(axis)[:, 1] *= factor
 
-    def relax_gate1(
-        self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, gate: Gate1
-    ) -> None:
-        """Decay, then the gate, in one pass unless there is a jump."""
-        factor = self._survive(axis, elapsed_ps, t1_ps, t2_ps, draw)
+    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay, draw: Draw) -> None:
+        """Decay, the gate, depolarising: one pass unless something is drawn to happen."""
+        factor = self._survive(axis, *decay, draw)
         if factor is None:
             self.gate1(axis, gate)
         else:
             self._apply(axis, gate.unitary * np.array([1.0, factor]))
+        if error:
+            self.pauli1(axis, error / 3, error / 3, error / 3, draw)
 
     def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
         sample = draw()
