@@ -3,6 +3,7 @@
 from typing import Final
 
 from testbed.plane.links.barrett_kok import BarrettKok
+from testbed.plane.links.dual_rail import DualRail
 from testbed.plane.links.model import (
     NEVER_ATTEMPT,
     PSI_MINUS,
@@ -17,6 +18,7 @@ from testbed.plane.links.single_click import SingleClick
 
 LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick]]] = {
     "barrett-kok": BarrettKok,
+    "dual-rail": DualRail,
     "single-click": SingleClick,
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "PSI_PLUS",
     "BarrettKok",
     "Done",
+    "DualRail",
     "Grade",
     "Herald",
     "LinkModel",
