@@ -3,6 +3,7 @@
 from typing import Final
 
 from testbed.plane.links.barrett_kok import BarrettKok
+from testbed.plane.links.delivery import SenderReceiver, SourceMidpoint
 from testbed.plane.links.dual_rail import DualRail
 from testbed.plane.links.model import (
     NEVER_ATTEMPT,
@@ -15,11 +16,16 @@ from testbed.plane.links.model import (
     LinkParameters,
 )
 from testbed.plane.links.single_click import SingleClick
+from testbed.plane.links.upconversion import TransducerPair, TransducerUpconversion
 
-LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick]]] = {
+LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick] | type[SourceMidpoint]]] = {
     "barrett-kok": BarrettKok,
     "dual-rail": DualRail,
+    "sender-receiver": SenderReceiver,
     "single-click": SingleClick,
+    "source-midpoint": SourceMidpoint,
+    "transducer-pair": TransducerPair,
+    "transducer-upconversion": TransducerUpconversion,
 }
 
 
@@ -55,6 +61,10 @@ __all__ = [
     "Herald",
     "LinkModel",
     "LinkParameters",
+    "SenderReceiver",
     "SingleClick",
+    "SourceMidpoint",
+    "TransducerPair",
+    "TransducerUpconversion",
     "make_link",
 ]

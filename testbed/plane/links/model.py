@@ -161,11 +161,15 @@ class LinkParameters:
     @property
     def detection_a(self) -> float:
         """Probability that a photon emitted by node a makes its detector click."""
-        return self.efficiency_a * self.conversion_a * self.detector_efficiency * self.transmission(self.arm_a_m)
+        return (
+            self.efficiency_a * self.conversion_a * self.detector_efficiency * self.transmission(self.arm_a_m)
+        )
 
     @property
     def detection_b(self) -> float:
-        return self.efficiency_b * self.conversion_b * self.detector_efficiency * self.transmission(self.arm_b_m)
+        return (
+            self.efficiency_b * self.conversion_b * self.detector_efficiency * self.transmission(self.arm_b_m)
+        )
 
     def transmission(self, length_m: float) -> float:
         """10^(-dB/10) of so much fibre."""

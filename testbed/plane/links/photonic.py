@@ -216,7 +216,7 @@ class Lane(Entity):
     def get_generator(self) -> Generator:
         return self.rng
 
-    def start(self, slot_ps: int, alpha: float, done: Done) -> None:
+    def start(self, slot_ps: int, alphas: tuple[float, float], done: Done) -> None:
         self.done = done
         self.heralds = []
         if isinstance(self.analyser, Analyser):
@@ -224,7 +224,7 @@ class Lane(Entity):
         known, schedule = self.bench.parameters, self.bench.schedule
         for end, arm_ps in enumerate((known.arm_a_ps, known.arm_b_ps)):
             for turn in range(self.bench.rounds):
-                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alpha])
+                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alphas[end]])
         for turn in range(self.bench.rounds):
             schedule(slot_ps + turn * known.round_gap_ps + known.window_ps, self, "close_gate", [turn])
 
@@ -304,7 +304,9 @@ class Bench:
     rails: int = 1
     first_rounds: int = 0
 
-    def start(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def start(
+        self, timeline: "Timeline", slot_ps: int, alpha: float | tuple[float, float], done: Done
+    ) -> None:
         if timeline is not self.timeline:
             self.timeline, self.free, self.lanes = timeline, [], 0
         earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
@@ -317,7 +319,7 @@ class Bench:
         else:
             lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
             self.lanes += 1
-        lane.start(slot_ps, alpha, done)
+        lane.start(slot_ps, alpha if isinstance(alpha, tuple) else (alpha, alpha), done)
 
     def schedule(self, time_ps: int, owner: Any, method: str, arguments: list[Any]) -> None:
         # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that
