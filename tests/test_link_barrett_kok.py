@@ -269,7 +269,7 @@ def test_parameters_out_of_range_are_named(field, value):
 
 
 def test_unknown_links_and_grades_are_refused():
-    with pytest.raises(ValueError, match="barrett-kok, single-click"):
+    with pytest.raises(ValueError, match="none of barrett-kok, dual-rail"):
         make_link("dual-rails", LinkParameters(1, 1))
     with pytest.raises(ValueError, match="sampled, photonic"):
         make_link("barrett-kok", LinkParameters(1, 1), "exact")

@@ -130,7 +130,7 @@ def test_golden_rows_have_ids_tables_and_sources():
     assert {c.table.name for c in cases} == set(TABLE)
     assert all(c.source for c in cases)
     grades = {(c.table.name, c.given.get("grade")) for c in cases if "grade" in c.given}
-    assert len(grades) == 12
+    assert len(grades) == 36
 
 
 def test_every_table_is_listed_with_units_and_an_example_that_runs(tmp_path):

@@ -15,8 +15,9 @@ from numpy.random import Generator
 from sequence.kernel.timeline import Timeline
 
 from testbed.keyed import keyed_generator
-from testbed.plane.links import PSI_MINUS, PSI_PLUS, Herald, LinkModel, LinkParameters, make_link
+from testbed.plane.links import PSI_MINUS, PSI_PLUS, BarrettKok, Herald, LinkModel, LinkParameters, make_link
 from testbed.plane.state import FORMALISM, StateEngine
+from testbed.validate import timing
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
 ROWS = Path(__file__).with_name("link.yaml")
@@ -134,6 +135,36 @@ def _outcome(kind: str, values: Parameters, seed: int) -> Outcome:
     return measure_link(kind, str(values["grade"]), parameters, alpha, seed)
 
 
+def _interval(values: Parameters, seed: int) -> Measurement:
+    """Mean time per Barrett-Kok attempt with abort, from the photonic attempts that reached a second round."""
+    given = {name: value for name, value in values.items() if name not in ("one_way_s", "emission_s")}
+    parameters, alpha = _link_parameters(given)
+    rng = keyed_generator(seed, "validate interval", repr(parameters))
+    link = make_link("barrett-kok", parameters, "photonic", "interval", int(rng.integers(1 << 62)))
+    assert isinstance(link, BarrettKok)
+    attempts = _photons(link, alpha).p.n or 1
+    second = _rate(link.first_rounds, attempts)
+    once = float(values["one_way_s"]) + float(values["emission_s"])
+    return Measurement(
+        once * (1 + second.value), None if second.stderr is None else once * second.stderr, attempts
+    )
+
+
+def _both(kind: str, columns: tuple[Parameter, ...]) -> tuple[Table, Table]:
+    """The two tables of a link class."""
+    return (
+        Table(
+            f"{kind}-p", "probability that one attempt heralds", columns, lambda v, s: _outcome(kind, v, s).p
+        ),
+        Table(
+            f"{kind}-fidelity",
+            "fidelity at emission to the heralded Bell state",
+            columns,
+            lambda v, s: _outcome(kind, v, s).fidelity,
+        ),
+    )
+
+
 def _estimate(values: Parameters, seed: int) -> Measurement:
     parameters, alpha = _link_parameters(values)
     return Measurement(make_link("single-click", parameters).estimate(alpha))
@@ -184,6 +215,8 @@ _SINGLE = (
     Parameter("coherence", "kappa, 0 to 1", "what is left of the phase between the two paths", 1.0),
     Parameter("alpha", "probability", "bright-state population of both nodes"),
 )
+_DELIVERY = (*_LINK, Parameter("mean_pairs", "pairs per mode", "of the source; 0 is exactly one pair", 0.0))
+_TRANSDUCER = (*_SINGLE, Parameter("noise_photons", "photons", "thermal noise N, or n", 0.0))
 _DECAY = (
     Parameter("state", "word", "Bell state at the start", "phi+", tuple(_BELL)),
     Parameter("t1_s", "s", "T1 of both halves; 0 is infinite"),
@@ -221,4 +254,20 @@ TABLES = (
     ),
     Table("single-click-estimate", "fidelity a node estimates, published estimator", _SINGLE[1:], _estimate),
     Table("pair-decay", "fidelity to its Bell state of a pair whose halves wait", _DECAY, _decay),
+    *_both("dual-rail", _LINK),
+    *_both("source-midpoint", _DELIVERY),
+    *_both("sender-receiver", _LINK),
+    *_both("transducer-upconversion", _TRANSDUCER),
+    *_both("transducer-pair", _TRANSDUCER),
+    Table(
+        "barrett-kok-interval",
+        "mean time per attempt that gives up after a first round without a click, s",
+        (
+            *_LINK[1:],
+            Parameter("one_way_s", "s", "delay tau_l of the whole link"),
+            Parameter("emission_s", "s", "emission time tau_0", 0.0),
+        ),
+        _interval,
+    ),
+    *timing.TABLES,
 )

@@ -3,6 +3,8 @@
 from typing import Final
 
 from testbed.plane.links.barrett_kok import BarrettKok
+from testbed.plane.links.delivery import SenderReceiver, SourceMidpoint
+from testbed.plane.links.dual_rail import DualRail
 from testbed.plane.links.model import (
     NEVER_ATTEMPT,
     PSI_MINUS,
@@ -14,10 +16,16 @@ from testbed.plane.links.model import (
     LinkParameters,
 )
 from testbed.plane.links.single_click import SingleClick
+from testbed.plane.links.upconversion import TransducerPair, TransducerUpconversion
 
-LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick]]] = {
+LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick] | type[SourceMidpoint]]] = {
     "barrett-kok": BarrettKok,
+    "dual-rail": DualRail,
+    "sender-receiver": SenderReceiver,
     "single-click": SingleClick,
+    "source-midpoint": SourceMidpoint,
+    "transducer-pair": TransducerPair,
+    "transducer-upconversion": TransducerUpconversion,
 }
 
 
@@ -48,10 +56,15 @@ __all__ = [
     "PSI_PLUS",
     "BarrettKok",
     "Done",
+    "DualRail",
     "Grade",
     "Herald",
     "LinkModel",
     "LinkParameters",
+    "SenderReceiver",
     "SingleClick",
+    "SourceMidpoint",
+    "TransducerPair",
+    "TransducerUpconversion",
     "make_link",
 ]

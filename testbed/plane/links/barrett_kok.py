@@ -24,6 +24,8 @@ def success_probability(optics: Optics) -> float:
     u = a + b - 2ab: one of two photons is detected; v = (1-a)(1-b): none is. Barrett and Kok,
     PRA 71, 060310 (2005), with dark counts.
     """
+    if optics.dead:
+        return _blind(optics)[0]
     a, b, dark = optics.pa, optics.pb, optics.dark
     u, v = a + b - 2 * a * b, (1 - a) * (1 - b)
     chance = a * b / 2 + 2 * dark * (u + a * b * (1 + optics.visibility) / 4) + 4 * dark**2 * v
@@ -39,15 +41,53 @@ def heralded_fidelity(optics: Optics) -> float:
     p = success_probability(optics)
     if p == 0:
         return 0.0
+    if optics.dead:
+        return _blind(optics)[1] / p
     a, b, dark = optics.pa, optics.pb, optics.dark
     u, v = a + b - 2 * a * b, (1 - a) * (1 - b)
-    return (1 - dark) ** 2 * (a * b * (1 + optics.visibility) / 4 + dark * u / 2 + dark**2 * v) / p
+    alike = optics.visibility * optics.rounds_coherence
+    return (1 - dark) ** 2 * (a * b * (1 + alike) / 4 + dark * u / 2 + dark**2 * v) / p
+
+
+def first_round_probability(optics: Optics) -> float:
+    """P1 that the first round shows exactly one click; without dark counts and for equal arms
+
+    e/2 + (e^2 (1+M)/2 + 2e(1-e))/4. A link that gives up after a round without a click makes an attempt per
+    (tau_l + tau_0)(1 + P1) instead of 2(tau_l + tau_0).
+    """
+    masks = click_masks(optics.pa, optics.pb, optics.visibility)
+    return float(sum(np.trace(masks.observed(detector, optics.dark)) for detector in (0, 1)) / 4)
+
+
+def blind_state(optics: Optics) -> Complex:
+    """Unnormalised state after two different detectors, the first being blind in the second round."""
+    masks = click_masks(optics.pa, optics.pb, optics.visibility)
+    first = np.full((4, 4), 0.25, np.complex128) * masks.observed(0, optics.dark)
+    # The blind detector vetoes nothing: any pattern in which the other one clicks will do.
+    second = masks.only[1] + masks.both + optics.dark * (masks.none + masks.only[0])
+    state: Complex = first[::-1, ::-1] * second
+    return _rounds(state, optics.rounds_coherence)
+
+
+def _rounds(state: Complex, factor: float) -> Complex:
+    state = state.copy()
+    state[1, 2] *= factor
+    state[2, 1] *= factor
+    return state
+
+
+def _blind(optics: Optics) -> tuple[float, float]:
+    """(p, p F) with a dead time longer than the gap: only different detectors herald."""
+    rho = blind_state(optics)
+    p = float(np.trace(rho).real)
+    match = float((rho[1, 1] + rho[2, 2] - rho[1, 2] - rho[2, 1]).real) / 2
+    return 2 * p, 2 * match
 
 
 class BarrettKok:
     """A double-click link; `alpha` has no meaning here and is ignored throughout."""
 
-    rounds = 2
+    rounds, rails = 2, 1
 
     def __init__(
         self,
@@ -58,8 +98,13 @@ class BarrettKok:
         priority: int = 0,
     ) -> None:
         self.parameters, self.grade, self.optics = parameters, grade, parameters.optics
-        self._bench = Bench(parameters, self.rounds, name, seed, priority)
+        self._bench = Bench(parameters, self.rounds, name, seed, priority, rails=self.rails)
         self._p = success_probability(self.optics)
+
+    @property
+    def first_rounds(self) -> int:
+        """How many photonic attempts so far had one click in their first round."""
+        return self._bench.first_rounds
 
     @property
     def attempt_ps(self) -> int:
@@ -79,7 +124,7 @@ class BarrettKok:
         return draw_first(rng, self._p)
 
     def draw_state(self, rng: Generator, alpha: float = 0.5) -> Herald:
-        psi = int(rng.random() < 0.5)
+        psi = 1 if self.optics.dead else int(rng.random() < 0.5)
         return PSI_PLUS + psi, self._states[psi]
 
     @cached_property
@@ -89,10 +134,14 @@ class BarrettKok:
         masks = click_masks(optics.pa, optics.pb, optics.visibility)
         first = np.full((4, 4), 0.25, np.complex128) * masks.observed(0, optics.dark)
         flipped = first[::-1, ::-1]
-        return (
-            heralded_state(flipped * masks.observed(0, optics.dark)),
-            heralded_state(flipped * masks.observed(1, optics.dark)),
+        if optics.dead:
+            only = heralded_state(blind_state(optics))
+            return only, only
+        plus, minus = (
+            heralded_state(_rounds(flipped * masks.observed(detector, optics.dark), optics.rounds_coherence))
+            for detector in (0, 1)
         )
+        return plus, minus
 
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         self._bench.start(timeline, slot_ps, 0.5, done)

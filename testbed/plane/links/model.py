@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from math import isfinite
+from math import exp, isfinite, sqrt
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from numpy.random import Generator
 
+from testbed.plane.links.overlap import mean_amplitude, mean_visibility
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -27,8 +28,22 @@ _PROBABILITIES = (
     "visibility",
     "coherence",
     "alpha",
+    "double_excitation",
+    "conversion_a",
+    "conversion_b",
 )
-_LENGTHS = ("arm_a_m", "arm_b_m", "attenuation_db_per_km")
+_NOT_NEGATIVE = (
+    "arm_a_m",
+    "arm_b_m",
+    "attenuation_db_per_km",
+    "phase_sigma_rad",
+    "conversion_noise",
+    "noise_photons",
+    "mean_pairs",
+    "dead_time_ps",
+    "jitter_ps",
+    "width_rad_per_s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,15 @@ class LinkParameters:
     alpha: bright-state population that a node uses when told nothing else (single click).
     round_gap_ps: from the first to the second excitation (Barrett-Kok).
     window_ps: how long the detectors are gated open.
+    phase_sigma_rad: spread of the optical phase between the two paths (single click).
+    double_excitation: chance per node that it emits twice, which leaves no coherence (single click).
+    conversion_a, conversion_b: efficiency of wavelength conversion; conversion_noise: photons that each
+    converter adds per window at its output (Poisson).
+    noise_photons: thermal noise N in the photon's own mode (transducers), or in the microwave mode (pairs).
+    mean_pairs: pairs per mode of a source in the middle; 0 is a source of exactly one pair.
+    dead_time_ps: of a detector after a click (Barrett-Kok: longer than the gap, it cannot click twice).
+    offset_ps, jitter_ps: mean and rms of the photons' relative arrival; width_rad_per_s: of their spectrum;
+    jitter_frozen: one arrival for both rounds of an attempt, or one for each.
     """
 
     arm_a_m: float
@@ -57,6 +81,18 @@ class LinkParameters:
     alpha: float = 0.1
     round_gap_ps: int = 1_000_000
     window_ps: int = 25_000
+    phase_sigma_rad: float = 0.0
+    double_excitation: float = 0.0
+    conversion_a: float = 1.0
+    conversion_b: float = 1.0
+    conversion_noise: float = 0.0
+    noise_photons: float = 0.0
+    mean_pairs: float = 0.0
+    dead_time_ps: float = 0.0
+    offset_ps: float = 0.0
+    jitter_ps: float = 0.0
+    width_rad_per_s: float = 0.0
+    jitter_frozen: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -65,7 +101,7 @@ class LinkParameters:
         for name in _PROBABILITIES:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not within 0 and 1")
-        for name in _LENGTHS:
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is negative")
         if self.speed_m_per_s <= 0:
@@ -89,18 +125,51 @@ class LinkParameters:
     @property
     def optics(self) -> "Optics":
         """All that the laws of a link depend on."""
+        timing = self.offset_ps * 1e-12, self.jitter_ps * 1e-12, self.width_rad_per_s
+        bunching, amplitude = mean_visibility(*timing), mean_amplitude(*timing)
+        left = amplitude / sqrt(bunching) if bunching > 0 else 0.0
+        kappa = self.coherence * exp(-(self.phase_sigma_rad**2) / 2) * (1 - self.double_excitation) ** 2
         return Optics(
-            self.detection_a, self.detection_b, self.dark_probability, self.visibility, self.coherence
+            self.detection_a,
+            self.detection_b,
+            1 - (1 - self.dark_probability) * (1 - self.noise_click),
+            self.visibility * bunching,
+            kappa * left,
+            1.0 if self.jitter_frozen else left**2,
+            self.dead_time_ps > self.round_gap_ps,
         )
+
+    @property
+    def converted(self) -> tuple[float, float]:
+        """Photons per window that each converter's noise puts into the detectors."""
+        a, b = (
+            self.conversion_noise * self.transmission(arm) * self.detector_efficiency
+            for arm in (self.arm_a_m, self.arm_b_m)
+        )
+        return a, b
+
+    @property
+    def thermal_click(self) -> float:
+        """p_dc = eta N per detector: noise in the photon's own mode, clipped to a probability."""
+        return min(1.0, self.noise_photons * (self.detection_a + self.detection_b) / 2)
+
+    @property
+    def noise_click(self) -> float:
+        """Chance per detector and window that noise of converters or transducers makes it click."""
+        return 1 - exp(-sum(self.converted) / 2) * (1 - self.thermal_click)
 
     @property
     def detection_a(self) -> float:
         """Probability that a photon emitted by node a makes its detector click."""
-        return self.efficiency_a * self.detector_efficiency * self.transmission(self.arm_a_m)
+        return (
+            self.efficiency_a * self.conversion_a * self.detector_efficiency * self.transmission(self.arm_a_m)
+        )
 
     @property
     def detection_b(self) -> float:
-        return self.efficiency_b * self.detector_efficiency * self.transmission(self.arm_b_m)
+        return (
+            self.efficiency_b * self.conversion_b * self.detector_efficiency * self.transmission(self.arm_b_m)
+        )
 
     def transmission(self, length_m: float) -> float:
         """10^(-dB/10) of so much fibre."""
@@ -115,6 +184,10 @@ class Optics(NamedTuple):
     dark: float = 0.0
     visibility: float = 1.0
     coherence: float = 1.0
+    rounds_coherence: float = 1.0
+    """What jitter that differs from round to round leaves of M in the coherence of two clicks."""
+    dead: bool = False
+    """A detector that clicked in the first round is blind in the second."""
 
 
 def draw_first(rng: Generator, probability: float) -> int:

@@ -11,6 +11,7 @@ Memories here are the emitters' state between emission and herald, free of T1/T2
 emission on.
 """
 
+from cmath import rect
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from sequence.kernel.process import Process
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
 from testbed.plane.links.model import PSI_MINUS, PSI_PLUS, Done, LinkParameters
+from testbed.plane.links.overlap import arrival
 from testbed.plane.state.engine import StateEngine
 
 if TYPE_CHECKING:
@@ -85,12 +87,37 @@ class Analyser:
     ) -> None:
         self.parameters, self.engine, self.keys, self.rng = parameters, engine, keys, rng
         self._masks: ClickMasks | None = None
+        self.alike = 1.0
+        """What the relative arrival of this attempt's photons leaves of their visibility."""
+        self.phase = 1.0 + 0.0j
+        """What this attempt's optical phase and double excitations leave of the paths' coherence."""
+
+    def begin(self, single: bool) -> None:
+        """A new attempt: draws what is common to it; `single`: it has one click, so the phase counts."""
+        known = self.parameters
+        if known.jitter_frozen:
+            self.jitter()
+        if single:
+            self.phase = complex(known.coherence)
+            if known.phase_sigma_rad:
+                self.phase *= rect(1.0, float(self.rng.normal(0.0, known.phase_sigma_rad)))
+            if known.double_excitation and min(self.rng.random(2)) < known.double_excitation:
+                self.phase = 0j  # the second photon tells which node was bright
+
+    def jitter(self) -> None:
+        known = self.parameters
+        if known.width_rad_per_s:
+            offset_ps = known.offset_ps + known.jitter_ps * float(self.rng.standard_normal())
+            self.alike = arrival(offset_ps * 1e-12, known.width_rad_per_s)
 
     def detect(self, photons: list[Photon], now_ps: int) -> tuple[bool, bool]:
         """Which detectors the photons make click; leaves the memories in the state that goes with it."""
-        if self._masks is None:  # loss is the same for every photon of an emitter
+        if not self.parameters.jitter_frozen:
+            self.jitter()
+        # Loss is the same for every photon of an emitter; only jitter makes masks change.
+        if self._masks is None or self.parameters.width_rad_per_s:
             pa, pb = ((1.0 - photon.loss) * self.parameters.detector_efficiency for photon in photons)
-            self._masks = click_masks(pa, pb, self.parameters.visibility, self.parameters.coherence)
+            self._masks = click_masks(pa, pb, self.parameters.visibility * self.alike)
         masks = self._masks
         rho = self.engine.density(self.keys, now_ps)
         sample = self.rng.random()
@@ -101,7 +128,10 @@ class Analyser:
         ):
             weight = float(np.vdot(mask.diagonal(), rho.diagonal()).real)
             if sample < weight:
-                self.engine.set(self.keys, rho * (mask / weight))
+                kept = rho * (mask / weight)
+                kept[1, 2] *= self.phase
+                kept[2, 1] *= self.phase.conjugate()
+                self.engine.set(self.keys, kept)
                 return clicks
             sample -= weight
         return True, True  # both detectors: never a herald, so the state no longer matters
@@ -157,15 +187,20 @@ class Lane(Entity):
             for part in ("station", "a", "b")
         )
         self.ends = (
-            Emitter(self, "a", known.efficiency_a, known.arm_a_m, known.arm_a_ps, rng_a),
-            Emitter(self, "b", known.efficiency_b, known.arm_b_m, known.arm_b_ps, rng_b),
+            Emitter(self, "a", known.efficiency_a * known.conversion_a, known.arm_a_m, known.arm_a_ps, rng_a),
+            Emitter(self, "b", known.efficiency_b * known.conversion_b, known.arm_b_m, known.arm_b_ps, rng_b),
         )
         engine = timeline.quantum_manager
         assert isinstance(engine, StateEngine), "the photonic grade needs Timeline(formalism='bellwire')"
         self.engine = engine
         self.keys = [end.memory.qstate_key for end in self.ends]
         self.analyser: Analyser | SequenceAnalyser
-        if bench.rounds == 2 and known.visibility == 1.0 and known.detection_a == known.detection_b:
+        if (
+            bench.rounds == 2
+            and known.optics.visibility == 1.0
+            and known.detection_a == known.detection_b
+            and known.dead_time_ps <= known.round_gap_ps
+        ):
             self.analyser = SequenceAnalyser(
                 f"{name}.bsm", timeline, self, known.detector_efficiency, self.rng
             )
@@ -181,13 +216,15 @@ class Lane(Entity):
     def get_generator(self) -> Generator:
         return self.rng
 
-    def start(self, slot_ps: int, alpha: float, done: Done) -> None:
+    def start(self, slot_ps: int, alphas: tuple[float, float], done: Done) -> None:
         self.done = done
         self.heralds = []
+        if isinstance(self.analyser, Analyser):
+            self.analyser.begin(self.bench.rounds == 1 and self.bench.rails == 1)
         known, schedule = self.bench.parameters, self.bench.schedule
         for end, arm_ps in enumerate((known.arm_a_ps, known.arm_b_ps)):
             for turn in range(self.bench.rounds):
-                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alpha])
+                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alphas[end]])
         for turn in range(self.bench.rounds):
             schedule(slot_ps + turn * known.round_gap_ps + known.window_ps, self, "close_gate", [turn])
 
@@ -203,14 +240,34 @@ class Lane(Entity):
             return
         photons = [self.arrived[end.name] for end in self.ends]
         self.arrived = {}
-        if len(self.heralds) == 0 or self.heralds[0] >= 0:
-            clicks = list(self.analyser.detect(photons, self.timeline.now()))
-            dark = self.bench.parameters.dark_probability
-            if dark:
-                clicks = [
-                    click or sample < dark for click, sample in zip(clicks, self.rng.random(2), strict=True)
-                ]
-            self.heralds.append(clicks.index(True) if clicks.count(True) == 1 else -1)
+        for rail in range(self.bench.rails):
+            if -1 in self.heralds:
+                return
+            if rail:  # the photon of the other level: bright and dark change places
+                for key in self.keys:
+                    self.engine.gate1(key, "x", self.timeline.now())
+            self.look(photons)
+
+    def look(self, photons: list[Photon]) -> None:
+        """One round or rail: its clicks, noise and dark counts included."""
+        clicks = list(self.analyser.detect(photons, self.timeline.now()))
+        known = self.bench.parameters
+        if known.dark_probability:
+            dark = self.rng.random(2) < known.dark_probability
+            clicks = [bool(click or extra) for click, extra in zip(clicks, dark, strict=True)]
+        if known.noise_photons:
+            thermal = self.rng.random(2) < known.thermal_click
+            clicks = [bool(click or extra) for click, extra in zip(clicks, thermal, strict=True)]
+        if known.conversion_noise:
+            for mean in known.converted:  # each noise photon takes either port
+                for _ in range(int(self.rng.poisson(mean))):
+                    clicks[int(self.rng.random() < 0.5)] = True
+        if self.bench.rounds == 2 and self.heralds and known.dead_time_ps > known.round_gap_ps:
+            clicks[self.heralds[0]] = False
+        herald = clicks.index(True) if clicks.count(True) == 1 else -1
+        if not self.heralds and herald >= 0:
+            self.bench.first_rounds += 1
+        self.heralds.append(herald)
 
     def close_gate(self, turn: int) -> None:
         """End of a detection window: flips the spins after the first of two, reports after the last."""
@@ -225,7 +282,7 @@ class Lane(Entity):
         done, self.done = self.done, None
         self.bench.free.append(self)
         assert done is not None
-        if len(self.heralds) < self.bench.rounds or -1 in self.heralds:
+        if len(self.heralds) < self.bench.rounds * self.bench.rails or -1 in self.heralds:
             done(None)
             return
         outcome = PSI_MINUS if sum(self.heralds) == 1 else PSI_PLUS
@@ -244,8 +301,12 @@ class Bench:
     free: list[Lane] = field(default_factory=list)
     timeline: "Timeline | None" = None
     lanes: int = 0
+    rails: int = 1
+    first_rounds: int = 0
 
-    def start(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def start(
+        self, timeline: "Timeline", slot_ps: int, alpha: float | tuple[float, float], done: Done
+    ) -> None:
         if timeline is not self.timeline:
             self.timeline, self.free, self.lanes = timeline, [], 0
         earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
@@ -258,7 +319,7 @@ class Bench:
         else:
             lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
             self.lanes += 1
-        lane.start(slot_ps, alpha, done)
+        lane.start(slot_ps, alpha if isinstance(alpha, tuple) else (alpha, alpha), done)
 
     def schedule(self, time_ps: int, owner: Any, method: str, arguments: list[Any]) -> None:
         # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that

@@ -1,0 +1,96 @@
+"""Transducer links: single click over up-conversion, and blue-detuned pair generation.
+
+Up-conversion with thermal noise N in the photon's own mode is single click with eta N added to each detector's
+dark counts (LinkParameters.noise_photons). Pair generation starts each microwave mode thermal, with n photons.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, override
+
+import numpy as np
+from numpy.random import Generator
+
+from testbed.keyed import keyed_generator
+from testbed.plane.links import single_click
+from testbed.plane.links.interference import heralded_state
+from testbed.plane.links.model import Done, Grade, Herald, LinkParameters, draw_first
+from testbed.plane.links.single_click import SingleClick
+from testbed.plane.state.gates import Complex
+
+if TYPE_CHECKING:
+    from sequence.kernel.timeline import Timeline
+
+
+class TransducerUpconversion(SingleClick):
+    """Single click; `noise_photons` is N, `efficiency_a`, `efficiency_b` the whole chain of conversion."""
+
+
+class TransducerPair(SingleClick):
+    """Blue-detuned: alpha is the chance of a pair from vacuum, `noise_photons` n of the microwave mode.
+
+    From k photons the pair is k + 1 times as likely, and the state leaves the qubit: that leakage is booked
+    as |11>, which no Bell state heralded here overlaps. Leading order in alpha: p = 2 eta alpha (1+n),
+    F = 1/(1+n)^3.
+    """
+
+    def __init__(
+        self,
+        parameters: LinkParameters,
+        grade: Grade = "sampled",
+        name: str = "link",
+        seed: int = 0,
+        priority: int = 0,
+    ) -> None:
+        # n is no noise in the optical mode: it makes no click by itself.
+        super().__init__(replace(parameters, noise_photons=0.0), grade, name, seed, priority)
+        self._n = parameters.noise_photons
+        self._photon_rng = keyed_generator(seed, "photonic", name, "thermal")
+
+    def _bright(self, alpha: float) -> float:
+        """Mean chance of a pair: sums over k are linear in alpha (k + 1)."""
+        bright = alpha * (1 + self._n)
+        if bright > 1:
+            raise ValueError(f"alpha: {alpha} (1 + n) is more than 1")
+        return bright
+
+    @override
+    def success_probability(self, alpha: float) -> float:
+        bright = self._bright(alpha)
+        return single_click.success_probability(bright, bright, self.optics)
+
+    @override
+    def heralded_fidelity(self, alpha: float) -> float:
+        p = self.success_probability(alpha)
+        clean = super().success_probability(alpha) * super().heralded_fidelity(alpha)
+        return clean / (1 + self._n) ** 2 / p if p else 0.0
+
+    @override
+    def estimate(self, alpha: float) -> float:
+        return self.heralded_fidelity(alpha)
+
+    @override
+    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+        return draw_first(rng, self.success_probability(alpha))
+
+    @override
+    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+        outcome, clean = super().draw_state(rng, alpha)
+        share = super().success_probability(alpha) / (1 + self._n) ** 2 / self.success_probability(alpha)
+        rho: Complex = clean * share
+        rho[3, 3] += 1 - share
+        return outcome, heralded_state(rho)
+
+    @override
+    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+        k, m = (int(x) - 1 for x in self._photon_rng.geometric(1 / (1 + self._n), 2))
+        if k == m == 0:
+            super().start_attempt(timeline, slot_ps, alpha, done)
+            return
+        brights = min(1.0, alpha * (k + 1)), min(1.0, alpha * (m + 1))
+
+        def leaked(herald: Herald | None) -> None:
+            rho = np.zeros((4, 4), complex)
+            rho[3, 3] = 1.0
+            done(None if herald is None else (herald[0], rho))
+
+        self._bench.start(timeline, slot_ps, brights, leaked)
