@@ -10,12 +10,14 @@ What may live here: the program's end of a session (see ``stack.runtime.session`
         print(node.name, node.t_ps, answer)
 
 From a reply until the next call emulated time stands still, however long the program thinks; waiting is a call
-(``sleep``).  The run does not end before the session does.
+(``sleep``).  The run does not end before the session does, unless its scenario says when.  A program that fails ends
+the run, and is named; it is excused if its node was killed by plan, or if the run was over before it was.
 """
 
 import json
 import os
 import socket
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,8 +42,11 @@ class Session:
 
     def call(self, name: str, **arguments: Any) -> Any:
         """Make a call and wait for its reply.  Raises CallFailed, or SessionEnded."""
+        question = json.dumps({"call": name, "args": arguments}).encode() + b"\n"
+        if self._stream.closed:
+            raise SessionEnded(f"the session with {self.name} was closed here")
         try:
-            self._stream.write(json.dumps({"call": name, "args": arguments}).encode() + b"\n")
+            self._stream.write(question)
             self._stream.flush()
             line = self._stream.readline()
         except OSError as error:
@@ -55,7 +60,9 @@ class Session:
         return reply["value"]
 
     def close(self) -> None:
-        self._stream.close()
+        """Give the node back: the run may end without this program from now on."""
+        with suppress(OSError):  # a call that the node did not live to hear
+            self._stream.close()
         self._sock.close()
 
     def __enter__(self) -> Self:
@@ -68,8 +75,12 @@ class Session:
 
 
 def attach() -> Session:
-    """The session that this program was started with.  Raises SessionEnded if it was started by hand."""
-    fd = os.environ.get("BELLWIRE_SESSION")
-    if fd is None:
-        raise SessionEnded("this program was not started by bellwire: name it under `programs:` in a scenario")
-    return Session(socket.socket(fileno=int(fd)), os.environ.get("BELLWIRE_NODE", "node"))
+    """The session that this program was started with; once.  Raises SessionEnded if it was started by hand."""
+    fd = os.environ.pop("BELLWIRE_SESSION", "")
+    try:
+        sock = socket.socket(fileno=int(fd))
+    except (ValueError, OSError):
+        raise SessionEnded(
+            "there is no session to take: name this program under `programs:` in a scenario, and attach once"
+        ) from None
+    return Session(sock, os.environ.get("BELLWIRE_NODE", "node"))

@@ -1,20 +1,38 @@
-"""The command line: ``bellwire run | validate | bench | dissector``.
+"""The command line: ``bellwire run | trace | validate | bench | dissector``.
 
 What may live here: arguments in, text and exit codes out.  Work is done elsewhere, and imported only when asked for.
 """
 
 import argparse
+import errno
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 # Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from testbed.errors import BadInput
+
+if TYPE_CHECKING:
+    from testbed.lab.run import Finished
+
+EXITS = """exit codes:
+  0 well   1 a check failed, or the work was not finished   2 bad input   3 a process died
+  4 the emulator broke its own rules   130 interrupted (Ctrl-C)   143 terminated (SIGTERM)
+"""
+
+RUN = """Run a scenario: every node a process of its own, real UDP between them, one process for the quantum world.
+
+A run leaves in DIR:
+  report.json    what was measured          trace.pcapng  every frame, for Wireshark
+  events.jsonl   what the protocols did     logs/NODE.log, run.json (addresses, process ids, this machine)
+The same scenario and seed give the same report, trace and events, byte for byte, under virtual and local.
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,27 +44,45 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="bellwire", description="A quantum network protocol stack and the testbed to run it.")
+    parser = _Parser(
+        prog="bellwire",
+        description="A quantum network protocol stack and the testbed to run it.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    run = commands.add_parser("run", help="run a scenario")
+    run = commands.add_parser(
+        "run",
+        help="run a scenario",
+        usage="%(prog)s SCENARIO [options]",
+        description=RUN,
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a scenario file (YAML)")
-    run.add_argument("--seed", type=int, metavar="N", help="in place of the scenario's own")
-    run.add_argument(
+    instead = run.add_argument_group("in place of what the scenario says")
+    instead.add_argument("--seed", type=int, metavar="N", help="every random draw follows from it")
+    instead.add_argument("--circuit", type=Path, metavar="FILE", help="an OpenQASM 2 or 3 file")
+    instead.add_argument("--shots", type=int, metavar="N", help="how often the circuit runs")
+    instead.add_argument("--mqtt", metavar="SETTING", help="telemetry: none, embedded or mqtt://[USER[:PASSWORD]@]HOST")
+    instead.add_argument("--dilation", type=float, metavar="D", help="paced: wall seconds per virtual second")
+    time = run.add_argument_group("time and placement")
+    time.add_argument(
         "--clock",
         choices=("virtual", "local", "paced"),
         default="virtual",
         help="virtual: a process per node, time jumps (default); local: one process, the same bytes; paced: wall time",
     )
-    run.add_argument("--processes", type=int, metavar="K", help="virtual: pack the nodes into K processes")
-    run.add_argument("--dilation", type=float, metavar="D", help="paced: wall seconds per virtual second")
-    run.add_argument("--circuit", type=Path, metavar="FILE", help="OpenQASM file in place of the scenario's circuit")
-    run.add_argument("--shots", type=int, metavar="N", help="in place of the scenario's own")
-    run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: a new one in out/)")
-    run.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
-    run.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
-    run.add_argument("--mqtt", metavar="SETTING", help="none, embedded or mqtt://HOST:PORT, in place of the scenario's")
-    run.add_argument("--replay", type=Path, metavar="DIR", help="run again what left DIR, with its inputs")
+    time.add_argument("--processes", type=int, metavar="K", help="pack the nodes into K processes; the same bytes")
+    results = run.add_argument_group("results")
+    results.add_argument("--out", type=Path, metavar="DIR", help="folder for them (default: a new one in out/)")
+    results.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
+    results.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
+    results.add_argument("--replay", type=Path, metavar="DIR", help="do again the run that left DIR")
+
+    trace = commands.add_parser("trace", help="write the trace of a run that was cut short, or that still runs")
+    trace.add_argument("folder", metavar="DIR", type=Path, help="the run's output folder")
 
     validate = commands.add_parser("validate", help="check the physics against published numbers")
     validate.add_argument("area", metavar="AREA", help="link")
@@ -64,33 +100,76 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; its exit code."""
-    args = _parser().parse_args(arguments)
+    _reopen_standard_streams()
     try:
-        match args.command:
-            case "run":
-                return _run(args)
-            case "validate":
-                return _validate(args)
-            case "bench":
-                return _bench(args)
-            case _:
-                from testbed.dissector import lua
-
-                print(lua(), end="")
-                return 0
+        code = _command(_parser().parse_args(arguments))
+        sys.stdout.flush()
+        return code
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("bellwire: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has had enough
+        _abandon_stdout()  # the reader has had enough
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EBADF, errno.EIO):
+            raise
+        return _unwritable(2)
+    except _Unwritable as unwritable:
+        return unwritable.code if unwritable.quiet else _unwritable(unwritable.code)
+
+
+class _Unwritable(Exception):
+    """Standard output is closed or full.  ``code``: what the command has come to all the same."""
+
+    def __init__(self, error: OSError, code: int) -> None:
+        super().__init__(str(error))
+        self.code = code
+        self.quiet = isinstance(error, BrokenPipeError)  # the reader has had enough
+        _abandon_stdout()
+
+
+def _unwritable(code: int) -> int:
+    _abandon_stdout()
+    print("standard output: it is closed or full; what was to be shown is lost, files are not", file=sys.stderr)
+    return code
+
+
+def _command(args: argparse.Namespace) -> int:
+    match args.command:
+        case "run":
+            return _run(args)
+        case "trace":
+            return _trace(args)
+        case "validate":
+            return _validate(args)
+        case "bench":
+            return _bench(args)
+        case _:
+            from testbed.dissector import lua
+
+            _say([lua().rstrip("\n")], 2)
+            return 0
+
+
+def _say(lines: list[str], code: int) -> None:
+    """Print, at once; ``code`` is the exit code if that cannot be done."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        raise _Unwritable(error, code) from None
 
 
 def _run(args: argparse.Namespace) -> int:
     if not sys.platform.startswith("linux"):
         raise BadInput("this machine", "platform", f"{sys.platform} is not Linux", "run Bellwire on Linux")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     from testbed.lab.replay import replayed
     from testbed.lab.run import Options, run
 
@@ -112,22 +191,56 @@ def _run(args: argparse.Namespace) -> int:
         raise BadInput("command line", "SCENARIO", "no scenario is named", "name a file, or --replay DIR")
     if args.processes is not None and args.processes < 1:
         raise BadInput("command line", "--processes", f"{args.processes} is not positive", "give 1 or more")
-    if args.json is not None and not args.json.parent.is_dir():
-        raise BadInput(str(args.json), "--json", "its folder does not exist", "make it first")
+    if args.json is not None:
+        _check_writable(args.json)
     with _ProgressLine() as progress, _Terminable() as terminable:
-        finished = run(options, progress.show)
-    folder = finished.folder
-    if finished.report is not None:
-        for line in finished.report.lines:
-            print(line)
-        if args.json is not None:
-            args.json.write_bytes(folder.report.read_bytes())
-    if finished.merged is not None:
-        print(f"trace: {finished.merged.frames} frames, {finished.merged.events} events")
-    print(f"files in {folder.path}: " + ", ".join(p.name for p in sorted(folder.path.iterdir()) if p.is_file()))
-    if finished.trouble:
-        print(f"bellwire run: {finished.trouble}", file=sys.stderr)
-    return 143 if terminable.asked and finished.code == 130 else finished.code
+        finished = run(options, progress.show, lambda line: _say([line], 2))
+    code = 143 if terminable.asked and finished.code == 130 else finished.code
+    trouble = "terminated" if code == 143 else finished.trouble
+    if code == 2:
+        print(trouble, file=sys.stderr)  # said as all other bad input is
+        return code
+    if finished.report is not None and args.json is not None:
+        try:
+            args.json.write_bytes(finished.folder.report.read_bytes())
+        except OSError as error:
+            raise BadInput(args.json, "--json", error.strerror or str(error), "name another file") from None
+    try:
+        _say(_summary(finished), code)
+    finally:
+        if trouble:
+            print(f"bellwire run: {trouble}", file=sys.stderr)
+    return code
+
+
+def _summary(finished: "Finished") -> list[str]:
+    """What a person wants to know first: what was found, where the rest is, and how to look into it."""
+    folder, merged = finished.folder, finished.merged
+    lines = list(finished.report.lines) if finished.report is not None else []
+    names = [p.name for p in sorted(folder.path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    lines.append(f"files in {folder.path}: {', '.join([*names, 'logs/'])}")
+    if merged is None or not merged.complete:
+        lines.append(f"trace not whole yet; write it with: bellwire trace {shlex.quote(str(folder.path))}")
+    if merged is not None:
+        lines += [f"trace: {merged.frames} frames, {merged.events} events; open it with", *_opening(folder.trace)]
+    return lines
+
+
+def _opening(trace: Path) -> list[str]:
+    return [
+        "  bellwire dissector > bellwire.lua",
+        f"  tshark -X lua_script:bellwire.lua -r {shlex.quote(str(trace))}     (or wireshark, without -r)",
+    ]
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the work what would spoil its end."""
+    if not path.parent.is_dir():
+        raise BadInput(path, "--json", "its folder does not exist", "make it first")
+    if path.is_dir():
+        raise BadInput(path, "--json", "it is a folder", "name a file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise BadInput(path, "--json", "it may not be written", "name another file")
 
 
 class _Terminable:
@@ -137,8 +250,6 @@ class _Terminable:
         self.asked = False
 
     def __enter__(self) -> Self:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background of a script
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._before = signal.signal(signal.SIGTERM, self._terminate)
         return self
 
@@ -166,9 +277,40 @@ class _ProgressLine:
 
     def show(self, facts: dict[str, Any]) -> None:
         if self._live:
-            text = f"virtual time {facts['t_ps'] * 1e-12:.6f} s, {facts['windows']} windows"
+            text = f"virtual time {facts['t_ps'] * 1e-12:.6f} s   (Ctrl-C ends the run and keeps what there is)"
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self._shown = True
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from testbed.lab.rescue import merge_now
+
+    merged = merge_now(args.folder)
+    what = f"trace: {merged.frames} frames, {merged.events} events; open it with"
+    _say([what, *_opening(args.folder / "trace.pcapng")], 2)
+    return 0
+
+
+def _reopen_standard_streams() -> None:
+    """A standard stream that was closed at the start leads nowhere from now on.
+
+    Otherwise the next file or socket would get its number, and what is printed would go there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open("/dev/full" if name == "stdout" else os.devnull, os.O_RDWR)
+        if opened != number:
+            os.dup2(opened, number, inheritable=False)
+            os.close(opened)
+        setattr(sys, name, os.fdopen(number, mode))
+
+
+def _abandon_stdout() -> None:
+    """Have what is still buffered go nowhere, so that the interpreter does not stumble over it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _validate(args: argparse.Namespace) -> int:

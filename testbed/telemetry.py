@@ -168,15 +168,15 @@ class Telemetry:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Publish what waits, if that takes no more than two seconds, and end everything started here."""
+    def close(self, patience_s: float = _FLUSH_S) -> None:
+        """Publish what waits, if that takes no more than ``patience_s``, and end everything started here."""
         # An embedded broker that has not even started cannot have anyone listening: a short run does not wait
         # for it.
         worth_waiting = self.connected or self.broker is None
         with self._lock:
             self._stopping = True
             self._tell(self._stop_talking)
-        self._thread.join(_FLUSH_S if worth_waiting else 0.0)
+        self._thread.join(patience_s if worth_waiting else 0.0)
         if self._thread.is_alive():
             with self._lock:
                 self._tell(self._give_up)

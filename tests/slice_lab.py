@@ -51,8 +51,16 @@ def two_qpus(
     return text
 
 
+def with_south(text: dict[str, Any]) -> dict[str, Any]:
+    """A third QPU, linked with west over a station of its own: nodes 1, 3 and 5 are west, east and south."""
+    text["nodes"]["low"] = {"kind": "station"}
+    text["nodes"]["south"] = dict(text["nodes"]["west"])
+    text["links"]["west-south"] = {**text["links"]["west-east"], "b": "south", "station": "low"}
+    return text
+
+
 def job(circuit: str = "ghz-4.qasm", shots: int = 20, **more: Any) -> dict[str, Any]:
-    return {"job": {"circuit": circuit, "shots": shots, "mapping": {"west": [0, 1], "east": [2, 3]}, **more}}
+    return {"job": {"circuit": circuit, "shots": shots, "mapping": {"west": [0, 1], "east": [2, 3]}} | more}
 
 
 def teleport(rounds: int = 5, **more: Any) -> dict[str, Any]:
@@ -193,7 +201,8 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
 
 
 def leaks(node: Node, at_rest: bool = True) -> list[str]:
-    """Communication qubits of which not exactly one layer says to be the owner; at rest, that is the link layer."""
+    """Communication qubits of which not exactly one layer says to be the owner; at rest, that is the link layer, and
+    the network layer remembers nothing of what it has asked for."""
     memory = node.physical.memory
     device = node.config.device
     assert device is not None
@@ -208,4 +217,6 @@ def leaks(node: Node, at_rest: bool = True) -> list[str]:
     for qubit, claimed in owners.items():
         if unpack_handle(qubit).qubit >= device.data_qubits:
             found.append(f"{node.config.name}: {claimed} with a void handle {qubit:#x}")
+    if at_rest and (any(node.network._created.values()) or node.network._made):
+        found.append(f"{node.config.name}: remembers {node.network._created} and {node.network._made}")
     return found

@@ -2,200 +2,295 @@
 
 import json
 import os
+import resource
+import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+from command_lab import (
+    BELLWIRE,
+    PATIENCE_S,
+    SCENARIOS,
+    THREE,
+    WITHIN_S,
+    bellwire,
+    command,
+    endless_quantum,
+    endless_toy,
+    lives,
+    run_facts,
+    running,
+    three,
+    together,
+    toy,
+    write,
+)
 
-from testbed.trace import read_events, read_trace
+from testbed.trace import read_trace
 
-ROOT = Path(__file__).parents[1]
-SCENARIOS = ROOT / "testbed" / "scenarios"
-THREE = ("trace.pcapng", "events.jsonl", "report.json")
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "testbed.cli", "run", *map(str, arguments)]
-
-
-def bellwire(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=100)
-
-
-def three(folder: Path) -> list[bytes]:
-    return [(folder / name).read_bytes() for name in THREE]
+# ---------------------------------------------------------------- what a run leaves
 
 
 @pytest.mark.parametrize("name", ["two-qpus", "two-qpus-teleport"])
 def test_virtual_local_and_packed_runs_are_equal_to_the_byte(name, tmp_path):
-    scenario = SCENARIOS / f"{name}.yaml"
-    if name == "two-qpus-teleport":
-        text = scenario.read_text().replace("rounds: 50", "rounds: 3")
-        scenario = tmp_path / "few.yaml"
-        scenario.write_text(text)
-    few = ["--shots", "6"] if name == "two-qpus" else []
+    text = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())
+    (tmp_path / "ghz-4.qasm").write_text((SCENARIOS / "ghz-4.qasm").read_text())
+    if "job" in text:
+        text["job"]["shots"] = 6
+    else:
+        text["teleport"]["rounds"] = 3
+    scenario = write(tmp_path, text)
     ways = {"virtual": [], "local": ["--clock", "local"], "packed": ["--processes", "2"]}
-    for way, options in ways.items():
-        done = bellwire(scenario, *few, *options, "--out", tmp_path / way)
+    for done in together(*([scenario, *options, "--out", tmp_path / way] for way, options in ways.items())):
         assert done.returncode == 0, done.stderr
-        left = {p.name for p in (tmp_path / way).iterdir()}
-        assert left >= {*THREE, "run.json", "logs"}
     assert three(tmp_path / "virtual") == three(tmp_path / "local") == three(tmp_path / "packed")
-    assert {p.name for p in (tmp_path / "virtual" / "logs").iterdir()} == {
-        f"{n}.log" for n in ("west", "mid", "east", "plane")
-    }
+    for way in ways:
+        assert {p.name for p in (tmp_path / way).iterdir()} == {*THREE, "run.json", "logs"}
+        assert {p.name for p in (tmp_path / way / "logs").iterdir()} >= {"west.log", "mid.log", "east.log"}
     report = json.loads((tmp_path / "local" / "report.json").read_text())
     assert set(report["figures"][0]) == {"name", "subject", "value", "unit", "n", "stderr"}
-    for word in (str(tmp_path), os.uname().nodename, "virtual_", "local"):
+    for word in (str(tmp_path), os.uname().nodename, "virtual", "local", "packed"):
         for content in three(tmp_path / "virtual"):
             assert word.encode() not in content.replace(b"virtual_time", b"")
+    # What the command says: where things are and how to open them.
+    assert str(tmp_path / "packed") in done.stdout
+    assert f"tshark -X lua_script:bellwire.lua -r {tmp_path / 'packed' / 'trace.pcapng'}" in done.stdout
 
 
-def test_the_seed_decides_and_json_is_a_copy(tmp_path):
-    runs = []
-    for seed in ("5", "6"):
-        out, copy = tmp_path / seed, tmp_path / f"{seed}.json"
-        done = bellwire(
-            SCENARIOS / "two-qpus.yaml",
-            "--shots",
-            "3",
-            "--clock",
-            "local",
-            "--seed",
-            seed,
-            "--out",
-            out,
-            "--json",
-            copy,
-        )
-        assert done.returncode == 0
-        assert copy.read_bytes() == (out / "report.json").read_bytes()
-        runs.append(three(out))
-    assert runs[0][0] != runs[1][0]
-    again = tmp_path / "again"
-    assert bellwire("--replay", tmp_path / "5", "--clock", "local", "--out", again).returncode == 0
-    assert three(again) == runs[0]
+def test_the_seed_decides_and_a_replay_repeats(tmp_path):
+    outs = {seed: tmp_path / seed for seed in ("5", "6")}
+    scenario = [SCENARIOS / "two-qpus.yaml", "--shots", "3", "--clock", "local"]
+    for done in together(
+        *([*scenario, "--seed", seed, "--out", out, "--json", f"{out}.json"] for seed, out in outs.items())
+    ):
+        assert done.returncode == 0, done.stderr
+    for out in outs.values():
+        assert Path(f"{out}.json").read_bytes() == (out / "report.json").read_bytes()
+    assert three(outs["5"])[0] != three(outs["6"])[0]
+    assert bellwire("--replay", outs["5"], "--clock", "local", "--out", tmp_path / "again").returncode == 0
+    assert three(tmp_path / "again") == three(outs["5"])
+
+
+def test_an_earlier_run_is_replaced_only_by_force(tmp_path):
+    scenario = toy(tmp_path, 10)
+    assert bellwire(scenario, "--out", tmp_path / "out").returncode == 0
+    before = (tmp_path / "out" / "run.json").read_bytes()
+    refused = bellwire(scenario, "--out", tmp_path / "out")
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "--force" in refused.stderr
+    assert refused.stdout == ""
+    assert (tmp_path / "out" / "run.json").read_bytes() == before
+    assert bellwire(scenario, "--out", tmp_path / "out", "--force").returncode == 0
+    assert (tmp_path / "out" / "run.json").read_bytes() != before
+
+
+def test_nodes_that_share_a_process_have_a_log_each(tmp_path):
+    assert bellwire(toy(tmp_path, 10), "--processes", "1", "--out", tmp_path / "out").returncode == 0
+    for name in ("west", "mid", "east"):
+        assert "ended" in (tmp_path / "out" / "logs" / f"{name}.log").read_text()
+
+
+# ---------------------------------------------------------------- bad input, as the command answers it
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "word"),
+    [
+        ({"seed": 1.5}, [], "seed"),
+        ({"nodes": {"plane": {"kind": "controller"}}, "links": {}, "toy": None}, [], "plane"),
+        ({}, ["--json", "nowhere/report.json"], "nowhere"),
+        ({}, ["--mqtt", "mqtts://localhost"], "--mqtt"),
+        ({"mqtt": "mqtts://localhost"}, [], "mqtt"),
+        ({"faults": [{"kill": "mid", "at_s": 0.1}]}, ["--clock", "paced"], "paced"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(change, options, word, tmp_path):
+    text = {**yaml.safe_load(toy(tmp_path, 10).read_text()), **change}
+    scenario = write(tmp_path, {key: value for key, value in text.items() if value is not None})
+    done = bellwire(scenario, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert word in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 # ---------------------------------------------------------------- sudden ends
 
 
-class Running:
-    """A run of very many shots, up and under way."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.out = folder / "out"
-        self.process = subprocess.Popen(
-            command(SCENARIOS / "two-qpus.yaml", "--shots", "1000000", "--out", self.out, *options),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.pids: dict[str, int] = {}
-        end = time.monotonic() + 60
-        while time.monotonic() < end and "plane" not in self.pids:
-            time.sleep(0.05)
-            if (self.out / "run.json").exists():
-                self.pids = json.loads((self.out / "run.json").read_text())["pids"]
-        assert "plane" in self.pids
-        time.sleep(0.7)
-
-    def ended(self) -> tuple[int, str]:
-        """Its exit code and stderr; it must end within 5 s."""
-        _, stderr = self.process.communicate(timeout=5)
-        return self.process.returncode, stderr
-
-    def left(self, patience_s: float) -> list[str]:
-        """Which processes of the run are still there."""
-        end = time.monotonic() + patience_s
-        while True:
-            alive = [name for name, pid in self.pids.items() if _lives(pid)]
-            if not alive or time.monotonic() > end:
-                return alive
-            time.sleep(0.05)
-
-    def check_trace(self) -> None:
-        frames = list(read_trace(self.out / "trace.pcapng"))
-        assert len(frames) > 50
-        assert [f.t_ps for f in frames] == sorted(f.t_ps for f in frames)
-        assert len(list(read_events(self.out / "events.jsonl"))) > 10
-
-    def close(self) -> None:
-        for pid in self.pids.values():
-            if _lives(pid):
-                os.kill(pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.communicate()
+def test_the_children_of_a_run_are_found_in_run_json(tmp_path):
+    with running(endless_toy(tmp_path)) as run:
+        assert set(run.pids) == {"launcher", "plane", "west", "mid", "east", "program-0"}
+        assert all(map(lives, run.pids.values()))
+        assert run.pids["launcher"] == run.process.pid
+        addresses = run.facts["addresses"]
+        assert set(addresses) == {"west", "mid", "east"}
+        assert all(a.startswith("127.") and a.endswith(":57721") for a in addresses.values())
+        assert len(set(addresses.values())) == 3
 
 
-def _lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+QUANTUM = endless_quantum
+TOY = endless_toy
 
 
-@pytest.fixture
-def running(tmp_path, request):
-    run = Running(tmp_path, *getattr(request, "param", ()))
-    yield run
-    run.close()
+@pytest.mark.parametrize(
+    ("make", "child", "options"),
+    [
+        (QUANTUM, "plane", []),
+        (TOY, "plane", []),
+        (TOY, "west", []),
+        (TOY, "mid", []),
+        (TOY, "east", []),
+        (TOY, "program-0", []),
+        (TOY, "program-0", ["--clock", "local"]),
+        (TOY, "mid", ["--clock", "paced"]),
+        (TOY, "plane", ["--clock", "paced"]),
+        (TOY, "west..mid", ["--processes", "2"]),
+    ],
+)
+def test_a_killed_child_ends_the_run_and_is_named(make, child, options, tmp_path):
+    with running(make(tmp_path), *options) as run:
+        os.kill(run.pids[child], signal.SIGKILL)
+        code, stderr = run.ended()
+        assert code == 3
+        assert len(stderr.splitlines()) == 1, stderr
+        assert child in stderr
+        assert "SIGKILL" in stderr
+        assert run.left(1) == []
+        run.check_trace()
+        facts = run_facts(run.out)
+        assert (facts["exit_code"], child in facts["trouble"]) == (3, True)
+        assert "SIGKILL" in (run.out / "logs" / f"{child}.log").read_text()
 
 
-@pytest.mark.parametrize("child", ["plane", "west", "mid", "east"])
-def test_a_killed_child_ends_the_run_and_is_named(running, child):
-    os.kill(running.pids[child], signal.SIGKILL)
-    code, stderr = running.ended()
-    assert code == 3
-    assert child in stderr.splitlines()[-1]
-    assert "SIGKILL" in stderr
-    del running.pids["launcher"]
-    assert running.left(1) == []
-    running.check_trace()
-    facts = json.loads((running.out / "run.json").read_text())
-    assert facts["exit_code"] == 3
+# A program that would go on for hours without a call, and has started something that would too.
+BUSY = """
+import subprocess, sys, time
+from stack.sdk import attach
+node = attach()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+node.call("sleep", duration_ps=20_000_000_000)
+time.sleep(600)
+"""
 
 
-def test_a_killed_launcher_leaves_nothing_but_the_trace(running):
-    os.kill(running.process.pid, signal.SIGKILL)
-    running.process.wait()
-    assert running.left(5) == []
-    running.check_trace()
-
-
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_cleans_up(running, sent, code):
-    running.process.send_signal(sent)
-    assert running.ended()[0] == code
-    assert running.left(1) == []
-    running.check_trace()
-
-
-def test_an_interrupted_local_run_leaves_its_trace(tmp_path):
-    out = tmp_path / "out"
-    process = subprocess.Popen(
-        command(SCENARIOS / "two-qpus.yaml", "--shots", "1000000", "--clock", "local", "--out", out),
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-    )
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not list((out / ".spool").glob("*.spool")):
+def _add_grandchild(run) -> None:
+    """Busy's child; what Busy wrote, the launcher's lines standing in brackets."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        log = (run.out / "logs" / "program-0.log").read_text()
+        spoken = [line for line in log.splitlines() if not line.startswith("[")]
+        if spoken:
+            run.pids["grandchild"] = int(spoken[0])
+            return
         time.sleep(0.05)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    raise AssertionError("it said nothing")
+
+
+@pytest.mark.parametrize("clock", ["virtual", "local", "paced"])
+def test_a_killed_launcher_leaves_nothing_but_the_trace(clock, tmp_path):
+    with running(toy(tmp_path, 10**6, BUSY), "--clock", clock) as run:
+        _add_grandchild(run)
+        os.kill(run.process.pid, signal.SIGKILL)
+        run.process.wait()
+        assert run.left(WITHIN_S) == []
+        run.check_trace()
+
+
+def test_the_trace_of_a_killed_launcher_opens_in_tshark(tmp_path, require_tool):
+    tshark = require_tool("tshark")
+    lua = tmp_path / "bellwire.lua"
+    lua.write_text(subprocess.run([BELLWIRE, "dissector"], capture_output=True, text=True, check=True).stdout)
+    with running(endless_quantum(tmp_path)) as run:
+        os.kill(run.process.pid, signal.SIGKILL)
+        run.process.wait()
+        assert run.left(WITHIN_S) == []
+        count = run.check_trace()
+        trace = run.out / "trace.pcapng"
+    fields = ["-T", "fields", "-e", "_ws.col.Protocol"]
+    done = subprocess.run(
+        [tshark, "-X", f"lua_script:{lua}", "-r", trace, *fields], capture_output=True, text=True, check=True
+    )
+    protocols = done.stdout.split()
+    assert len(protocols) == count
+    assert {"MHP", "EGP"} <= set(protocols)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "local"])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_cleans_up(sent, code, clock, tmp_path):
+    # As a script's background job it starts with SIGINT ignored, and is to be stopped all the same.
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    with running(toy(tmp_path, 10**6, BUSY), "--clock", clock, **ignoring) as run:
+        _add_grandchild(run)
+        run.process.send_signal(sent)
+        ended, stderr = run.ended()
+        assert ended == code
+        assert len(stderr.splitlines()) == 1, stderr
+        assert run.left(1) == []
+        run.check_trace()
+
+
+def test_a_run_can_be_looked_into_while_it_goes_on(tmp_path):
+    with running(endless_toy(tmp_path)) as run:
+        done = subprocess.run([BELLWIRE, "trace", run.out], capture_output=True, text=True, check=True)
+        assert run.process.poll() is None
+        assert f"{run.check_trace()} frames" in done.stdout
+        run.process.send_signal(signal.SIGINT)
+        assert run.ended()[0] == 130
+    over = subprocess.run([BELLWIRE, "trace", run.out], capture_output=True, text=True, check=False)
+    assert (over.returncode, len(over.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "local"])
+def test_a_full_disk_ends_the_run_in_one_line(clock, tmp_path):
+    """A limit on the size of files stands for the disk: a spool asks for a megabyte at a time."""
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 19, 3 << 19))}
+    done = bellwire(toy(tmp_path, 10**6), "--clock", clock, "--out", tmp_path / "out", **limit)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert len(list(read_trace(tmp_path / "out" / "trace.pcapng"))) > 200
+    assert run_facts(tmp_path / "out")["exit_code"] == 3
+
+
+# ---------------------------------------------------------------- where the words go
+
+
+@pytest.mark.parametrize(("way", "lines"), [("closed", 1), ("full", 1), ("a reader that has gone", 0)])
+def test_an_output_that_takes_nothing_costs_one_line_and_nothing_else(way, lines, tmp_path):
+    read, gone = os.pipe()
+    os.close(read)
+    run = command(toy(tmp_path, 10), "--out", tmp_path / "out")
+    if way == "closed":
+        run = ["sh", "-c", 'exec "$@" >&-', "sh", *run]
+    with open("/dev/full", "w") as full:
+        stdout = full if way == "full" else gone
+        done = subprocess.run(run, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+    os.close(gone)
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == lines, done.stderr
+    assert all((tmp_path / "out" / name).stat().st_size for name in THREE)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "local"])
+def test_a_long_run_shows_on_a_terminal_how_far_it_is(clock, tmp_path):
+    ours, theirs = os.openpty()
+    arguments = command(toy(tmp_path, 10**6), "--out", tmp_path / "out", "--clock", clock)
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        end = time.monotonic() + PATIENCE_S
+        while shown.count(b"\r\x1b[Kvirtual time") < 2 and time.monotonic() < end:
+            if select.select([ours], [], [], 1)[0]:
+                shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+    os.close(ours)
+    assert shown.count(b"\r\x1b[Kvirtual time") >= 2, shown
     assert process.returncode == 130
-    assert len(list(read_trace(out / "trace.pcapng"))) > 50
-
-
-def test_telemetry_changes_no_byte(tmp_path):
-    for setting in ("none", "embedded", "mqtt://127.0.0.1:9"):
-        out = tmp_path / setting[:4]
-        done = bellwire(SCENARIOS / "two-qpus.yaml", "--shots", "5", "--mqtt", setting, "--out", out)
-        assert done.returncode == 0, done.stderr
-    assert three(tmp_path / "none") == three(tmp_path / "embe") == three(tmp_path / "mqtt")

@@ -1,11 +1,17 @@
 """What a stranger or a bad wire sends: counted under its own name, shown in the trace, and without any effect.
 
-The node's interface is driven by hand: a kernel on a host that does nothing, machines of no kind.
+First the node's interface is driven by hand: a kernel on a host that does nothing, machines of no kind.  Then a
+stranger sends to the sockets of a real run.
 """
 
+import json
+import socket
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
+from command_lab import PATIENCE_S, bellwire, run_facts, running, three, toy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +21,7 @@ from stack.config import NodeConfig, Path
 from stack.runtime.host import Host
 from stack.runtime.kernel import Kernel
 from stack.runtime.nic import Nic
+from testbed.trace import read_trace
 
 ME, PEER, STRANGER = 1, 2, 9
 KEY = derive_key(1, ME, PEER)
@@ -46,9 +53,21 @@ class Bench:
         for protocol in ON_UDP:
             self.nic.handlers[protocol] = lambda message, source: self.heard.append((message, source))
 
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """All that a frame could change: what was heard, replay windows, numbers given out, what waits to happen."""
+        windows = {node: vars_of(window) for node, window in self.nic._windows.items()}
+        host = self.kernel.host
+        return len(self.heard), windows, self.nic._sequence, len(host.heap), len(host.wakes), self.kernel.results
+
     def give(self, frame: bytes) -> None:
         assert self.kernel.on_frame is not None
         self.kernel.on_frame(frame)
+
+
+def vars_of(thing: Any) -> dict[str, Any]:
+    names = getattr(type(thing), "__slots__", None) or vars(thing)
+    return {name: repr(getattr(thing, name)) for name in names}
 
 
 def good(
@@ -82,12 +101,19 @@ CASES: dict[str, tuple[bytes, str]] = {
 }
 
 
+AUTHENTIC = ("no such protocol", "no such message", "body of another message", "device protocol on the wire")
+"""Sealed by a peer: they use up their sequence number, and nothing else."""
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_bad_frame_is_counted_shown_and_forgotten(case):
     frame, counter = CASES[case]
     bench = Bench()
+    before = bench.state
     bench.give(frame)
     assert bench.kernel.counters == {counter: 1}
+    if case not in AUTHENTIC:
+        assert bench.state == before
     assert bench.tape.notes == [f"dropped: {counter.removeprefix('dropped ')}"]
     assert bench.heard == []
     bench.give(good(2))
@@ -111,17 +137,69 @@ def test_no_mutation_of_a_good_frame_is_heard(data):
     size = data.draw(st.integers(0, len(frame) + 3))
     mutated = bytes(frame[:size]) + bytes(max(0, size - len(frame)))
     bench = Bench()
+    bench.give(good(2))
+    before = bench.state
     bench.give(mutated)
     if mutated != good(message=MhpReply(1, 0, 1, 3, 4, 5, 6)):
-        assert bench.heard == []
+        assert bench.state == before
         assert sum(bench.kernel.counters.values()) == 1
-    bench.give(good(2))
+        assert bench.tape.notes[-1].startswith("dropped: ")
+    bench.give(good(3))
     assert bench.heard[-1] == (EchoPing(7, 0, b"x"), PEER)
 
 
 @given(st.binary(max_size=1300))
 def test_noise_is_dropped(noise):
     bench = Bench()
+    before = bench.state
     bench.give(noise)
-    assert bench.heard == []
+    assert bench.state == before
     assert sum(bench.kernel.counters.values()) == 1
+
+
+# ---------------------------------------------------------------- on the sockets of a run
+
+PINGS = {"from": "west", "to": "mid", "count": 1500, "think_s": 0.001}
+
+
+def shower(frames: list[bytes], address: str) -> None:
+    """A stranger on this machine sends."""
+    host, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for frame in frames:
+            stranger.sendto(frame, (host, int(port)))
+            time.sleep(0.001)
+
+
+def test_what_a_stranger_sends_into_a_paced_run_is_counted_and_shown(tmp_path):
+    with running(toy(tmp_path, 1, toy=PINGS), "--clock", "paced") as run:
+        heard = next(f.frame for f in read_trace(run.out.parent / "peek" / "trace.pcapng") if f.node == "mid")
+        bad = {
+            "tag": heard[:-1] + bytes([heard[-1] ^ 1]),
+            "version": b"\x09" + heard[1:],
+            "length": heard + b"more",
+            "short": heard[:20],
+            "replayed": heard,
+            "address": heard[:6] + b"\xff\xff" + heard[8:],
+        }
+        shower([*bad.values()] * 3, run.facts["addresses"]["mid"])
+        _, stderr = run.process.communicate(timeout=PATIENCE_S)
+        assert run.process.returncode == 0, stderr
+    report = json.loads((run.out / "report.json").read_text())
+    assert report["counters"]["mid"] == {f"dropped {reason}": 3 for reason in sorted(bad)}
+    assert {f["name"]: f["value"] for f in report["figures"]}["answered"] == 1500
+    notes = Counter(f.note for f in read_trace(run.out / "trace.pcapng") if f.node == "mid" and f.note)
+    assert notes == {f"dropped: {reason}": 3 for reason in bad}
+
+
+def test_what_a_stranger_sends_into_a_virtual_run_changes_no_byte(tmp_path):
+    """There the emulator's own datagrams are counted: one that is nobody's must not pass for one of them."""
+    scenario = toy(tmp_path, 8000)
+    with running(scenario) as run:
+        shower([b"", b"?", bytes(1200), good()] * 5, run.facts["addresses"]["mid"])
+        _, stderr = run.process.communicate(timeout=PATIENCE_S)
+        assert run.process.returncode == 0, stderr
+    assert run_facts(run.out)["engine"]["datagrams_of_strangers"] == {"mid": 20}
+    alone = bellwire(scenario, "--clock", "local", "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert three(run.out) == three(tmp_path / "alone")

@@ -1,116 +1,218 @@
 """Attached programs: one sequential session each, and time that stands still while they think."""
 
 import json
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
+from command_lab import bellwire, run_facts, three, together, write
 
+from stack.sdk import SessionEnded, attach
 from testbed.trace import read_events
 
-ROOT = Path(__file__).parents[1]
-
-PROGRAM = """
+TALK = """
     import time
-    from stack.sdk import CallFailed, attach
+    from stack.sdk import attach
 
     with attach() as node:
-        for turn in range(3):
+        for turn in range(2):
             time.sleep({think})
             answer = node.call("ping", destination={peer}, count=2)
             assert answer["answered"] == 2, answer
-            node.call("sleep", duration_ps=1_000_000)
-        try:
-            node.call("levitate")
-        except CallFailed as refused:
-            assert "levitate" in str(refused)
-        else:
-            raise AssertionError("the node can levitate")
+            before = node.t_ps
+            time.sleep({think})
+            after = node.call("sleep", duration_ps={sleep})
+            assert after == node.t_ps and (after == before + {sleep} or {loose}), (before, after)
         {end}
 """
 
 
-def scenario(folder: Path, think: float = 0.0, end: str = "pass") -> Path:
+def talk(peer: int, think: float = 0.0, end: str = "pass", sleep: int = 10**6, loose: bool = False) -> str:
+    return TALK.format(peer=peer, think=think, end=end, sleep=sleep, loose=loose)
+
+
+def scenario(folder: Path, left: str, right: str | None = None, **top: Any) -> Path:
     """Two nodes 100 m apart, a program at each."""
-    for peer, name in ((2, "left"), (1, "right")):
-        code = textwrap.dedent(PROGRAM).format(think=think, peer=peer, end=end if name == "left" else "pass")
-        (folder / f"{name}.py").write_text(code)
+    folder.mkdir(exist_ok=True)
+    programs = {"a": left} | ({"b": right} if right is not None else {})
+    for node, text in programs.items():
+        (folder / f"at-{node}.py").write_text(textwrap.dedent(text))
     text = {
         "nodes": {"a": {"kind": "controller"}, "b": {"kind": "controller"}},
         "links": {"a-b": {"kind": "classical", "a": "a", "b": "b", "length_m": 100}},
-        "programs": [{"node": "a", "run": "left.py"}, {"node": "b", "run": "right.py"}],
+        "programs": [{"node": node, "run": f"at-{node}.py"} for node in programs],
         "duration_s": 1.0,
     }
-    path = folder / "programs.yaml"
-    path.write_text(yaml.safe_dump(text, sort_keys=False))
-    return path
+    return write(folder, {key: value for key, value in (text | top).items() if value is not None})
 
 
-def run(folder: Path, out: str, *options: str) -> tuple[int, list[bytes], str]:
-    command = [
-        sys.executable,
-        "-m",
-        "testbed.cli",
-        "run",
-        str(folder / "programs.yaml"),
-        "--out",
-        str(folder / out),
-        *options,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    files = [folder / out / name for name in ("trace.pcapng", "events.jsonl", "report.json")]
-    return done.returncode, [f.read_bytes() if f.exists() else b"" for f in files], done.stderr
+def events(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(folder / "events.jsonl") if event["event"] == name]
 
 
-def test_programs_see_one_time_under_every_placement_however_long_they_think(tmp_path):
-    scenario(tmp_path)
-    code, reference, stderr = run(tmp_path, "virtual")
-    assert code == 0, stderr
-    assert len(list(read_events(tmp_path / "virtual" / "events.jsonl"))) > 10
-    assert run(tmp_path, "local", "--clock", "local")[:2] == (0, reference)
-    scenario(tmp_path, think=0.1)
-    assert run(tmp_path, "slow")[:2] == (0, reference)
-    assert run(tmp_path, "slow-local", "--clock", "local")[:2] == (0, reference)
+def both_clocks(path: Path, code: int = 0) -> list[bytes]:
+    """Run under virtual and local: the same exit code and bytes."""
+    outs = [path.parent / "virtual", path.parent / "local"]
+    for done in together(*([path, "--out", out, "--clock", out.name] for out in outs)):
+        assert done.returncode == code, done.stderr
+    assert three(outs[0]) == three(outs[1])
+    return three(outs[0])
+
+
+def test_programs_see_one_time_in_every_placement_however_long_they_think(tmp_path):
+    quick = both_clocks(scenario(tmp_path / "quick", talk(2), talk(1)))
+    assert len(events(tmp_path / "quick" / "virtual", "call")) == 8
+    assert both_clocks(scenario(tmp_path / "slow", talk(2, think=0.2), talk(1))) == quick
+    packed = bellwire(tmp_path / "slow" / "case.yaml", "--processes", "1", "--out", tmp_path / "packed")
+    assert packed.returncode == 0, packed.stderr
+    assert three(tmp_path / "packed") == quick
 
 
 def test_a_paced_run_serves_programs_too(tmp_path):
-    scenario(tmp_path)
-    assert run(tmp_path, "paced", "--clock", "paced")[0] == 0
+    # Wall time goes on while a program thinks, so it cannot ask for equal times.
+    path = scenario(tmp_path, talk(2, loose=True), talk(1, loose=True), duration_s=30.0)
+    done = bellwire(path, "--clock", "paced", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert len(events(tmp_path / "out", "detached")) == 2
 
 
-@pytest.mark.parametrize("clock", ["virtual", "local"])
-def test_a_program_that_fails_ends_the_run_and_is_named(tmp_path, clock):
-    scenario(tmp_path, end="raise SystemExit(7)")
-    code, _, stderr = run(tmp_path, clock, "--clock", clock)
-    assert code == 3
-    assert "program-0" in stderr
-    assert json.loads((tmp_path / clock / "run.json").read_text())["exit_code"] == 3
+def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(tmp_path):
+    program = """
+        import json, os, socket
+        from stack.sdk import CallFailed, Session
 
+        raw = socket.socket(fileno=int(os.environ["BELLWIRE_SESSION"]))
+        stream = raw.makefile("rwb")
 
-def test_a_session_ends_with_its_node(tmp_path):
-    """The node dies by plan while its program sleeps: the program hears of it, the run goes on to its end."""
-    path = scenario(tmp_path)
-    (tmp_path / "left.py").write_text(
-        textwrap.dedent(
-            """
-            from stack.sdk import SessionEnded, attach
-            node = attach()
+        def say(line):
+            stream.write(line + b"\\n")
+            stream.flush()
+            return json.loads(stream.readline())
+
+        for line in (
+            b"", b"hello", b"\\xff\\xfe", b"[]", b"7", b"null", b'{}', b'{"call": 5}', b'{"call": null, "args": {}}',
+            b'{"call": "sleep", "args": [1]}', b'{"call": "sleep", "args": 1}', b"[" * 100_000,
+            b'{"call": "levitate"}', b'{"call": "__class__"}',
+        ):
+            reply = say(line)
+            assert set(reply) == {"t_ps", "error"}, (line, reply)
+            assert reply["t_ps"] == 0 and "\\n" not in reply["error"] and len(reply["error"]) < 300, reply
+
+        node = Session(raw, "a")
+        for name, arguments, word in (
+            ("levitate", {}, "ping, sleep"),
+            ("sleep", {}, "duration_ps"),
+            ("sleep", {"duration_ps": -1}, "duration_ps"),
+            ("sleep", {"duration_ps": "long"}, "duration_ps"),
+            ("sleep", {"duration_ps": 1.5}, "duration_ps"),
+            ("sleep", {"duration_ps": True}, "duration_ps"),
+            ("sleep", {"duration_ps": 10**30}, "duration_ps"),
+            ("sleep", {"duration_ps": 1, "pillow": 1}, "pillow"),
+            ("ping", {"destination": 9}, "node 9"),
+            ("ping", {"destination": "b"}, "destination"),
+            ("ping", {"destination": 2, "count": 0}, "count"),
+            ("ping", {"destination": 2, "padding": 10**6}, "padding"),
+            ("ping", {"destination": 2, "in_flight": 0}, "in_flight"),
+            ("ping", {"destination": 2, "timeout_ps": 0}, "timeout_ps"),
+            ("ping", {"destination": 2, "attempts": -1}, "attempts"),
+        ):
             try:
-                node.call("sleep", duration_ps=10**12)
-            except SessionEnded:
-                pass
+                node.call(name, **arguments)
+            except CallFailed as refused:
+                assert word in str(refused), refused
             else:
-                raise AssertionError("the node should have died")
-            """
-        )
-    )
-    text = yaml.safe_load(path.read_text()) | {"faults": [{"kill": "a", "at_s": 0.001}]}
-    path.write_text(yaml.safe_dump(text, sort_keys=False))
-    codes = {}
+                raise AssertionError((name, arguments))
+        assert node.t_ps == 0
+        assert node.call("ping", destination=2)["answered"] == 1
+    """
+    both_clocks(scenario(tmp_path, program))
+    assert [e["call"] for e in events(tmp_path / "local", "call")][-1] == "ping"
+
+
+def test_a_program_may_just_end(tmp_path):
+    program = "import os, sys\nfrom stack.sdk import attach\nnode = attach()\nnode.call('sleep', duration_ps=5)\n"
+    both_clocks(scenario(tmp_path, program + "os._exit(0)", program + "sys.exit()"))
+    assert len(events(tmp_path / "local", "detached")) == 2
+
+
+def test_a_program_that_never_calls_does_not_hold_the_run(tmp_path):
+    both_clocks(scenario(tmp_path, "print('nothing to do')", talk(1)))
+
+
+@pytest.mark.parametrize(
+    ("end", "word"), [("raise SystemExit(7)", "exit code 7"), ("raise ValueError('no more tea')", "no more tea")]
+)
+def test_a_program_that_fails_ends_the_run_and_is_named(tmp_path, end, word):
+    path = scenario(tmp_path, talk(2, end=end), talk(1))
+    outs = [tmp_path / "virtual", tmp_path / "local"]
+    for done in together(*([path, "--out", out, "--clock", out.name] for out in outs)):
+        assert done.returncode == 3
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert "program-0 (at-a.py)" in done.stderr
+        assert word in done.stderr
+    for out in outs:
+        assert run_facts(out)["exit_code"] == 3
+        assert events(out, "started"), "the trace so far is there"
+
+
+@pytest.mark.parametrize("how", ["loudly", "never"])
+def test_a_session_ends_with_its_node(tmp_path, how):
+    """The node dies by plan while its program sleeps: the program hears of it, the run goes on to its end."""
+    program = """
+        import time
+        from stack.sdk import SessionEnded, attach
+        node = attach()
+        try:
+            node.call("sleep", duration_ps=10**12)
+        except SessionEnded:
+            print("heard", flush=True)
+            {reaction}
+        else:
+            raise AssertionError("the node should have died")
+    """
+    reaction = {"loudly": "raise", "never": "time.sleep(600)"}[how]
+    faults = [{"kill": "a", "at_s": 0.001}, {"restart": "a", "at_s": 0.002}]
+    other = "from stack.sdk import attach\nattach().call('sleep', duration_ps=3 * 10**9)\n"
+    both_clocks(scenario(tmp_path, program.format(reaction=reaction), other, faults=faults))
     for clock in ("virtual", "local"):
-        codes[clock] = run(tmp_path, clock, "--clock", clock)
-    assert codes["virtual"][1] == codes["local"][1]
-    assert [e["event"] for e in read_events(tmp_path / "local" / "events.jsonl") if e["node"] == "a"][-1] == "killed"
+        log = (tmp_path / clock / "logs" / "program-0.log").read_text()
+        assert "heard" in log
+        assert ("had to be killed" in log) == (how == "never")
+    mine = [e["event"] for e in read_events(tmp_path / "local" / "events.jsonl") if e["node"] == "a"]
+    assert mine[-2:] == ["killed", "started"]
+
+
+def test_a_program_that_outlasts_the_run_is_cut_off_without_blame(tmp_path):
+    """A server has no end of its own: the scenario's duration is its end."""
+    server = "from stack.sdk import attach\nnode = attach()\nwhile True:\n    node.call('sleep', duration_ps=10**9)\n"
+    both_clocks(scenario(tmp_path, server, talk(1), duration_s=0.01))
+    assert [e["node"] for e in events(tmp_path / "local", "detached")] == ["b"]
+    assert "SessionEnded" in (tmp_path / "virtual" / "logs" / "program-0.log").read_text()
+
+
+def test_a_run_in_which_all_wait_for_ever_says_who(tmp_path):
+    """The only answer is lost with the dead node, and nobody has set a timeout."""
+    program = "from stack.sdk import attach\nattach().call('ping', destination=2)\n"
+    both_clocks(scenario(tmp_path, program, faults=[{"kill": "b", "at_s": 1e-7}], duration_s=None), code=1)
+    assert "a: program-0 (at-a.py)" in run_facts(tmp_path / "virtual")["trouble"]
+
+
+def test_attach_says_so_to_a_program_that_nobody_attached(monkeypatch):
+    for fd in ("", "not a number"):
+        monkeypatch.setenv("BELLWIRE_SESSION", fd)
+        with pytest.raises(SessionEnded, match="programs:"):
+            attach()
+
+
+def test_a_programs_own_folder_and_name_are_what_python_gives_it(tmp_path):
+    (tmp_path / "helper.py").write_text("WORD = 'beside'\n")
+    program = """
+        import json, sys
+        import helper
+        from pathlib import Path
+        if __name__ == "__main__":
+            Path(__file__).with_name("said.json").write_text(json.dumps([helper.WORD, sys.argv]))
+    """
+    assert bellwire(scenario(tmp_path, program), "--out", tmp_path / "out").returncode == 0
+    assert json.loads((tmp_path / "said.json").read_text()) == ["beside", [str(tmp_path / "at-a.py")]]

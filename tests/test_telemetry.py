@@ -1,77 +1,24 @@
 """Telemetry: what subscribers see, and that no broker's fate is ever felt by the one who publishes."""
 
 import contextlib
-import json
 import os
-import queue
 import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
+from mqtt_lab import PATIENCE_S, Message, subscriber, wait_until
 
 import testbed.telemetry
 from testbed.broker import EmbeddedBroker
 from testbed.errors import BadInput
 from testbed.telemetry import BrokerAddress, Telemetry, parse_broker
 
-PATIENCE_S = 20.0  # for what must happen; nothing here is measured
 REPOSITORY = Path(__file__).resolve().parent.parent
-Message = tuple[str, dict[str, Any]]
-
-
-class Subscriber:
-    """Listens to bellwire/# as a user's own program would, with another library than the publisher's."""
-
-    def __init__(self, port: int, user: str | None = None, password: str | None = None) -> None:
-        self._messages: queue.Queue[Message] = queue.Queue()
-        subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.username_pw_set(user, password)
-        self._client.on_connect = lambda client, *_: client.subscribe("bellwire/#")
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self._messages.put(
-            (message.topic, json.loads(message.payload))
-        )
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert subscribed.wait(PATIENCE_S)
-
-    def until(self, last: Message) -> list[Message]:
-        """Every message from where the last call ended up to `last`."""
-        seen: list[Message] = []
-        while last not in seen:
-            seen.append(self._messages.get(timeout=PATIENCE_S))
-        return seen
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@contextlib.contextmanager
-def subscriber(port: int, user: str | None = None, password: str | None = None) -> Iterator[Subscriber]:
-    listening = Subscriber(port, user, password)
-    try:
-        yield listening
-    finally:
-        listening.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
 
 
 def free_port() -> int:

@@ -9,7 +9,12 @@ from protocols.echo import Done, Echo, PingLost
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel, Waiter
 from stack.runtime.nic import Nic
-from stack.runtime.session import CallError
+from stack.runtime.session import CallError, whole
+from stack.runtime.times import NEVER
+
+_MOST = 1_000_000
+_PADDING_MAX = 1_000
+"""As ``EchoPing`` bounds it."""
 
 
 class EchoService:
@@ -63,12 +68,30 @@ class EchoService:
         elif isinstance(event, PingLost):
             self._kernel.event("echo", "lost", run=event.run, token=event.token)
 
-    async def _call_ping(self, destination: int, count: int = 1, **options: Any) -> dict[str, int]:
-        if not self._nic.reaches(destination):
-            raise CallError(f"no way to node {destination}")
-        done = await self.ping(destination, count, **options)
+    async def _call_ping(
+        self,
+        destination: object,
+        count: object = 1,
+        padding: object = 0,
+        in_flight: object = 1,
+        think_ps: object = 0,
+        timeout_ps: object = None,
+        attempts: object = None,
+    ) -> dict[str, int]:
+        node = whole("destination", destination, 0, 0xFFFF)
+        if not self._nic.reaches(node):
+            raise CallError(f"no way to node {node}")
+        done = await self.ping(
+            node,
+            whole("count", count, 1, _MOST),
+            padding=bytes(whole("padding", padding, 0, _PADDING_MAX)),
+            in_flight=whole("in_flight", in_flight, 1, _MOST),
+            think_ps=whole("think_ps", think_ps, 0, NEVER),
+            timeout_ps=None if timeout_ps is None else whole("timeout_ps", timeout_ps, 1, NEVER),
+            attempts=None if attempts is None else whole("attempts", attempts, 1, 0xFFFF),
+        )
         return {"answered": done.answered, "lost": done.lost, "elapsed_ps": done.elapsed_ps}
 
-    async def _call_sleep(self, duration_ps: int) -> int:
-        await self._kernel.sleep(duration_ps)
+    async def _call_sleep(self, duration_ps: object) -> int:
+        await self._kernel.sleep(whole("duration_ps", duration_ps, 0, NEVER))
         return self._kernel.now

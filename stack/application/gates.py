@@ -80,11 +80,13 @@ class RemoteGates:
     def abandon(self, gates: Iterable[tuple[int, int, int]]) -> None:
         """This node will do none of these gates, (job, gate, peer), which it has not started: the peers are told."""
         machine, now = self._driver.machine, self._kernel.now
-        jobs = set()
+        gates = list(gates)
+        jobs = sorted({job for job, _, _ in gates})
+        for job in jobs:
+            machine.cancel(job, now)  # what came early is refused here: a gate that finds it would begin
         for job, gate, peer in gates:
             machine.start(job, gate, Role.TARGET, RgpKind.CNOT, 0, peer, now)
-            jobs.add(job)
-        for job in sorted(jobs):
+        for job in jobs:
             machine.cancel(job, now)
         self._driver.flush()
 

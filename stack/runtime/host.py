@@ -40,6 +40,8 @@ class Host:
         self.last_closed = 0
         self.frames_lost: dict[int, int] = {}
         self.steps = 0
+        self.strangers = 0
+        """Datagrams that came from outside the testbed, where a host can tell (``virtual``)."""
         self.trio_clock: trio.abc.Clock | None = self.clock
         self._owing: list[Session] = []
         self._nursery: trio.Nursery | None = None

@@ -48,6 +48,7 @@ def write_results(host: Host, folder: str) -> None:
             "results": kernel.results,
             "counters": kernel.counters,
             "frames_lost": host.frames_lost.get(kernel.number, 0),
+            "strangers": host.strangers,
         }
         (Path(folder) / result_name(kernel.number)).write_text(json.dumps(result))
         kernel.recorder.close()

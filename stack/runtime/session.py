@@ -4,12 +4,15 @@ What may live here: framing and turn-taking.  What a call does is registered by 
 
 A session is a stream socket of JSON lines.  Program to node: ``{"call": name, "args": {...}}``.  Node to program:
 ``{"t_ps": node time, "value": ...}`` or ``{"t_ps": ..., "error": text}``.  From a reply until the next call the
-program has the floor and emulated time stands still; waiting is a call.
+program has the floor and emulated time stands still; waiting is a call.  The session ends when either end closes it,
+and the node closes it only by ending.
 """
 
 import json
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
 
 class CallError(Exception):
     """A call that cannot be served; its text goes back to the program, and the node lives on."""
+
+
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """An argument of a call as a whole number within bounds; raises CallError."""
+    if type(value) is not int or not least <= value <= most:
+        raise CallError(f"{name} must be a whole number from {least} to {most}")
+    return value
 
 
 class Session:
@@ -30,6 +40,7 @@ class Session:
         self._pending = b""
 
     def open(self) -> None:
+        self.kernel.results.setdefault("sessions", []).append(self.index)  # those still open at the end
         self.kernel.program_opened()
         self.kernel.host.owe(self)
 
@@ -38,6 +49,7 @@ class Session:
         line = self._line()
         if not line:
             self.sock.close()
+            self.kernel.results["sessions"].remove(self.index)
             self.kernel.event("session", "detached", session=self.index)
             self.kernel.program_closed()
             return
@@ -59,16 +71,31 @@ class Session:
         kernel = self.kernel
         reply: dict[str, Any]
         try:
-            call = json.loads(line)
-            name = call["call"]
-            handler = kernel.calls.get(name)
-            if handler is None:
-                raise CallError(f"no call {name!r} here; there are {', '.join(sorted(kernel.calls))}")
+            name, handler, arguments = self._understood(line)
             kernel.event("session", "call", session=self.index, call=name)
-            value = await handler(**call.get("args", {}))
+            value = await handler(**arguments)
             reply = {"t_ps": kernel.now, "value": value}
-        except (CallError, json.JSONDecodeError, KeyError, TypeError) as error:
-            reply = {"t_ps": kernel.now, "error": str(error) or repr(error)}
+        except CallError as error:
+            reply = {"t_ps": kernel.now, "error": str(error)}
         with suppress(OSError):  # the program is gone; the next read says so
             self.sock.sendall(json.dumps(reply).encode() + b"\n")
         kernel.host.owe(self)
+
+    def _understood(self, line: bytes) -> tuple[str, Callable[..., Awaitable[Any]], dict[str, Any]]:
+        """The call's name, its handler and arguments that fit it.  Raises CallError.
+
+        Whatever a handler raises afterwards, other than CallError, is an error of ours and ends the node.
+        """
+        try:
+            call = json.loads(line)
+            name, arguments = call["call"], call.get("args", {})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise CallError('a call is one line of JSON, {"call": NAME, "args": {...}}') from None
+        calls = self.kernel.calls
+        if not isinstance(name, str) or name not in calls:
+            raise CallError(f"no call {name!r:.80} here; there are {', '.join(sorted(calls))}")
+        try:
+            signature(calls[name]).bind(**arguments)
+        except TypeError as error:
+            raise CallError(f"{name}: {error}") from None
+        return name, calls[name], arguments

@@ -42,6 +42,7 @@ class VirtualHost(Host):
         self._bus = coordinator
         self._sockets = sockets
         self._addresses = addresses
+        self._known = set(addresses.values())
         self._room = room
         self._received = dict.fromkeys(sockets, 0)
         self._outbox: deque[tuple[int, int, bytes]] = deque()
@@ -157,12 +158,15 @@ class VirtualHost(Host):
         received = self._received[node]
         while received < expect:
             try:
-                packet = sock.recv(65535)
+                packet, sender = sock.recvfrom(65535)
             except BlockingIOError:
                 if not select.select([sock], [], [], COUNT_PATIENCE_S)[0]:
                     raise CountError(
                         f"node {kernel.name}: {expect} datagrams were sent to it, {received} arrived"
                     ) from None
+                continue
+            if sender not in self._known:
+                self.strangers += 1  # it has no shim, and was in nobody's count
                 continue
             due, source, incarnation, sequence = bus.SHIM.unpack_from(packet)
             if kernel.alive:

@@ -38,11 +38,17 @@ class Lab(Protocol):
     def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
         """A planned death is done."""
 
+    def born(self, node: int, t_ps: int) -> None:
+        """A planned restart is done."""
+
     def up(self) -> None:
         """Every node has booted; time begins to move."""
 
     def progress(self, t_ps: int, windows: int) -> None:
         """About four times a second of wall time."""
+
+    def ending(self) -> None:
+        """The run is over: from now on processes may end."""
 
 
 class HostLink:
@@ -119,6 +125,7 @@ class Coordinator:
             if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
                 self.stuck = stop == NEVER and any(h.programs for h in self._hosts)
                 self.end_ps = stop if stop != NEVER else max(h.closed_at for h in self._hosts)
+                self._lab.ending()
                 self._finish()
                 return
             if planned <= min(first, devices):
@@ -295,6 +302,8 @@ class Coordinator:
             self._collect([index])
         else:
             self._order(index, bus.Order(bus.REVIVE, node, t, 0))
+        if deed is Deed.RESTART:
+            self._lab.born(node, t)
 
     def _order(self, index: int, order: bus.Order) -> None:
         """A death or birth inside a process that other nodes share: it is carried out there, and nothing else."""

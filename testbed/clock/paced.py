@@ -6,11 +6,10 @@ What may live here: the loop that executes the plane's events when the wall says
 
 import select
 import time
-from collections.abc import Callable
 
 from stack.runtime import bus
 from testbed.clock.agenda import Ending
-from testbed.clock.coordinator import HostDied, HostLink
+from testbed.clock.coordinator import PROGRESS_EVERY_S, HostDied, HostLink, Lab
 from testbed.clock.federate import Federate
 
 START_AFTER_S = 0.05
@@ -26,7 +25,7 @@ class PacedPlane:
         ending: Ending,
         any_programs: bool,
         dilation: float,
-        up: Callable[[], None],
+        lab: Lab,
     ) -> None:
         self.end_ps = 0
         self._hosts = hosts
@@ -35,7 +34,7 @@ class PacedPlane:
         self._ending = ending
         self._any_programs = any_programs
         self._dilation = dilation
-        self._up = up
+        self._lab = lab
         self._epoch_ns = 0
         self._executed = 0
         self._late = 0
@@ -51,14 +50,15 @@ class PacedPlane:
     def run(self) -> None:
         for host in self._hosts:  # every host reports when its nodes have booted
             self._hear(host, 0)
-        self._up()
+        self._lab.up()
         self._epoch_ns = time.monotonic_ns() + int(START_AFTER_S * 1e9)
         for host in self._hosts:
-            host.sock.send(bus.pack_start(self._epoch_ns, self._dilation))
+            self._tell(host, [bus.pack_start(self._epoch_ns, self._dilation)])
         poll = select.poll()
         by_fd = {host.sock.fileno(): host for host in self._hosts}
         for fd in by_fd:
             poll.register(fd, select.POLLIN)
+        said = time.monotonic()
         while True:
             now = self._now()
             self._execute(now)
@@ -68,13 +68,15 @@ class PacedPlane:
             if now >= stop:
                 self.end_ps = stop
                 break
-            wait_ps = min(self._plane.next_ps(), stop, now + 10**12) - now
-            wait_ms = max(0, int(wait_ps * 1e-9 * self._dilation))
-            for fd, _ in poll.poll(wait_ms):
+            if time.monotonic() - said > PROGRESS_EVERY_S:
+                said = time.monotonic()
+                self._lab.progress(max(0, now), 0)
+            wait_s = (min(self._plane.next_ps(), stop) - now) * 1e-12 * self._dilation
+            for fd, _ in poll.poll(max(0, int(1000 * min(wait_s, PROGRESS_EVERY_S)))):
                 self._hear(by_fd[fd], max(0, self._now()))
+        self._lab.ending()
         for host in self._hosts:
-            for packet in bus.pack_grant(bus.Grant(self.end_ps, bus.LAST, [], [], [])):
-                host.sock.send(packet)
+            self._tell(host, bus.pack_grant(bus.Grant(self.end_ps, bus.LAST, [], [], [])))
 
     def _execute(self, now: int) -> None:
         plane = self._plane
@@ -83,14 +85,23 @@ class PacedPlane:
             plane.step()
             for answer in plane.take_answers():
                 grant = bus.Grant(0, 0, [], [bus.Answer(*answer)], [])
-                for packet in bus.pack_grant(grant):
-                    self._host_of[answer.node].sock.send(packet)
+                self._tell(self._host_of[answer.node], bus.pack_grant(grant))
+
+    def _tell(self, host: HostLink, packets: list[bytes]) -> None:
+        try:
+            for packet in packets:
+                host.sock.send(packet)
+        except OSError:
+            raise HostDied(host.nodes) from None
 
     def _hear(self, host: HostLink, now: int) -> None:
         commands: list[bus.Command] = []
         report = None
         while report is None:
-            packet = host.sock.recv(bus.PACKET_MAX * 2)
+            try:
+                packet = host.sock.recv(bus.PACKET_MAX * 2)
+            except OSError:
+                packet = b""
             if not packet:
                 raise HostDied(host.nodes)
             report = bus.unpack_report(packet, commands)

@@ -6,19 +6,25 @@ reaches the launcher alone, which then takes them down in order.
 """
 
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
 from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN
+from testbed.lab.spawning import environment, how_it_ended, kill_session, note, python
 
 SETTLE_S = 0.2
 """After a death, how long the launcher waits to learn who else died, before it says who was first to blame."""
+
+CUT_OFF_S = 2.0
+"""How long a program may take to end after the run has ended without it; then it is killed."""
+
+PROGRAM = "program-"
+"""How the names of attached programs begin."""
 
 
 class ProcessDied(Exception):
@@ -31,78 +37,133 @@ class ProcessDied(Exception):
         self.broken_rules = broken_rules
 
 
+class _Death(NamedTuple):
+    name: str
+    code: int
+    process: trio.Process
+    log: Path
+
+
 class Children:
-    """All children of one run; use inside :func:`children`."""
+    """All children of one run."""
 
     def __init__(self, nursery: trio.Nursery, logs: Path, lifeline: int) -> None:
         self._nursery = nursery
         self._logs = logs
         self.lifeline = lifeline
+        self.over = False
+        """The run has reached its end: a program may end because its node has."""
         self._running: dict[str, trio.Process] = {}
-        self._pardoned: set[str] = set()
-        self._dead: list[tuple[str, int]] = []
+        self._all: dict[str, trio.Process] = {}
+        self._titles: dict[str, str] = {}
+        self._pardoned: set[trio.Process] = set()
+        self._dead: list[_Death] = []
+        self._late: list[_Death] = []
         self._judging = False
 
-    async def start(self, name: str, module: list[str], orders: bytes, fds: list[int], env: dict[str, str]) -> int:
-        """Start ``python -m module...`` with ``orders`` on standard input; its output goes to ``logs/name.log``."""
-        with open(self._logs / f"{name}.log", "ab") as log:  # noqa: ASYNC230 - a local file, at once
+    async def start(
+        self, name: str, module: list[str], orders: bytes, fds: list[int], env: dict[str, str], title: str = ""
+    ) -> int:
+        """Start ``python module...`` with ``orders`` on standard input; its output goes to ``logs/name.log``.
+
+        ``title`` is what a person is told it was, should it die.
+        """
+        with open(self._log(name), "ab", buffering=0) as log:  # noqa: ASYNC230 - a local file, at once
             process = await trio.lowlevel.open_process(
-                [sys.executable, *module],
+                python(*module),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=[*fds, self.lifeline],
                 start_new_session=True,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **env},
+                env=environment(env),
             )
-        self._running[name] = process
-        self._pardoned.discard(name)
+        self._running[name] = self._all[name] = process
+        self._titles[name] = title or name
         self._nursery.start_soon(self._watch, name, process)
+        note(self._log(name), f"process {process.pid} started: {self._titles[name]}")
         assert process.stdin is not None
-        try:
+        with suppress(trio.BrokenResourceError):  # it died at once; the watch says so
             await process.stdin.send_all(orders)
             await process.stdin.aclose()
-        except trio.BrokenResourceError:
-            pass  # it died at once; the watch says so
         return process.pid
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     async def _watch(self, name: str, process: trio.Process) -> None:
         code = await process.wait()
         if self._running.get(name) is process:
             del self._running[name]
-        if code == 0 or name in self._pardoned:
+        note(self._log(name), f"process {process.pid} {how_it_ended(code)}")
+        if name.startswith(PROGRAM):
+            kill_session(process.pid)  # what a person's program started ends with it
+        if code == 0:
             return
-        self._dead.append((name, code))
+        self._dead.append(_Death(name, code, process, self._log(name)))
         if self._judging:
-            return
+            return  # another watch is about to say who is to blame
         self._judging = True
         await trio.sleep(SETTLE_S)
-        name, code = min(self._dead, key=lambda d: d[1] == EXIT_ORPHAN)
-        if code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
+        self._judging = False
+        dead, self._dead = [d for d in self._dead if d.process not in self._pardoned], []
+        if self.over and all(d.name.startswith(PROGRAM) for d in dead):
+            self._late += dead
         else:
-            how = f"ended with exit code {code}; see {self._logs / name}.log"
-        raise ProcessDied(name, how, code == EXIT_COUNT)
+            self._blame(dead)
+
+    def _blame(self, dead: list[_Death]) -> None:
+        """Who lost its coordinator or its node only followed; a signal came from outside, an error may be its echo."""
+        if dead:
+            name, code, _, log = min(
+                dead, key=lambda d: (d.code == EXIT_ORPHAN, d.name.startswith(PROGRAM), d.code > 0)
+            )
+            raise ProcessDied(self._titles[name], how_it_ended(code, log), code == EXIT_COUNT)
+
+    def judge_programs(self) -> None:
+        """All nodes have ended, and who was cut off by that is pardoned: programs that failed themselves are not."""
+        self.over = False
+        self._blame([d for d in self._late if d.process not in self._pardoned])
 
     async def kill(self, name: str) -> None:
         """A planned death."""
-        self._pardoned.add(name)
-        process = self._running[name]
+        process = self._running.get(name)
+        if process is None:
+            await trio.sleep_forever()  # it has died by itself a moment ago: its watch ends the run
+            return
+        self._pardoned.add(process)
         process.kill()
         await process.wait()
+
+    def pardon(self, name: str) -> None:
+        """However this child ends from here on, it does not end the run."""
+        process = self._all.get(name)
+        if process is not None:
+            self._pardoned.add(process)
 
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._running.items()}
 
+    async def wait_for(self, names: list[str]) -> None:
+        """Until these children have ended by themselves."""
+        for process in [self._running[n] for n in names if n in self._running]:
+            await process.wait()
+
     async def wait_all(self) -> None:
-        """Until every child has ended by itself."""
-        for process in list(self._running.values()):
+        """Until every child has ended by itself; those who were pardoned get no more than ``CUT_OFF_S``."""
+        with trio.move_on_after(CUT_OFF_S):
+            for process in [p for p in self._running.values() if p in self._pardoned]:
+                await process.wait()
+        for name, process in list(self._running.items()):
+            if process in self._pardoned:
+                kill_session(process.pid)
+                note(self._log(name), f"process {process.pid} had to be killed")
             await process.wait()
 
     def kill_all(self) -> None:
-        for name, process in self._running.items():
-            self._pardoned.add(name)
-            process.kill()
+        for process in self._running.values():
+            self._pardoned.add(process)
+            kill_session(process.pid)
 
 
 @contextmanager

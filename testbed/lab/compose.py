@@ -190,7 +190,7 @@ def compose(
         linger_ps=scenario.linger_ps,
         duration_ps=scenario.duration_ps or NEVER,
         planned=planned,
-        programs=tuple(Program(numbers[p.node], (str(p.run),)) for p in scenario.programs),
+        programs=tuple(Program(numbers[p.node], str(p.run)) for p in scenario.programs),
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
         dilation=scenario.dilation,
     )

@@ -3,6 +3,7 @@
 What may live here: composition of host, plane and nodes; the records of planned deaths.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
@@ -32,8 +33,18 @@ class Graveyard:
                 recorder.event(t_ps, "lab", "killed", incarnation=incarnation, frames_lost=frames_lost)
 
 
-def run_local(plan: Plan, spool_dir: Path | None, sessions: dict[int, list[socket]]) -> Outcome:
-    """Run the plan to its end."""
+def run_local(
+    plan: Plan,
+    spool_dir: Path | None,
+    sessions: dict[int, list[socket]],
+    on_host: Callable[[LocalHost], None] = lambda host: None,
+    on_state: Callable[[int, str], None] = lambda node, state: None,
+) -> Outcome:
+    """Run the plan to its end.
+
+    ``on_host`` is given the host before it runs, for whoever watches its time; ``on_state`` is called with a node's
+    number and its new state: up, killed, restarted.
+    """
     configs = {n.number: replace(n, spools=str(spool_dir or "")) for n in plan.nodes}
     plane = plan.plane.build()
     graveyard = Graveyard(spool_dir)
@@ -41,13 +52,20 @@ def run_local(plan: Plan, spool_dir: Path | None, sessions: dict[int, list[socke
     def revive(node: int, t_ps: int) -> None:
         configs[node] = configs[node].reborn(t_ps)
         boot(host, configs[node], [])
+        on_state(node, "restarted")
 
-    host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, graveyard.buried)
+    def buried(node: int, t_ps: int, frames_lost: int) -> None:
+        graveyard.buried(node, t_ps, frames_lost)
+        on_state(node, "killed")
+
+    host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, buried)
 
     def start() -> None:
         for config in list(configs.values()):
             boot(host, config, sessions.get(config.number, []))
+            on_state(config.number, "up")
 
+    on_host(host)
     trio.run(host.run, start, clock=host.clock)
     results: dict[str, Any] = {}
     counters: dict[str, dict[str, int]] = {}

@@ -18,7 +18,7 @@ class Program:
     """A program of the scenario: attached to ``node`` before time 0."""
 
     node: int
-    command: tuple[str, ...]
+    path: str
 
 
 class PlaneMaker(Protocol):
@@ -66,6 +66,10 @@ class Plan:
 
     def ending(self) -> Ending:
         return Ending(self.linger_ps, self.duration_ps)
+
+    def program_index(self, node: int, session: int) -> int:
+        """Which of ``programs`` holds this session of this node."""
+        return [i for i, program in enumerate(self.programs) if program.node == node][session]
 
     def groups(self, processes: int | None) -> list[list[int]]:
         """Node numbers per process: one each, or dealt out in order over ``processes``."""

@@ -5,7 +5,6 @@ trace when the launcher is gone.
 """
 
 import json
-import os
 import pickle
 import socket
 import sys
@@ -13,16 +12,16 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from stack.runtime.process import EXIT_ORPHAN
 from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.paced import PacedPlane
 from testbed.lab.local import Graveyard
 from testbed.lab.plan import Plan
-from testbed.trace.merging import NodeIdentity, merge
-
-RESCUE_S = 3.0
-"""How long the trace so far may take to save when the launcher has been killed."""
+from testbed.lab.rescue import rescue_on_orphanhood
+from testbed.rundir import RunFolder
+from testbed.trace.merging import NodeIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,22 @@ class ControlLine:
 
     def kill(self, node: int, t_ps: int) -> None:
         self.say("kill", node=node, t_ps=t_ps)
-        self._sock.recv(4096)
+        if not self._sock.recv(4096):
+            wait_for_the_end()
 
     def restart(self, node: int, t_ps: int) -> socket.socket:
         self.say("restart", node=node, t_ps=t_ps)
         _, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
+        if not fds:
+            wait_for_the_end()
         return socket.socket(fileno=fds[0])
 
     def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
         self._graveyard.buried(node, t_ps, frames_lost)
+        self.say("buried", node=node)
+
+    def born(self, node: int, t_ps: int) -> None:
+        self.say("born", node=node)
 
     def up(self) -> None:
         self.say("up")
@@ -66,36 +72,32 @@ class ControlLine:
     def progress(self, t_ps: int, windows: int) -> None:
         self.say("progress", t_ps=t_ps, windows=windows)
 
+    def ending(self) -> None:
+        self.say("ending")
+
     def say(self, what: str, **facts: object) -> None:
         try:
             self._sock.send(json.dumps({"do": what, **facts}).encode())
         except OSError:
-            threading.Event().wait()  # the launcher has gone: the lifeline's thread saves the trace and ends us
+            wait_for_the_end()
 
 
-def rescue_on_orphanhood(orders: PlaneOrders) -> None:
-    """The launcher has gone: save the trace so far and end.  (Nodes end by the same lifeline.)"""
-
-    def wait() -> None:
-        os.read(orders.lifeline, 1)
-        try:
-            merge(Path(orders.spool_dir), Path(orders.out), orders.identities, deadline_s=RESCUE_S)
-        finally:
-            os._exit(EXIT_ORPHAN)
-
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+def wait_for_the_end() -> NoReturn:
+    """The launcher has gone (the lifeline's thread then saves the trace and ends us), or it is about to end us."""
+    while True:
+        threading.Event().wait()
 
 
 def main() -> int:
     orders: PlaneOrders = pickle.load(sys.stdin.buffer)
-    rescue_on_orphanhood(orders)
+    rescue_on_orphanhood(orders.lifeline, RunFolder(Path(orders.out)), orders.identities, EXIT_ORPHAN)
     plan = orders.plan
     control = ControlLine(socket.socket(fileno=orders.control), Path(orders.spool_dir))
     plane = plan.plane.build()
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
-            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation, control.up)
+            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation, control)
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
         else:
@@ -124,7 +126,7 @@ def main() -> int:
             }
     except HostDied as death:
         control.say("lost host", nodes=death.nodes)
-        threading.Event().wait()  # the launcher knows by now who died; it ends us
+        wait_for_the_end()  # the launcher knows by now who died; it ends us
     summary = plan.plane.summarise(plane)
     control.say("done", plane=summary, **facts)
     return 0

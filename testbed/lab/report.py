@@ -86,8 +86,9 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
     lines.append(f"  {'outcome':{max(width, 7)}}  measured   ideal")
     shown = sorted(set(counts) | {k for k, p in job.ideal.items() if p > 1e-9}, key=lambda k: (-counts[k], k))
     for key in shown[:16]:
-        bar = "#" * round(40 * counts[key] / shots)
-        lines.append(f"  {key:{max(width, 7)}}  {counts[key] / shots:8.3f}  {job.ideal.get(key, 0.0):6.3f}  {bar}")
+        share = counts[key] / shots
+        row = f"  {key:{max(width, 7)}}  {share:8.3f}  {job.ideal.get(key, 0.0):6.3f}  {'#' * round(40 * share)}"
+        lines.append(row.rstrip())
     if len(shown) > 16:
         lines.append(f"  ... and {len(shown) - 16} more, in report.json")
     each_ms = elapsed * 1e-9 / shots
@@ -126,9 +127,10 @@ def _echo(report: Report, source: str, outcome: Outcome) -> None:
     done = outcome.results[source].get("echo")
     if not done:
         return
-    report.figures.append(Figure("answered", source, done["answered"], "1", done["count"]))
-    report.figures.append(Figure("round_trip", source, done["elapsed_ps"] * 1e-12 / done["count"], "s", done["count"]))
-    report.lines.append(f"echo from {source}: {done['answered']} of {done['count']} answered, {done['lost']} lost")
+    pings = done["answered"] + done["lost"]
+    report.figures.append(Figure("answered", source, done["answered"], "1", pings))
+    report.figures.append(Figure("round_trip", source, done["elapsed_ps"] * 1e-12 / pings, "s", pings))
+    report.lines.append(f"echo from {source}: {done['answered']} of {pings} answered, {done['lost']} lost")
 
 
 def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:

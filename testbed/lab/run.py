@@ -6,10 +6,10 @@ happens.
 
 import os
 import platform
-import socket
-import subprocess
-import sys
 import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,15 +20,18 @@ import trio
 from stack.runtime.virtual import CountError
 from testbed.circuits import compile_job
 from testbed.errors import BadInput
-from testbed.lab.children import ProcessDied
+from testbed.lab.attached import Attached, program_title
+from testbed.lab.children import PROGRAM, ProcessDied, lifeline
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.report import Report, build_report
+from testbed.lab.rescue import RESCUE_S, guard
+from testbed.lab.spawning import note
 from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
-from testbed.rundir import RunFolder
+from testbed.rundir import RunFolder, report_document
 from testbed.scenario import load_scenario, with_options
 from testbed.telemetry import parse_broker
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
@@ -39,6 +42,9 @@ EXIT_BAD_INPUT: Final = 2
 EXIT_DIED: Final = 3
 EXIT_BROKEN: Final = 4
 EXIT_INTERRUPTED: Final = 130
+
+OWN_NAMES: Final = ("launcher", "plane", "broker", "guard")
+"""Processes of a run that are no nodes; their logs and process ids stand beside the nodes'."""
 
 CLOCKS: Final = ("virtual", "local", "paced")
 
@@ -70,8 +76,12 @@ class Finished:
     merged: MergeResult | None
 
 
-def run(options: Options, progress: Progress) -> Finished:
-    """Run a scenario.  Raises BadInput before anything is started."""
+def run(options: Options, progress: Progress, announce: Callable[[str], None] = lambda line: None) -> Finished:
+    """Run a scenario; ``announce`` is told what a person wants to know at the start.
+
+    Raises BadInput before anything is started or made.  However the run ends, nothing of it is left running, and the
+    trace so far is written, within 5 s if it was broken off.
+    """
     scenario = with_options(
         load_scenario(options.scenario),
         seed=options.seed,
@@ -79,48 +89,100 @@ def run(options: Options, progress: Progress) -> Finished:
         shots=options.shots,
         dilation=options.dilation,
     )
-    if options.mqtt is not None and options.mqtt != "none":
-        parse_broker(options.mqtt, place="--mqtt")
+    mqtt = options.mqtt if options.mqtt is not None else scenario.mqtt
+    if mqtt != "none":
+        parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
     jobs = [compile_job(scenario, job) for job in scenario.jobs]
-    folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
     plan = compose(scenario, options.clock, jobs)
-    began = time.monotonic()
-    outcome: Outcome | None = None
-    code, trouble = EXIT_WELL, ""
+    _check(plan, options)
+    folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
     live = _facts(options, plan)
-    folder.write_run(live)
-    try:
-        with Watch(plan, options.mqtt or scenario.mqtt, folder) as watch:
-            outcome = _under_clock(plan, options, folder, watch, progress, live)
-            watch.ended(outcome.end_ps)
-    except KeyboardInterrupt:
-        code, trouble = EXIT_INTERRUPTED, "interrupted"
-    except ProcessDied as death:
-        code = EXIT_BROKEN if death.broken_rules else EXIT_DIED
-        trouble = f"{death.name} {death.how}"
-    except CountError as error:
-        code, trouble = EXIT_BROKEN, str(error)
-    except OSError as error:
-        code, trouble = EXIT_DIED, f"the machine refused: {error}"
-    live["wall_s"] = round(time.monotonic() - began, 3)
-    merged = None
-    try:
-        merged = _merge(plan, folder)
-    except OSError as error:
-        code, trouble = code or EXIT_DIED, trouble or f"the trace could not be written: {error}"
-    report = None
-    if outcome is not None:
-        report = build_report(scenario, jobs, outcome)
-        folder.write_report(scenario.name, scenario.seed, report.figures, **report.sections)
-        if outcome.stuck:
-            code, trouble = EXIT_FAILED, "nothing can happen any more, but these programs wait: " + _waiting(outcome)
-        elif report.unfinished:
-            code, trouble = EXIT_FAILED, f"not finished: {', '.join(report.unfinished)}"
-    if merged is not None:
-        folder.drop_spools()
-    live |= {"exit_code": code, "trouble": trouble, "engine": outcome.wall if outcome is not None else {}}
-    folder.write_run(live)
-    return Finished(code, trouble, folder, report, merged)
+    ending = _Ending(folder)
+    outcome: Outcome | None = None
+    merged: MergeResult | None = None
+    report: Report | None = None
+    began = time.monotonic()
+    with ending.judged(), Watch(plan, mqtt, folder, progress) as watch:
+        if watch.facts:
+            live["telemetry"] = watch.facts
+            announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
+        with ending.judged():
+            outcome = _under_clock(plan, options, folder, watch, live)
+        live["wall_s"] = round(time.monotonic() - began, 3)
+        with ending.judged():
+            hurry = None if outcome is not None else RESCUE_S
+            merged = merge(folder.spools, folder.path, _identities(plan), hurry)
+        if outcome is not None:
+            with ending.judged():
+                report = build_report(scenario, jobs, outcome)
+                folder.write_report(scenario.name, scenario.seed, report.figures, **report.sections)
+            if outcome.stuck:
+                ending.judge(EXIT_FAILED, f"nothing can happen any more, but these wait: {_waiting(plan, outcome)}")
+            elif report is not None and report.unfinished:
+                ending.judge(EXIT_FAILED, f"not finished: {', '.join(report.unfinished)}")
+        figures = report_document("", 0, report.figures if report is not None else [])["figures"]
+        watch.ended(ending.code, ending.trouble, figures, broken_off=outcome is None)
+    with ending.judged():
+        if merged is not None and merged.complete:
+            folder.drop_spools()
+        live |= {
+            "exit_code": ending.code,
+            "trouble": ending.trouble,
+            "trace_complete": merged is not None and merged.complete,
+            "engine": outcome.wall if outcome is not None else {},
+        }
+        folder.write_run(live)
+    return Finished(ending.code, ending.trouble, folder, report, merged)
+
+
+class _Ending:
+    """How a run has ended: the first trouble is what counts."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.code = EXIT_WELL
+        self.trouble = ""
+        self._log = folder.log("launcher")
+
+    def judge(self, code: int, trouble: str) -> None:
+        if self.code == EXIT_WELL:
+            self.code, self.trouble = code, trouble
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """What goes wrong inside ends there, with a code and a sentence."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.judge(EXIT_INTERRUPTED, "interrupted")
+        except ProcessDied as death:
+            self.judge(EXIT_BROKEN if death.broken_rules else EXIT_DIED, str(death))
+        except CountError as error:
+            self.judge(EXIT_BROKEN, str(error))
+        except BadInput as error:  # of this machine: a scenario's faults were found before
+            self.judge(EXIT_BAD_INPUT, str(error))
+        except OSError as error:
+            about = f"{error.filename}: " if error.filename else ""
+            self.judge(EXIT_DIED, f"the machine refused: {about}{error.strerror or error}")
+        except Exception as error:
+            with suppress(OSError), open(self._log, "a") as log:
+                traceback.print_exception(error, file=log)
+            self.judge(EXIT_DIED, f"an error of Bellwire's own, {type(error).__name__}: {error}; see {self._log}")
+
+
+def _check(plan: Plan, options: Options) -> None:
+    """What a scenario may say, but not to this lab."""
+    for node in plan.nodes:
+        if node.name in OWN_NAMES or node.name.startswith(PROGRAM):
+            raise BadInput(
+                options.scenario, f"nodes.{node.name}", "the lab has a process of that name", "call the node otherwise"
+            )
+    if plan.planned and options.clock == "paced":
+        raise BadInput(
+            options.scenario,
+            "faults",
+            "nodes cannot be killed or restarted by plan under the paced clock yet",
+            "take those faults out, or use --clock virtual or local",
+        )
 
 
 def _fresh(name: str) -> Path:
@@ -133,87 +195,79 @@ def _fresh(name: str) -> Path:
     raise BadInput(str(out), "output folder", "ten thousand runs are kept there", "remove some, or name another folder")
 
 
-def _under_clock(
-    plan: Plan, options: Options, folder: RunFolder, watch: Watch, progress: Progress, live: dict[str, Any]
-) -> Outcome:
-    if options.clock == "local":
-        return _local(plan, folder)
-    launch = Launch(plan, options.clock, folder.path, folder.spools, plan.groups(options.processes), watch.progress)
-    watch.also = progress
-    launch.on_state = watch.state
+def _under_clock(plan: Plan, options: Options, folder: RunFolder, watch: Watch, live: dict[str, Any]) -> Outcome:
+    """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
 
-    def on_up(pids: dict[str, int]) -> None:
-        live["pids"] = {"launcher": os.getpid(), **pids}
-        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
+    def on_processes(pids: dict[str, int]) -> None:
+        live["pids"] = {"launcher": os.getpid(), **pids, **watch.pids}
         folder.write_run(live)
 
-    launch.on_up = on_up
+    on_processes({})
     try:
+        if options.clock == "local":
+            return _local(plan, folder, watch, on_processes)
+        groups = plan.groups(options.processes)
+        launch = Launch(plan, options.clock, folder.path, folder.spools, groups, watch.progress)
+        launch.on_state = watch.state
+        launch.on_processes = on_processes
+        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
         trio.run(launch.run)
     except BaseExceptionGroup as group:
-        # One cause is worth telling: an interrupt before a death, a death before anything else.
-        for kind in (KeyboardInterrupt, ProcessDied, OSError):
-            found = group.subgroup(kind)
-            if found is not None:
-                raise _leaf(found) from None
-        raise
+        raise _cause(group) from None
     return launch.outcome()
 
 
-def _leaf(group: BaseExceptionGroup[Any]) -> BaseException:
+def _cause(group: BaseExceptionGroup[Any]) -> BaseException:
+    """One cause is worth telling: an interrupt before a death, a death before anything else."""
     error: BaseException = group
+    for kind in (KeyboardInterrupt, ProcessDied, CountError, OSError):
+        found = group.subgroup(kind)
+        if found is not None:
+            error = found
+            break
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _local(plan: Plan, folder: RunFolder) -> Outcome:
-    """In this process; only attached programs have one of their own."""
-    sessions: dict[int, list[socket.socket]] = {}
-    children: list[subprocess.Popen[bytes]] = []
-    names = {n.number: n.name for n in plan.nodes}
-    try:
-        for index, program in enumerate(plan.programs):
-            ours, theirs = socket.socketpair()
-            sessions.setdefault(program.node, []).append(ours)
-            env = {**os.environ, "BELLWIRE_SESSION": str(theirs.fileno()), "BELLWIRE_NODE": names[program.node]}
-            with open(folder.log(f"program-{index}"), "ab") as log, theirs:
-                children.append(
-                    subprocess.Popen(
-                        [sys.executable, *program.command],
-                        pass_fds=[theirs.fileno()],
-                        env=env,
-                        stdout=log,
-                        stderr=log,
-                        stdin=subprocess.DEVNULL,
-                    )
-                )
+def _local(plan: Plan, folder: RunFolder, watch: Watch, on_processes: Callable[[dict[str, int]], None]) -> Outcome:
+    """In this process; only attached programs have one of their own, and the guard of the trace."""
+    for node in plan.nodes:
+        note(folder.log(node.name), f"node {node.number} shares process {os.getpid()} with all others: local")
+    with (
+        lifeline() as line,
+        guard(line, folder, _identities(plan)) as guard_pid,
+        Attached(plan, folder.logs, line) as programs,
+        watch.ticking() as on_host,
+    ):
+        on_processes({"guard": guard_pid, **programs.pids})
+
+        def on_state(node: int, state: str) -> None:
+            if state == "killed":
+                programs.pardon(node)
+            watch.state(node, state)
+
         try:
-            outcome = run_local(plan, folder.spools, sessions)
+            outcome = run_local(plan, folder.spools, programs.sessions, on_host, on_state)
         except BaseExceptionGroup as group:
-            for kind in (KeyboardInterrupt, CountError):
-                found = group.subgroup(kind)
-                if found is not None:
-                    raise _leaf(found) from None
-            raise
-        for index, child in enumerate(children):
-            if child.wait() != 0:
-                raise ProcessDied(f"program-{index}", f"ended with exit code {child.returncode}", False)
+            raise _cause(group) from None
+        programs.finish(outcome)
         return outcome
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
 
 
-def _merge(plan: Plan, folder: RunFolder) -> MergeResult | None:
-    identities = [NodeIdentity(n.number, n.name, n.kind) for n in plan.nodes]
-    return merge(folder.spools, folder.path, identities)
+def _identities(plan: Plan) -> list[NodeIdentity]:
+    return [NodeIdentity(n.number, n.name, n.kind) for n in plan.nodes]
 
 
-def _waiting(outcome: Outcome) -> str:
-    waiting = [f"{node}: {name}" for node, results in outcome.results.items() for name in results.get("running", [])]
+def _waiting(plan: Plan, outcome: Outcome) -> str:
+    waiting = []
+    for node in plan.nodes:
+        results = outcome.results[node.name]
+        waiting += [f"{node.name}: {name}" for name in results.get("running", [])]
+        waiting += [
+            f"{node.name}: {program_title(plan, plan.program_index(node.number, session))}"
+            for session in results.get("sessions", [])
+        ]
     return ", ".join(waiting) or "all"
 
 
@@ -232,7 +286,7 @@ def _facts(options: Options, plan: Plan) -> dict[str, Any]:
         "host": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("bellwire", "sequence", "trio", "numpy")},
         "nodes": {n.name: {"number": n.number, "kind": n.kind} for n in plan.nodes},
-        "pids": {"launcher": os.getpid()},
+        "pids": {},
         "addresses": {},
     }
 

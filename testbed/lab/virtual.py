@@ -5,9 +5,11 @@ and taking everything down again.
 """
 
 import json
+import os
 import pickle
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from typing import Any
 import trio
 
 from stack.runtime.process import result_name
-from testbed.lab.children import Children, ProcessDied, lifeline
+from testbed.lab.attached import program_environment, program_title
+from testbed.lab.children import PROGRAM, Children, ProcessDied, lifeline
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
@@ -47,10 +50,12 @@ class Launch:
         self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
         self.names = {n.number: n.name for n in plan.nodes}
         self.sockets = bind_nodes(list(self.names), stock_buffers)
+        self.on_processes: Callable[[dict[str, int]], None] = lambda pids: None
+        """Called with every child's process id when they have been started, and again when that has changed."""
         self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
-        """Called with every child's process id when all nodes have booted."""
-        self.on_state: Callable[[str, str, int], None] = lambda node, state, incarnation: None
-        """Called with a node's name, its new state and its incarnation."""
+        """Called with the same when all nodes have booted."""
+        self.on_state: Callable[[str, str], None] = lambda node, state: None
+        """Called with a node's name and its new state: up, killed, restarted."""
         self.done: dict[str, Any] | None = None
         self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
         room = min(capacity(s) for s in self.sockets.values())
@@ -77,9 +82,11 @@ class Launch:
         }
         fds = [bus.fileno(), *(self.sockets[n].fileno() for n in group)]
         fds += [s.fileno() for n in group for s in sessions.get(n, [])]
-        await children.start(
-            self.host_name(group), ["-m", "stack.runtime.process"], json.dumps(orders).encode(), fds, {}
-        )
+        name = self.host_name(group)
+        await children.start(name, ["-m", "stack.runtime.process"], json.dumps(orders).encode(), fds, {})
+        for n in group if len(group) > 1 else []:
+            with suppress(OSError):  # nodes that share a process share its log, under each one's name
+                os.link(self.out / "logs" / f"{name}.log", self.out / "logs" / f"{self.names[n]}.log")
         bus.close()
         for n in group:
             for s in sessions.get(n, []):
@@ -92,7 +99,12 @@ class Launch:
                 children = Children(nursery, self.out / "logs", line)
                 try:
                     await self._bring_up(children)
+                    self.on_processes(children.pids())
                     await self._serve(children)
+                    await children.wait_for(["plane", *map(self.host_name, self.groups)])
+                    for name in self._cut_off():
+                        children.pardon(name)
+                    children.judge_programs()
                     await children.wait_all()
                 finally:
                     children.kill_all()
@@ -137,10 +149,26 @@ class Launch:
             plane_end.close()
             await self.start_host(children, group, host_end, sessions)
         for index, program, end in programs:
-            name = f"program-{index}"
-            env = {"BELLWIRE_SESSION": str(end.fileno()), "BELLWIRE_NODE": self.names[program.node]}
-            await children.start(name, list(program.command), b"", [end.fileno()], env)
+            await children.start(
+                f"{PROGRAM}{index}",
+                ["-m", "testbed.lab.program_process", program.path],
+                b"",
+                [end.fileno()],
+                program_environment(end.fileno(), self.names[program.node], children.lifeline),
+                title=program_title(self.plan, index),
+            )
             end.close()
+
+    def _programs_of(self, node: int) -> list[str]:
+        return [f"{PROGRAM}{index}" for index, program in enumerate(self.plan.programs) if program.node == node]
+
+    def _cut_off(self) -> list[str]:
+        """Programs that still held their session when the run was over."""
+        return [
+            f"{PROGRAM}{self.plan.program_index(number, session)}"
+            for number in self.names
+            for session in self._left_by(number).get("results", {}).get("sessions", [])
+        ]
 
     async def _serve(self, children: Children) -> None:
         """Do what the coordinator asks until it says that the run is over."""
@@ -149,24 +177,29 @@ class Launch:
         with control:
             while True:
                 await trio.lowlevel.wait_readable(control)
-                packet = control.recv(1 << 20)
-                if not packet:
-                    await trio.sleep_forever()  # the plane has died: its watch ends the run
-                wish = json.loads(packet)
+                wish = json.loads(await self._heard(control))
                 match wish["do"]:
                     case "up":
                         self.on_up(children.pids())
                         for config in self.configs.values():
-                            self.on_state(config.name, "up", config.incarnation)
+                            self.on_state(config.name, "up")
                     case "progress":
                         self.progress(wish)
                     case "kill":
+                        for name in self._programs_of(wish["node"]):
+                            children.pardon(name)
                         await children.kill(self.host_name([wish["node"]]))
-                        control.send(b"{}")
-                        config = self.configs[wish["node"]]
-                        self.on_state(config.name, "killed", config.incarnation)
+                        await self._answer(b"{}")
+                    case "buried":
+                        for name in self._programs_of(wish["node"]):
+                            children.pardon(name)  # it lost its node by plan: how it takes that is its own affair
+                        self.on_state(self.names[wish["node"]], "killed")
                     case "restart":
                         await self._restart(children, wish["node"], wish["t_ps"])
+                    case "born":
+                        self.on_state(self.names[wish["node"]], "restarted")
+                    case "ending":
+                        children.over = True
                     case "done":
                         self.done = wish
                         return
@@ -174,6 +207,21 @@ class Launch:
                         await trio.sleep_forever()
                     case other:
                         raise RuntimeError(f"the plane wishes {other}")
+
+    async def _heard(self, control: socket.socket) -> bytes:
+        try:
+            packet = control.recv(1 << 20)
+        except OSError:
+            packet = b""
+        if not packet:
+            await trio.sleep_forever()  # the plane has died: its watch ends the run
+        return packet
+
+    async def _answer(self, packet: bytes, *descriptors: int) -> None:
+        try:
+            socket.send_fds(self._control, [packet], descriptors)
+        except OSError:
+            await trio.sleep_forever()  # as above
 
     async def _restart(self, children: Children, node: int, t_ps: int) -> None:
         """The next incarnation of a node: what still lies in its socket was lost with the last one."""
@@ -187,9 +235,15 @@ class Launch:
         self.configs[node] = self.configs[node].reborn(t_ps)
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         await self.start_host(children, [node], host_end, {})
-        socket.send_fds(self._control, [b"{}"], [plane_end.fileno()])
+        await self._answer(b"{}", plane_end.fileno())
         plane_end.close()
-        self.on_state(self.names[node], "restarted", self.configs[node].incarnation)
+        self.on_processes(children.pids())
+
+    def _left_by(self, number: int) -> dict[str, Any]:
+        """What the process of a node left behind at its end; nothing if it was killed."""
+        path = self.spool_dir / result_name(number)
+        left: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return left
 
     def outcome(self) -> Outcome:
         """What the processes left behind; call after ``run``."""
@@ -197,15 +251,14 @@ class Launch:
         done = self.done
         results: dict[str, Any] = {}
         counters: dict[str, dict[str, int]] = {}
+        strangers: dict[str, int] = {}
         lost = {self.names[int(n)]: c for n, c in done["frames_lost"].items()}
         for number, name in self.names.items():
-            path = self.spool_dir / result_name(number)
-            if not path.exists():
-                results[name], counters[name] = {}, {}
-                continue
-            left = json.loads(path.read_text())
-            results[name], counters[name] = left["results"], left["counters"]
-            if left["frames_lost"]:
+            left = self._left_by(number)
+            results[name], counters[name] = left.get("results", {}), left.get("counters", {})
+            if left.get("strangers"):
+                strangers[name] = left["strangers"]
+            if left.get("frames_lost"):
                 lost[name] = lost.get(name, 0) + left["frames_lost"]
         return Outcome(
             end_ps=done["end_ps"],
@@ -214,7 +267,7 @@ class Launch:
             counters=counters,
             frames_lost=lost,
             plane=done["plane"],
-            wall=done["wall"],
+            wall=done["wall"] | {"datagrams_of_strangers": strangers},
         )
 
 
