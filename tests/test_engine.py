@@ -156,6 +156,17 @@ def test_a_node_that_stays_dead_answers_nothing(tmp_path):
     assert (other.outcome.results, other.outcome.counters) == (ran.outcome.results, ran.outcome.counters)
 
 
+@pytest.mark.parametrize("processes", [None, 1, 2])
+def test_a_death_that_loses_no_frame_is_counted_alike(tmp_path, processes):
+    """n3 dies with nothing on its way to it: the count is zero, and it is there, in every placement."""
+    apps = {1: {"echo": {"destination": 2, "count": 50}}}
+    plan = toy_plan(3, 400 * NS, apps, planned=(Planned(5 * US, 3, Deed.KILL),))
+    ran = local(plan, tmp_path / "local")
+    assert ran.outcome.frames_lost == {"n3": 0}
+    other = virtual(plan, tmp_path / "virtual", processes)
+    assert (other.bytes, other.outcome.frames_lost) == (ran.bytes, ran.outcome.frames_lost)
+
+
 def test_a_killed_program_no_longer_holds_the_run_open(tmp_path):
     plan = deadly_plan(Planned(10 * US, 1, Deed.KILL), Planned(11 * US, 3, Deed.KILL))
     ran = local(plan, tmp_path / "local")

@@ -47,7 +47,7 @@ def write_results(host: Host, folder: str) -> None:
         result = {
             "results": kernel.results,
             "counters": kernel.counters,
-            "frames_lost": host.frames_lost.get(kernel.number, 0),
+            "frames_lost": host.frames_lost.get(kernel.number),
             "strangers": host.strangers,
         }
         (Path(folder) / result_name(kernel.number)).write_text(json.dumps(result))

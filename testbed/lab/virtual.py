@@ -258,7 +258,7 @@ class Launch:
             results[name], counters[name] = left.get("results", {}), left.get("counters", {})
             if left.get("strangers"):
                 strangers[name] = left["strangers"]
-            if left.get("frames_lost"):
+            if left.get("frames_lost") is not None:  # zero is a count, too
                 lost[name] = lost.get(name, 0) + left["frames_lost"]
         return Outcome(
             end_ps=done["end_ps"],
