@@ -17,7 +17,7 @@ from stack.link.service import EntanglementLink
 from stack.network.service import Network
 from stack.physical.midpoint import Physical
 from stack.physical.station import Station
-from stack.record import NullRecorder, Recorder
+from stack.record import NullRecorder, Recorder, spool_name
 from stack.runtime.host import Host
 from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
@@ -85,8 +85,8 @@ def boot(host: Host, config: NodeConfig, sessions: list[socket]) -> Node:
     """Make a node on ``host`` and have it start at its ``start_ps``."""
     recorder: Recorder | NullRecorder = NullRecorder()
     if config.spools:
-        name = f"{config.number:05}-{config.incarnation:05}.spool"
-        recorder = Recorder(os.path.join(config.spools, name), config.number, config.incarnation)
+        path = os.path.join(config.spools, spool_name(config.number, config.incarnation))
+        recorder = Recorder(path, config.number, config.incarnation)
     clock_map = ClockMap(config.offset_ps, config.rate_ppb) if config.offset_ps or config.rate_ppb else IDENTITY
     kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, clock_map, config.freezes)
     kernel.sessions = [Session(kernel, index, sock) for index, sock in enumerate(sessions)]

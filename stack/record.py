@@ -33,6 +33,8 @@ from typing import Self
 RESULT_SUFFIX = ".result"
 """Ending of the file in which a node leaves its results, in the folder of the spools."""
 
+SPOOL_SUFFIX = ".spool"
+
 SPOOL_MAGIC = b"BELLSPL1"
 SPOOL_HEADER = struct.Struct("=8sHHI")  # magic, node number, incarnation, reserved (0)
 RECORD_HEAD = struct.Struct("=IBBHIQHH")  # as above, the length included
@@ -45,6 +47,11 @@ _HEAD = RECORD_HEAD.size
 _PLAIN = frozenset((int, str, bool))
 # marshal's version 2 has no back references: nothing to gain for small tuples, and they cost time.
 _MARSHAL = 2
+
+
+def spool_name(node_number: int, incarnation: int, part: str = "") -> str:
+    """The file name of a spool; `part` tells apart what others say of the same incarnation (its death)."""
+    return f"{node_number:05}-{incarnation:05}{part}{SPOOL_SUFFIX}"
 
 
 class Recorder:

@@ -17,9 +17,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
-from stack.record import RESULT_SUFFIX
+from stack.record import RESULT_SUFFIX, SPOOL_SUFFIX, spool_name
 from testbed.errors import BadInput
-from testbed.trace.merging import SPOOL_SUFFIX
 
 REPORT_SCHEMA = "bellwire.report/1"
 
@@ -92,7 +91,7 @@ class RunFolder:
 
     def spool(self, node_number: int, incarnation: int) -> Path:
         """Where one incarnation of a node writes its records."""
-        return self.spools / f"{node_number:05}-{incarnation:05}{SPOOL_SUFFIX}"
+        return self.spools / spool_name(node_number, incarnation)
 
     def drop_spools(self) -> None:
         """Remove the spools, after a complete merge."""

@@ -15,11 +15,12 @@ from command_lab import PATIENCE_S, bellwire, run_facts, running, three, toy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.wire import EchoPing, MhpReply, RelAck, derive_key, seal
+from protocols.wire import EchoPing, EgpAddAck, MhpReply, ProtocolId, RelAck, derive_key, seal
 from protocols.wire.codec import ON_UDP
 from stack.config import NodeConfig, Path
 from stack.runtime.host import Host
 from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
 from stack.runtime.nic import Nic
 from testbed.trace import read_trace
 
@@ -47,7 +48,7 @@ class Bench:
     def __init__(self) -> None:
         self.tape = Tape()
         self.kernel = Kernel(Host(), ME, "me", 1, self.tape)  # type: ignore[arg-type]
-        config = NodeConfig(ME, "me", "qpu", 1, paths={PEER: Path("peer", 1000)}, keys={PEER: KEY.hex()})
+        self.config = config = NodeConfig(ME, "me", "qpu", 1, paths={PEER: Path("peer", 1000)}, keys={PEER: KEY.hex()})
         self.nic = Nic(self.kernel, config)
         self.heard: list[tuple[Any, int]] = []
         for protocol in ON_UDP:
@@ -203,3 +204,18 @@ def test_what_a_stranger_sends_into_a_virtual_run_changes_no_byte(tmp_path):
     alone = bellwire(scenario, "--clock", "local", "--out", tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     assert three(run.out) == three(tmp_path / "alone")
+
+
+def test_a_reliable_protocol_hears_nothing_that_comes_bare():
+    """An authenticated peer sends an EGP message without its sublayer: dropped and counted, however good it is."""
+    bench = Bench()
+    bench.nic.handlers.clear()
+    messenger = Messenger(bench.kernel, bench.nic, bench.config)
+    heard: list[Any] = []
+    messenger.register(ProtocolId.EGP, lambda message, source: heard.append(message))
+    messenger.register_bare(ProtocolId.MHP, lambda message, source: heard.append(message))
+    bench.give(good(1, message=EgpAddAck(1, 2)))
+    assert heard == []
+    assert bench.kernel.counters == {"dropped no handler": 1}
+    bench.give(good(2, message=MhpReply(1, 0, 1, 3, 4, 5, 6)))
+    assert len(heard) == 1

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack.config import Faults
 from testbed.errors import BadInput
 from testbed.plane.links import LinkParameters
 from testbed.scenario import (
     PAULI_STATES,
     Channel,
-    ChannelFaults,
     ClassicalLink,
     Clock,
     Device,
@@ -180,10 +180,10 @@ def test_links_carry_their_physics_and_delays(everything: Scenario) -> None:
 
 
 def test_channels_follow_from_the_links(everything: Scenario) -> None:
-    usual = ChannelFaults(loss=0.01, jitter_ps=1000)
+    usual = Faults(loss=0.01, jitter_ps=1000)
 
     assert everything.channels == (
-        Channel("west", "mid", 5_000, ChannelFaults(loss=0.5, reorder=0.25, jitter_ps=1000)),
+        Channel("west", "mid", 5_000, Faults(loss=0.5, reorder=0.25, jitter_ps=1000)),
         Channel("west", "east", 10_000, usual),
         Channel("west", "boss", 150_000, usual),
         Channel("mid", "east", 5_000, usual),

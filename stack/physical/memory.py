@@ -37,10 +37,6 @@ class Memory:
     def take_communication(self) -> int | None:
         return self._current[self._free.pop(0)] if self._free else None
 
-    @property
-    def free_communication(self) -> int:
-        return len(self._free)
-
     def release(self, qubit: int) -> None:
         """Give a communication qubit back; raises ValueError if it is not out."""
         self._check_out(qubit)

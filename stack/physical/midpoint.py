@@ -46,7 +46,7 @@ class Physical:
             kernel, NodeMhp(midpoints), messenger.send, self._on_event, allowance_ps=config.allowance_ps
         )
         if own:
-            messenger.register(ProtocolId.MHP, self._receive)
+            messenger.register_bare(ProtocolId.MHP, self._receive)
 
     def _receive(self, message: Any, source: int) -> None:
         if isinstance(message, MhpReply):

@@ -38,7 +38,7 @@ class Station:
             self._on_event,
             allowance_ps=config.allowance_ps,
         )
-        messenger.register(ProtocolId.MHP, self._receive)
+        messenger.register_bare(ProtocolId.MHP, self._receive)
 
     def _receive(self, message: Any, source: int) -> None:
         if isinstance(message, MhpGen):

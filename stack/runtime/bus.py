@@ -7,7 +7,7 @@ by ``MORE`` when it grows long.  This is the emulator's own language, not part o
 from struct import Struct
 from typing import Final, NamedTuple
 
-REPORT, GRANT, FINAL, START, COMMANDS, ANSWERS = range(1, 7)
+REPORT, GRANT, START, COMMANDS, ANSWERS = range(1, 6)
 
 _REPORT: Final = Struct("!BqBIqIHHH")
 _SENT: Final = Struct("!HIq")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 import trio
 
-from stack.runtime.times import IDENTITY, LEAST_DELAY, NEVER, ClockMap
+from stack.runtime.times import IDENTITY, NEVER, ClockMap
 
 if TYPE_CHECKING:
     from stack.record import NullRecorder, Recorder
@@ -25,10 +25,6 @@ ANSWER: Final = 0
 FRAME: Final = 1
 TIMER: Final = 2
 """Classes of input, in the order in which a node handles them at one instant."""
-
-
-class NodeKilled(Exception):
-    """Raised in a task of a node that a planned kill has ended, if it tries to go on."""
 
 
 class Timer:
@@ -53,10 +49,6 @@ class Waiter[T]:
         self._kernel = kernel
         self._task: trio.lowlevel.Task | None = None
         self._outcome: outcome.Outcome[T] | None = None
-
-    @property
-    def done(self) -> bool:
-        return self._outcome is not None
 
     def set(self, value: T) -> None:
         self._finish(outcome.Value(value))
@@ -274,5 +266,3 @@ class Kernel:
         if self.alive:
             self.recorder.event(self.true_now, layer, name, **fields)
 
-
-__all__ = ["ANSWER", "FRAME", "LEAST_DELAY", "NEVER", "TIMER", "Kernel", "Mailbox", "NodeKilled", "Timer", "Waiter"]

@@ -33,7 +33,11 @@ class Messenger:
         nic.handlers[ProtocolId.REL] = self._driver.receive
 
     def register(self, protocol: int, handler: Handler) -> None:
+        """Hear the messages of a protocol that travels over the reliable sublayer; one that comes bare is dropped."""
         self._handlers[protocol] = handler
+
+    def register_bare(self, protocol: int, handler: Handler) -> None:
+        """Hear the messages of a protocol that travels in frames of its own."""
         self._nic.handlers[protocol] = handler
 
     def on_broken(self, callback: Callable[[int], None]) -> None:

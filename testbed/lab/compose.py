@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocols.device import Durations
 from protocols.wire import derive_key
-from stack.config import Device, Faults, Link, NodeConfig, Path
+from stack.config import Device, Link, NodeConfig, Path
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
@@ -154,9 +154,7 @@ def compose(
         for channel in scenario.channels:
             for here, there in ((channel.a, channel.b), (channel.b, channel.a)):
                 if here == node.name:
-                    f = channel.faults
-                    faults = Faults(f.loss, f.duplicate, f.corrupt, f.reorder, f.jitter_ps)
-                    paths[numbers[there]] = Path(there, channel.delay_ps, faults)
+                    paths[numbers[there]] = Path(there, channel.delay_ps, channel.faults)
         device = node.device
         configs.append(
             NodeConfig(

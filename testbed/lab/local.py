@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from stack.node import boot
-from stack.record import Recorder
+from stack.record import Recorder, spool_name
 from testbed.clock.local import LocalHost
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
@@ -29,7 +29,7 @@ class Graveyard:
         incarnation = self._incarnation.get(node, 1)
         self._incarnation[node] = incarnation + 1
         if self._dir is not None:
-            with Recorder(self._dir / f"{node:05}-{incarnation:05}-death.spool", node, incarnation) as recorder:
+            with Recorder(self._dir / spool_name(node, incarnation, "-death"), node, incarnation) as recorder:
                 recorder.event(t_ps, "lab", "killed", incarnation=incarnation, frames_lost=frames_lost)
 
 

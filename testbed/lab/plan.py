@@ -4,7 +4,7 @@ What may live here: data, and the least delays between hosts that follow from it
 ``testbed.lab.compose``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stack.config import NodeConfig
@@ -55,7 +55,6 @@ class Plan:
     programs: tuple[Program, ...] = ()
     plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0
-    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def any_programs(self) -> bool:

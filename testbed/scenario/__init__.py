@@ -9,7 +9,6 @@ from testbed.scenario.load import load_scenario
 from testbed.scenario.model import (
     PAULI_STATES,
     Channel,
-    ChannelFaults,
     ClassicalLink,
     Clock,
     Device,
@@ -27,7 +26,6 @@ from testbed.scenario.options import with_options
 __all__ = [
     "PAULI_STATES",
     "Channel",
-    "ChannelFaults",
     "ClassicalLink",
     "Clock",
     "Device",

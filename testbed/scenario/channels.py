@@ -6,9 +6,10 @@ between pairs of nodes. Kill, freeze and restart of nodes are in planned.py.
 
 from collections.abc import Iterable, Mapping
 
+from stack.config import Faults
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
-from testbed.scenario.model import Channel, ChannelFaults, ClassicalLink, Link, Node
+from testbed.scenario.model import Channel, ClassicalLink, Link, Node
 from testbed.scenario.schema import Section
 from testbed.scenario.source import Item
 
@@ -50,12 +51,12 @@ def _delays(links: Iterable[Link], classical: Iterable[ClassicalLink]) -> dict[f
 
 def _faults(
     item: Item | None, nodes: Mapping[str, Node], delays: Mapping[frozenset[str], int]
-) -> tuple[ChannelFaults, dict[frozenset[str], ChannelFaults]]:
+) -> tuple[Faults, dict[frozenset[str], Faults]]:
     if item is None:
-        return ChannelFaults(), {}
+        return Faults(), {}
     keys = Section(item, (*_KEYS, "pairs"), "the channel section")
-    everywhere = _set(keys, ChannelFaults())
-    overrides: dict[frozenset[str], ChannelFaults] = {}
+    everywhere = _set(keys, Faults())
+    overrides: dict[frozenset[str], Faults] = {}
     pairs = keys.get("pairs")
     for entry in [] if pairs is None else schema.items(pairs, "pairs of nodes"):
         own = Section(entry, ("between", *_KEYS), "a pair")
@@ -73,8 +74,8 @@ def _faults(
     return everywhere, overrides
 
 
-def _set(keys: Section, otherwise: ChannelFaults) -> ChannelFaults:
-    return ChannelFaults(
+def _set(keys: Section, otherwise: Faults) -> Faults:
+    return Faults(
         loss=keys.probability("loss", otherwise.loss),
         duplicate=keys.probability("duplicate", otherwise.duplicate),
         corrupt=keys.probability("corrupt", otherwise.corrupt),

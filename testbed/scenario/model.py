@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from stack.config import Faults
 from testbed.errors import Place
 
 NodeKind = Literal["qpu", "repeater", "station", "controller"]
@@ -144,24 +145,13 @@ class ClassicalLink:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelFaults:
-    """What a classical channel does to frames; probabilities per frame."""
-
-    loss: float = 0.0
-    duplicate: float = 0.0
-    corrupt: float = 0.0
-    reorder: float = 0.0
-    jitter_ps: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Channel:
     """The classical way between two nodes, both directions alike: what follows from the links."""
 
     a: str
     b: str
     delay_ps: int
-    faults: ChannelFaults = ChannelFaults()
+    faults: Faults = Faults()
 
 
 @dataclass(frozen=True, slots=True)

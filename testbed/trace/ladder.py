@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from protocols.wire import Header, ProtocolId, RelAck, RelData, WireError, decode, parse
+from protocols.wire import HEADER_BYTES, Header, ProtocolId, RelAck, RelData, WireError, decode, parse
 from testbed.trace.reading import TracedFrame, read_events, read_trace
 
 _ROW = 34
@@ -78,7 +78,7 @@ def arrows(frames: Iterable[TracedFrame], names: dict[int, str], acknowledgement
 
 def _label(header: Header, frame: bytes) -> tuple[str, str, bool]:
     """Protocol, text, and whether it is a bare acknowledgement."""
-    message = decode(header, frame[32:])
+    message = decode(header, frame[HEADER_BYTES:])
     if isinstance(message, RelData) and not message.more:
         message = decode(message, message.payload)
     kind = type(message).__name__
@@ -118,7 +118,7 @@ def ladder(folder: Path, nodes: list[str], start_ps: int, end_ps: int, title: st
 
 def draw(drawn: list[Arrow], said: list[Note], nodes: list[str], title: str) -> str:
     """Arrows and notes as one SVG."""
-    rows: dict[tuple[int, int], float] = {}
+    rows: dict[int, float] = {}
     beside: dict[tuple[int, str], int] = {}
     for note in said:
         beside[note.t_ps, note.node] = beside.get((note.t_ps, note.node), 0) + 1
@@ -127,7 +127,7 @@ def draw(drawn: list[Arrow], said: list[Note], nodes: list[str], title: str) -> 
     for t in moments:
         leaving = [a for a in drawn if a.sent_ps == t]
         stacked = max([beside.get((t, node), 0) for node in nodes], default=0)
-        rows[t, 0] = y
+        rows[t] = y
         y += _ROW * max(1, len(leaving), stacked)
     x = {node: _LEFT + 90 + i * _LANE for i, node in enumerate(nodes)}
     width, height = _LEFT + 320 + (len(nodes) - 1) * _LANE, int(y) + 30
@@ -142,7 +142,7 @@ def draw(drawn: list[Arrow], said: list[Note], nodes: list[str], title: str) -> 
         out.append(f'<line x1="{at}" y1="{_TOP - 14}" x2="{at}" y2="{height - 12}" stroke="#c8c8c8"/>')
         heading = 'text-anchor="middle" font-size="13" font-weight="bold"'
         out.append(f'<text x="{at}" y="{_TOP - 22}" {heading}>{escape(node)}</text>')
-    out += [f'<text x="12" y="{rows[t, 0] + 4}" fill="#666">{_time(t)}</text>' for t in moments]
+    out += [f'<text x="12" y="{rows[t] + 4}" fill="#666">{_time(t)}</text>' for t in moments]
     used: dict[int, int] = {}
     for arrow in drawn:
         out.append(_arrow(arrow, x, rows, used))
@@ -150,20 +150,20 @@ def draw(drawn: list[Arrow], said: list[Note], nodes: list[str], title: str) -> 
     for note in said:
         level = stacked_at.get((note.t_ps, note.node), 0)
         stacked_at[note.t_ps, note.node] = level + 1
-        at, row = x[note.node], rows[note.t_ps, 0] + level * _ROW
+        at, row = x[note.node], rows[note.t_ps] + level * _ROW
         out.append(f'<circle cx="{at}" cy="{row}" r="4" fill="#d9a400" stroke="#7a5c00"/>')
         out.append(f'<text x="{at + 8}" y="{row + 15}" fill="#7a5c00" {_HALO}>{escape(note.text)}</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"
 
 
-def _arrow(arrow: Arrow, x: dict[str, int], rows: dict[tuple[int, int], float], used: dict[int, int]) -> str:
+def _arrow(arrow: Arrow, x: dict[str, int], rows: dict[int, float], used: dict[int, int]) -> str:
     level = used.get(arrow.sent_ps, 0)
     used[arrow.sent_ps] = level + 1
     x1, x2 = x[arrow.source], x[arrow.destination]
-    y1 = rows[arrow.sent_ps, 0] + level * _ROW
+    y1 = rows[arrow.sent_ps] + level * _ROW
     lost = arrow.received_ps is None
-    y2 = y1 + 10 if arrow.received_ps is None else max(rows[arrow.received_ps, 0], y1)
+    y2 = y1 + 10 if arrow.received_ps is None else max(rows[arrow.received_ps], y1)
     if lost:
         x2 = (x1 + x2) // 2
     colour = _COLOURS.get(arrow.protocol, "#333333")

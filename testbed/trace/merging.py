@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from stack.record import SPOOL_SUFFIX
 from testbed.trace.pcapng import PcapngWriter
 from testbed.trace.spool import Spool, SpoolFrame
-
-SPOOL_SUFFIX = ".spool"
 
 _BUFFER = 1 << 20
 _LOOK_AT_CLOCK_EVERY = 128  # records
