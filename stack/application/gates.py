@@ -10,8 +10,8 @@ from typing import Any
 from protocols.device import Program
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.rgp import Rgp
-from protocols.rgp_service import (
+from protocols.rgp.node import Rgp
+from protocols.rgp.service import (
     ApplyZ,
     Done,
     GateRefused,

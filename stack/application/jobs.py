@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from protocols.device import MAX_OPS, Program
-from protocols.rgp_service import RefuseReason, Role
+from protocols.rgp.service import RefuseReason, Role
 from protocols.wire import DeviceOpcode, RgpKind
 from stack.application.gates import GateFailed, RemoteGates
 from stack.physical.interface import PhysicalLayer

@@ -6,7 +6,7 @@ What may live here: the two sides of that program, written as a user of the tran
 from typing import Any
 
 from protocols.device import Program
-from protocols.qtp_service import CloseReason
+from protocols.qtp.service import CloseReason
 from protocols.wire import QtpService
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.kernel import Kernel

@@ -5,7 +5,7 @@ What may live here: the interface only.
 
 from typing import Protocol
 
-from protocols.egp_service import Err, Ok
+from protocols.egp.service import Err, Ok
 
 
 class LinkUser(Protocol):

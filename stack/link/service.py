@@ -5,9 +5,9 @@ What may live here: the driver of ``protocols.egp`` and the facts of links that 
 
 from typing import Any
 
-from protocols.egp import Egp
-from protocols.egp_service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
-from protocols.egp_states import UNSET
+from protocols.egp.node import Egp
+from protocols.egp.service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.egp.states import UNSET
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import ReleaseQubit

@@ -20,7 +20,7 @@ class NetworkUser(Protocol):
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
         """A request of this node has ended, by its number of pairs or otherwise; nothing more comes of it.
 
-        ``cause`` is a name of ``protocols.qnp_states.CircuitInput``."""
+        ``cause`` is a name of ``protocols.qnp.states.CircuitInput``."""
 
     def peer_finished(self, peer: int, purpose: int) -> None:
         """A request of the peer has ended; no more pairs that it asked for will come, and it needs none that it has

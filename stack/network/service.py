@@ -5,12 +5,12 @@ What may live here: the driver of ``protocols.qnp``, and who above hears of whic
 
 from typing import Any, NamedTuple
 
-from protocols.egp_service import Err, Ok
+from protocols.egp.service import Err, Ok
 from protocols.ignored import Ignored
-from protocols.mhp import SEQUENCE_MODULUS
+from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
-from protocols.qnp import Qnp
-from protocols.qnp_service import (
+from protocols.qnp.node import Qnp
+from protocols.qnp.service import (
     CircuitId,
     CircuitOpened,
     LinkPair,

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from protocols.device import Program
-from protocols.egp_service import StartTrain
-from protocols.mhp import TrainOutcome
+from protocols.egp.service import StartTrain
+from protocols.mhp.node import TrainOutcome
 
 
 class Herald(NamedTuple):

@@ -1,6 +1,6 @@
 """The physical layer at an end of links: trains on the device, heralds from the station.
 
-What may live here: the driver of ``protocols.mhp.NodeMhp``, and the joining of the two halves of the truth about a
+What may live here: the driver of ``protocols.mhp.node.NodeMhp``, and the joining of the two halves of the truth about a
 train: what the station saw, and what this node's own device emitted.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocols.device import Program
-from protocols.egp_service import StartTrain
+from protocols.egp.service import StartTrain
 from protocols.ignored import Ignored
-from protocols.mhp import Midpoint, NodeMhp, TrainOutcome
+from protocols.mhp.node import Midpoint, NodeMhp, TrainOutcome
 from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, MhpReply, ProtocolId
 from stack.config import Device, Link, NodeConfig
 from stack.physical.devices import DeviceRefused, Devices

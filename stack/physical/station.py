@@ -1,12 +1,12 @@
 """The physical layer at a heralding station: MHP's other side, and the detectors.
 
-What may live here: the driver of ``protocols.mhp.StationMhp``.
+What may live here: the driver of ``protocols.mhp.station.StationMhp``.
 """
 
 from typing import Any
 
 from protocols.ignored import Ignored
-from protocols.mhp import Arm, Disarm, StationLink, StationMhp
+from protocols.mhp.station import Arm, Disarm, StationLink, StationMhp
 from protocols.wire import DeviceFailed, DeviceHerald, DeviceListen, MhpGen, MhpOutcome, ProtocolId
 from stack.config import NodeConfig
 from stack.physical.devices import Devices

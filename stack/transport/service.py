@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from protocols.device import Program
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qtp import Qtp
-from protocols.qtp_service import (
+from protocols.qtp.node import Qtp
+from protocols.qtp.service import (
     Arrived,
     Closed,
     CloseReason,

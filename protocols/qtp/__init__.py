@@ -1,0 +1,5 @@
+"""QTP, the transport layer: sessions that teleport qubits or hand on pairs.
+
+`node` is the machine of a node, `states` the states of a session and their table, `service` what passes to and from the
+layers beside it; qtp.toml has the requirements.
+"""

@@ -1,0 +1,405 @@
+"""QTP, the transport layer: sessions on ports, pair streams, teleported qubits.  QTP-n: qtp.toml.
+
+What passes between QTP and its neighbours in the stack stands in service.py, the states of a session and
+their table in states.py; here are the rules.  Either end may send, and what follows holds for each
+direction by itself.
+
+A qubit to be teleported is, at the sender, in one of these places:
+
+    unpaired --a pair that this end asked for--> measuring --m1, m2--> sent --Delivered OK--> delivered
+    unpaired --no more pairs, or the session ends--> returned    (it was not touched, and is the user's again)
+    measuring, sent --Delivered LOST, or the session ends--> lost
+
+It is consumed only once a pair is confirmed: a pair comes here when both ends hold it.  The receiver hands
+up qubits in the order of their index, each once: a Teleport waits for those before it and for its pair, and
+when the pair is gone, or does not come in HOLD_PS, the qubit is lost and both ends say so.  Corrections go
+with the qubit and are applied by the user: the pair's own Bell index is merged by the sender, so the
+receiver need not look at its own.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from protocols import bell
+from protocols.holds import Holds
+from protocols.ignored import Ignored
+from protocols.labels import LabelSpace
+from protocols.machine import Output, Send
+from protocols.pairs import Pair, ReleaseQubit
+from protocols.qtp.service import (
+    Arrived,
+    Closed,
+    CloseReason,
+    Delivered,
+    Lost,
+    NeedPair,
+    Opened,
+    PairGone,
+    PairReady,
+    Refused,
+    RefuseReason,
+    Returned,
+    RunBellMeasurement,
+    SessionGone,
+    SessionId,
+)
+from protocols.qtp.states import SESSION_TABLE, Do, SessionInput, SessionState
+from protocols.wire.codec import (
+    QtpAccept,
+    QtpClose,
+    QtpDelivered,
+    QtpOpen,
+    QtpRefuse,
+    QtpService,
+    QtpStatus,
+    QtpTeleport,
+)
+
+HOLD_PS = 10_000_000_000  # 10 ms; the pair left the network layer before the Teleport: only drivers delay it
+_NUMBER_BITS = 15  # so that a live session's purpose id is its own
+
+
+@dataclass(slots=True)
+class _Session:
+    id: SessionId
+    port: int
+    service: QtpService
+    opener: bool
+    state: SessionState = SessionState.OPENING
+    reason: CloseReason = CloseReason.CLOSED
+
+    # What this end sends.
+    next_index: int = 0
+    unpaired: deque[tuple[int, int]] = field(default_factory=deque)  # (index, data qubit)
+    spare: deque[Pair] = field(default_factory=deque)  # pairs that came ahead of their qubit
+    measuring: dict[int, Pair] = field(default_factory=dict)  # by index
+    sent: set[int] = field(default_factory=set)
+
+    # What this end receives.
+    expected: int = 0  # the next index to hand up
+    pending: dict[int, QtpTeleport] = field(default_factory=dict)  # by index
+    pool: dict[int, Pair | None] = field(
+        default_factory=dict
+    )  # the peer's pairs by pair id; None: it is gone
+
+    def settled(self) -> bool:
+        return not (self.unpaired or self.measuring or self.sent)
+
+
+class Qtp:
+    """Both ends of QTP for one node."""
+
+    def __init__(self, node: int, hold_ps: int = HOLD_PS) -> None:
+        self._node = node
+        self._outputs: list[Output] = []
+        self._ports: dict[int, QtpService] = {}
+        self._sessions: dict[SessionId, _Session] = {}
+        self._numbers: dict[int, LabelSpace] = {}  # by peer
+        self._holds: Holds[tuple[SessionId, int]] = Holds(hold_ps)  # a Teleport without its pair
+
+    # Sessions.
+
+    def listen(self, port: int, service: QtpService) -> None:
+        """Accept sessions of any node on this port."""
+        if service is QtpService.MESSAGES:
+            raise ValueError("QTP has no service for messages yet")
+        self._ports[port] = service
+
+    def unlisten(self, port: int) -> None:
+        """Accept no more of them; open sessions stay."""
+        self._ports.pop(port, None)
+
+    def open(self, peer: int, port: int, service: QtpService, now: int) -> SessionId:
+        """Ask for a session; Opened, Refused or Closed will tell."""
+        if peer == self._node:
+            raise ValueError("a session needs another node")
+        number = self._numbers_with(peer).take()
+        if number is None:
+            raise ValueError(f"every session number with node {peer} is in use")
+        session = _Session(SessionId(peer, number), port, service, opener=True)
+        self._sessions[session.id] = session
+        self._send(peer, QtpOpen(number, port, service))  # QTP-1
+        return session.id
+
+    def close(self, session: SessionId, now: int) -> None:
+        """Close once what is on the way has been delivered or lost.  A session that has gone is no error."""
+        if (known := self._sessions.get(session)) is not None:
+            self._move(known, SessionInput.CLOSE)
+            self._settle(known)
+
+    # Pairs, from the network layer.
+
+    def ask_pairs(self, session: SessionId, number: int, now: int) -> None:
+        """A user of PAIRS needs so many more.  Raises SessionGone."""
+        self._usable(session, QtpService.PAIRS)
+        self._outputs.append(NeedPair(session, number))
+
+    def pair(self, session: SessionId, pair: Pair, now: int) -> None:
+        """Both ends of the session hold this pair now."""
+        known = self._sessions.get(session)
+        if known is None:
+            self._outputs.append(ReleaseQubit(pair.qubit))
+        elif known.service is QtpService.PAIRS:
+            self._outputs.append(PairReady(session, pair))
+        elif pair.head != self._node:
+            if known.pool.setdefault(pair.pair_id, pair) is None:  # it was given up before it came
+                self._outputs.append(ReleaseQubit(pair.qubit))
+            self._hand_up(known)
+        elif known.unpaired:
+            self._measure(known, pair)
+        else:
+            known.spare.append(pair)
+
+    def pair_lost(self, session: SessionId, pair: Pair, now: int) -> None:
+        """A pair that was given to this session is a pair no more."""
+        known = self._sessions.get(session)
+        if known is None:
+            return  # released when the session ended
+        if known.service is QtpService.PAIRS:
+            self._outputs.append(PairGone(session, pair))
+        elif pair.head != self._node:
+            if known.pool.get(pair.pair_id) is not None:
+                known.pool[pair.pair_id] = None
+                self._outputs.append(ReleaseQubit(pair.qubit))
+                self._hand_up(known)
+        elif pair in known.spare:
+            known.spare.remove(pair)
+            self._outputs.append(ReleaseQubit(pair.qubit))
+        # One in use goes on: the receiver, which lost it too, says LOST.
+
+    def no_pairs(self, session: SessionId, now: int) -> None:
+        """The network layer gave up: what waits for a pair goes back to its user, and the session closes."""
+        if (known := self._sessions.get(session)) is not None and known.state is not SessionState.OPENING:
+            known.reason = CloseReason.NO_PAIRS
+            self._move(known, SessionInput.NO_PAIRS)
+            self._settle(known)
+
+    # Teleportation.
+
+    def teleport(self, session: SessionId, qubit: int, now: int) -> int:
+        """Send a qubit, which is QTP's from now on; returns its index in the session.  Raises SessionGone.
+
+        Exactly one of Delivered, Lost and Returned will follow.
+        """
+        known = self._usable(session, QtpService.TELEPORT)
+        index = known.next_index
+        known.next_index += 1
+        known.unpaired.append((index, qubit))
+        if known.spare:
+            self._measure(known, known.spare.popleft())
+        else:
+            self._outputs.append(NeedPair(session, 1))
+        return index
+
+    def measured(self, session: SessionId, index: int, m1: int, m2: int, now: int) -> None:
+        """The Bell measurement of RunBellMeasurement read m1 on the data qubit and m2 on the pair's half."""
+        known = self._sessions.get(session)
+        if known is None:
+            return  # the session ended meanwhile, and said that this qubit is lost
+        pair = known.measuring.pop(index)
+        known.sent.add(index)
+        correction = bell.teleport_correction(pair.bell_index, m1, m2)  # QTP-4
+        self._send(session.peer, QtpTeleport(session.number, index, pair.pair_id, correction))
+
+    # The machine.
+
+    def receive(self, message: NamedTuple, source: int, now: int) -> None:
+        match message:
+            case QtpOpen():
+                self._on_open(message, source)
+            case QtpAccept() | QtpRefuse() | QtpTeleport() | QtpDelivered() | QtpClose() if self._is_past(
+                SessionId(source, message.session)
+            ):
+                pass  # sent before the peer knew that the session had ended
+            case QtpAccept() | QtpRefuse():
+                self._on_answer(message, source)
+            case QtpTeleport():
+                self._on_teleport(message, source, now)
+            case QtpDelivered():
+                self._on_delivered(message, source)
+            case QtpClose():
+                self._on_close(message, source)
+            case _:
+                raise TypeError(f"{type(message).__name__} is not a message of QTP")
+
+    def peer_lost(self, peer: int, now: int) -> None:
+        """The node is gone, or has started anew: its sessions are void."""
+        for session in [s for s in self._sessions.values() if s.id.peer == peer]:
+            session.reason = CloseReason.PEER_LOST  # QTP-9
+            self._move(session, SessionInput.PEER_LOST)
+        self._numbers_with(peer).peer_starts_anew()
+
+    def poll(self, now: int) -> list[Output]:
+        for session_id, index in self._holds.take_due(now):
+            session = self._sessions[session_id]
+            session.pool[session.pending[index].pair_id] = None
+            self._hand_up(session)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_timeout(self) -> int | None:
+        return self._holds.next_due()
+
+    # Messages.
+
+    def _on_open(self, message: QtpOpen, source: int) -> None:
+        session_id = SessionId(source, message.session)
+        service = self._ports.get(message.port)
+        numbers = self._numbers_with(source)
+        reason = None
+        if message.session >> _NUMBER_BITS:
+            reason = RefuseReason.UNSUPPORTED
+        elif session_id in self._sessions or numbers.owns(message.session):
+            reason = RefuseReason.IN_USE
+        else:
+            numbers.peer_took(message.session)
+        if reason is None and service != message.service:
+            reason = RefuseReason.NO_LISTENER if service is None else RefuseReason.WRONG_SERVICE
+        if reason is not None:
+            self._send(source, QtpRefuse(message.session, reason))
+        else:
+            session = _Session(session_id, message.port, QtpService(message.service), opener=False)
+            self._sessions[session_id] = session
+            self._send(source, QtpAccept(message.session))  # QTP-2
+            self._move(session, SessionInput.ACCEPT)
+
+    def _on_answer(self, message: QtpAccept | QtpRefuse, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.state is not SessionState.OPENING:
+            self._ignore(source, message, "answers nothing")
+        elif isinstance(message, QtpAccept):
+            self._move(session, SessionInput.ACCEPT)
+        else:
+            known = message.reason in set(RefuseReason)
+            reason = RefuseReason(message.reason) if known else RefuseReason.UNSUPPORTED
+            self._outputs.append(Refused(session.id, session.port, reason))
+            self._move(session, SessionInput.REFUSE)
+
+    def _on_teleport(self, message: QtpTeleport, source: int, now: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.service is not QtpService.TELEPORT:
+            self._ignore(source, message, "no open session of TELEPORT")
+        elif message.index < session.expected or message.index in session.pending:
+            self._ignore(source, message, "the index has been used")  # QTP-5
+        else:
+            session.pending[message.index] = message
+            if message.pair_id not in session.pool:
+                self._holds.put((session.id, message.index), now)
+            self._hand_up(session)
+
+    def _on_delivered(self, message: QtpDelivered, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or message.index not in session.sent:
+            self._ignore(source, message, "nothing was sent under that index")
+            return
+        session.sent.remove(message.index)
+        if message.status == QtpStatus.OK:
+            self._outputs.append(Delivered(session.id, message.index))
+        else:
+            self._outputs.append(Lost(session.id, message.index, incoming=False))
+        self._settle(session)
+
+    def _on_close(self, message: QtpClose, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.state is SessionState.OPENING:
+            self._ignore(source, message, "no open session")
+        else:
+            session.reason = CloseReason.CLOSED_BY_PEER
+            self._move(session, SessionInput.PEER_CLOSED)
+
+    # Small steps.
+
+    def _measure(self, session: _Session, pair: Pair) -> None:
+        index, qubit = session.unpaired.popleft()
+        session.measuring[index] = pair
+        self._outputs.append(RunBellMeasurement(session.id, index, qubit, pair.qubit))  # QTP-3
+
+    def _hand_up(self, session: _Session) -> None:
+        """Everything that is next in order and whose pair is here, or known to be gone."""
+        while (teleport := session.pending.get(session.expected)) and teleport.pair_id in session.pool:
+            index = session.expected
+            session.expected += 1
+            del session.pending[index]
+            self._holds.drop((session.id, index))
+            pair = session.pool[teleport.pair_id]
+            if pair is None:  # remembered, for it may still come
+                status = QtpStatus.LOST
+                self._outputs.append(Lost(session.id, index, incoming=True))
+            else:
+                status = QtpStatus.OK
+                del session.pool[teleport.pair_id]
+                x, z = bell.bit_flip(teleport.correction), bell.phase_flip(teleport.correction)
+                self._outputs.append(Arrived(session.id, index, pair.qubit, x, z))
+            self._send(session.id.peer, QtpDelivered(session.id.number, index, status))  # QTP-6
+
+    def _move(self, session: _Session, stimulus: SessionInput) -> None:
+        session.state, actions = SESSION_TABLE[session.state, stimulus]
+        for action in actions:
+            match action:
+                case Do.ANNOUNCE:
+                    self._outputs.append(Opened(session.id, session.port, session.service, session.opener))
+                case Do.RETURN:
+                    self._return_unpaired(session)
+                case Do.DRAIN:
+                    self._return_unpaired(session)
+                    self._drain(session)
+                case Do.TELL:  # QTP-8
+                    self._send(session.id.peer, QtpClose(session.id.number))
+                case Do.END:
+                    self._outputs.append(Closed(session.id, session.reason))
+        if session.state is SessionState.CLOSED:
+            del self._sessions[session.id]
+            if session.opener:
+                self._numbers[session.id.peer].give_back(session.id.number)
+
+    def _settle(self, session: _Session) -> None:
+        if session.state is SessionState.CLOSING and session.settled():
+            self._move(session, SessionInput.SETTLED)
+
+    def _return_unpaired(self, session: _Session) -> None:
+        for index, qubit in session.unpaired:
+            self._outputs.append(Returned(session.id, index, qubit))
+        session.unpaired.clear()
+
+    def _drain(self, session: _Session) -> None:
+        """Nothing more will be heard of what is under way.  QTP-7."""
+        for index in sorted([*session.measuring, *session.sent]):
+            self._outputs.append(Lost(session.id, index, incoming=False))
+        for index in sorted(session.pending):
+            self._holds.drop((session.id, index))
+            self._outputs.append(Lost(session.id, index, incoming=True))
+        unused: Iterable[Pair | None] = (*session.spare, *session.pool.values())
+        for pair in unused:
+            if pair is not None:
+                self._outputs.append(ReleaseQubit(pair.qubit))
+
+    def _usable(self, session: SessionId, service: QtpService) -> _Session:
+        known = self._sessions.get(session)
+        if known is None or known.state is not SessionState.OPEN:
+            raise SessionGone(f"session {session.number} with node {session.peer} is not open")
+        if known.service is not service:
+            raise ValueError(
+                f"session {session.number} with node {session.peer} is not one of {service.name}"
+            )
+        return known
+
+    def _is_past(self, session: SessionId) -> bool:
+        """Was there a session of this number, and is there none now?"""
+        return session not in self._sessions and self._numbers_with(session.peer).is_past(session.number)
+
+    def _numbers_with(self, peer: int) -> LabelSpace:
+        if peer not in self._numbers:
+            self._numbers[peer] = LabelSpace(self._node, peer, _NUMBER_BITS)
+        return self._numbers[peer]
+
+    def _send(
+        self,
+        destination: int,
+        message: QtpOpen | QtpAccept | QtpRefuse | QtpTeleport | QtpDelivered | QtpClose,
+    ) -> None:
+        self._outputs.append(Send(destination, message, reliable=True))
+
+    def _ignore(self, source: int, message: NamedTuple, reason: str) -> None:
+        self._outputs.append(Ignored(source, type(message).__name__, reason))

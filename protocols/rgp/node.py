@@ -1,0 +1,341 @@
+"""RGP, remote gates: CNOT and CZ between qubits of two QPUs, over one pair each.  RGP-n: rgp.toml.
+
+The cat-entangler gives the target's QPU a copy (in the Z basis) of the control on its half of the pair, with
+which it does the gate at home; the cat-disentangler takes the copy away again:
+
+    control  CX(data, ebit), measure ebit: m1         Cat(m1 + x) ->        ... Uncat(m2 + z): Z on data
+    target        X on ebit if Cat says so, CX or CZ(ebit, data), H and measure ebit: m2      <- Uncat
+
+The sender of each outcome merges its bit of the pair's Bell index (x, z) into it, so the receiver just does
+what the message says.  The control asks for the pair and so is its head.  What comes before the gate was
+started here is kept.  What passes between RGP and its neighbours in the stack stands in service.py, the
+states and their tables in states.py; here are the rules.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from protocols import bell
+from protocols.holds import Holds
+from protocols.ignored import Ignored
+from protocols.machine import Output, Send
+from protocols.pairs import Pair, ReleaseQubit
+from protocols.rgp.service import (
+    ApplyZ,
+    Done,
+    GateRefused,
+    NeedPair,
+    RefuseReason,
+    Role,
+    RunControl,
+    RunTarget,
+)
+from protocols.rgp.states import CONTROL_TABLE, TARGET_TABLE, Do, GateInput, GateState
+from protocols.wire.codec import RgpCat, RgpKind, RgpRefused, RgpUncat
+
+HOLD_PS = 10_000_000_000  # 10 ms; the pair left the layer below before the Cat, only drivers can delay it
+MAX_EARLY = 1024  # messages of one peer kept for gates that have not been started here
+
+
+class _GateName(NamedTuple):
+    job: int
+    gate: int
+
+
+@dataclass(slots=True, eq=False)
+class _Gate:
+    name: _GateName
+    role: Role
+    kind: RgpKind
+    qubit: int
+    peer: int
+    state: GateState
+    pair: Pair | None = None
+    cat: RgpCat | None = None
+    outcome: int = 0  # what this end measured, or the Uncat it got: the bit to send or to apply
+    reason: RefuseReason = RefuseReason.CANCELLED
+
+
+class Rgp:
+    """Both ends of RGP for one node."""
+
+    def __init__(self, node: int, hold_ps: int = HOLD_PS) -> None:
+        self._node = node
+        self._outputs: list[Output] = []
+        self._gates: dict[_GateName, _Gate] = {}
+        self._unpaired: dict[int, deque[_Gate]] = {}  # controls that wait for a pair, by peer
+        self._spare: dict[int, deque[Pair]] = {}  # own pairs that came ahead of their gate, by peer
+        self._pool: dict[
+            tuple[int, int], Pair | None
+        ] = {}  # peers' pairs by (peer, pair id); None: it is gone
+        self._seeking: dict[tuple[int, int], _Gate] = {}  # targets whose pair is not in the pool yet
+        self._early: dict[int, dict[_GateName, RgpCat | RgpRefused]] = {}  # by peer
+        self._holds: Holds[_GateName] = Holds(hold_ps)
+        self._told: deque[_GateName] = deque(
+            maxlen=MAX_EARLY
+        )  # what this end refused last: stragglers may come
+
+    # The service upward.
+
+    def start(self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int, now: int) -> None:
+        """Do this end's part of a gate; both ends must be told.  Ends in Done or in GateRefused.
+
+        (job, gate) names the gate at both ends, whoever gives out the numbers.
+        """
+        name = _GateName(job, gate)
+        if name in self._gates:
+            raise ValueError(f"gate {gate} of job {job} has been started already")
+        is_control = role is Role.CONTROL
+        state = GateState.NEEDS_PAIR if is_control else GateState.NEEDS_CAT
+        new = self._gates[name] = _Gate(name, role, kind, qubit, peer, state)
+        early = self._early.get(peer, {}).pop(name, None)
+        if isinstance(early, RgpRefused):
+            new.reason = _reason(early.reason)
+            self._move(new, GateInput.REFUSED)
+        elif early is not None:
+            self._take_cat(new, early, now)
+        elif is_control and self._spare.get(peer):
+            self._entangle(new, self._spare[peer].popleft())
+        elif is_control:
+            self._unpaired.setdefault(peer, deque()).append(new)
+            self._outputs.append(NeedPair(job, gate, peer))
+
+    def cancel(self, job: int, now: int) -> None:
+        """Give up every gate of a job that has not ended, and what came early for it."""
+        self._fail(lambda gate: gate.name.job == job, RefuseReason.CANCELLED)
+        for peer, early in self._early.items():
+            for name in [n for n in early if n.job == job]:
+                message = early.pop(name)
+                if isinstance(message, RgpCat):
+                    self._void_pair(peer, message.pair_id)
+                    self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
+
+    # From the device.
+
+    def control_measured(self, job: int, gate: int, m1: int, now: int) -> None:
+        """The program of RunControl read m1.  For a gate that has ended meanwhile this is no news."""
+        self._measured(
+            _GateName(job, gate), Role.CONTROL, lambda pair: bell.cat_correction(pair.bell_index, m1)
+        )
+
+    def target_measured(self, job: int, gate: int, m2: int, now: int) -> None:
+        """The program of RunTarget read m2.  For a gate that has ended meanwhile this is no news."""
+        self._measured(
+            _GateName(job, gate), Role.TARGET, lambda pair: bell.uncat_correction(pair.bell_index, m2)
+        )
+
+    # Pairs, from the layer below.
+
+    def pair(self, peer: int, pair: Pair, now: int) -> None:
+        """Both ends hold this pair.  One that this node asked for goes to the gate that waited longest."""
+        if pair.head == self._node:
+            waiting = self._unpaired.get(peer)
+            if waiting:
+                self._entangle(waiting.popleft(), pair)  # RGP-1
+            else:
+                self._spare.setdefault(peer, deque()).append(pair)
+            return
+        key = (peer, pair.pair_id)
+        if self._pool.pop(key, pair) is None:  # it was given up before it came
+            self._outputs.append(ReleaseQubit(pair.qubit))
+        elif (gate := self._seeking.get(key)) is not None:
+            self._give(gate, pair)
+        else:
+            self._pool[key] = pair
+
+    def pair_lost(self, peer: int, pair: Pair, now: int) -> None:
+        """A pair that was given here is a pair no more."""
+        if pair.head == self._node:
+            if pair in self._spare.get(peer, ()):
+                self._spare[peer].remove(pair)
+                self._outputs.append(ReleaseQubit(pair.qubit))
+            # One in use goes on: the target, which lost it too, refuses.
+        elif self._pool.get((peer, pair.pair_id)) is not None:
+            self._void_pair(peer, pair.pair_id)
+
+    def no_pairs(self, peer: int, now: int) -> None:
+        """The layer below gave up: the gates that wait for a pair with this peer are refused."""
+        waiting = self._unpaired.get(peer, ())
+        self._fail(lambda gate: gate in waiting, RefuseReason.NO_PAIRS)
+
+    def drop_pairs(self, peer: int, now: int, head: int | None = None) -> None:
+        """Release every pair with this peer that no gate uses: those that `head` asked for, or all."""
+        if head != peer:
+            for pair in self._spare.pop(peer, ()):
+                self._outputs.append(ReleaseQubit(pair.qubit))
+        if head == self._node:
+            return
+        early = self._early.get(peer, {}).values()
+        named = {message.pair_id for message in early if isinstance(message, RgpCat)}
+        for key in [k for k in self._pool if k[0] == peer and k[1] not in named]:
+            if (unused := self._pool.pop(key)) is not None:
+                self._outputs.append(ReleaseQubit(unused.qubit))
+
+    # The machine.
+
+    def receive(self, message: NamedTuple, source: int, now: int) -> None:
+        if not isinstance(message, RgpCat | RgpUncat | RgpRefused):
+            raise TypeError(f"{type(message).__name__} is not a message of RGP")
+        name = _GateName(message.job, message.gate)
+        gate = self._gates.get(name)
+        if gate is None and not isinstance(message, RgpUncat):
+            self._keep(source, name, message)  # RGP-5
+        elif gate is None or gate.peer != source:
+            self._ignore(source, message, "no such gate with this node")
+        elif isinstance(message, RgpRefused):
+            gate.reason = _reason(message.reason)
+            self._move(gate, GateInput.REFUSED)
+        elif isinstance(message, RgpCat):
+            if (gate.role, gate.state) == (Role.TARGET, GateState.NEEDS_CAT):
+                self._take_cat(gate, message, now)
+            else:
+                self._ignore(source, message, f"the gate is in state {gate.state.name}")
+        elif gate.state is GateState.NEEDS_UNCAT:
+            gate.outcome = message.outcome
+            self._move(gate, GateInput.UNCAT)
+        else:
+            self._ignore(source, message, f"the gate is in state {gate.state.name}")
+
+    def peer_lost(self, peer: int, now: int) -> None:
+        """The node is gone, or has started anew: its gates are refused, its pairs released."""
+        for gate in [g for g in self._gates.values() if g.peer == peer]:
+            gate.reason = RefuseReason.PEER_LOST  # RGP-8
+            self._move(gate, GateInput.PEER_LOST)
+        self._early.pop(peer, None)
+        self.drop_pairs(peer, now)
+
+    def poll(self, now: int) -> list[Output]:
+        for name in self._holds.take_due(now):
+            gate = self._gates[name]
+            gate.reason = RefuseReason.PAIR_LOST
+            self._move(gate, GateInput.FAIL)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_timeout(self) -> int | None:
+        return self._holds.next_due()
+
+    # Small steps.
+
+    def _entangle(self, gate: _Gate, pair: Pair) -> None:
+        gate.pair = pair
+        self._move(gate, GateInput.PAIR)
+
+    def _take_cat(self, gate: _Gate, cat: RgpCat, now: int) -> None:
+        gate.cat = cat
+        if gate.role is Role.CONTROL or cat.kind != gate.kind:
+            gate.reason = RefuseReason.KIND_MISMATCH
+            self._move(gate, GateInput.FAIL)
+            return
+        self._move(gate, GateInput.CAT)
+        key = (gate.peer, cat.pair_id)
+        if key not in self._pool:
+            self._seeking[key] = gate
+            self._holds.put(gate.name, now)
+        elif (pair := self._pool.pop(key)) is not None:
+            self._give(gate, pair)
+        else:
+            gate.reason = RefuseReason.PAIR_LOST
+            self._move(gate, GateInput.FAIL)
+
+    def _give(self, gate: _Gate, pair: Pair) -> None:
+        """The pair that the Cat named is here."""
+        self._seeking.pop((gate.peer, pair.pair_id), None)
+        self._holds.drop(gate.name)
+        gate.pair = pair
+        self._move(gate, GateInput.PAIR)
+
+    def _measured(self, name: _GateName, role: Role, outcome: Callable[[Pair], int]) -> None:
+        gate = self._gates.get(name)
+        if gate is None:
+            return
+        if gate.role is not role or gate.state is not GateState.RUNNING or gate.pair is None:
+            raise ValueError(f"nothing was to be measured for {name}")
+        gate.outcome = outcome(gate.pair)  # RGP-3, RGP-4
+        self._move(gate, GateInput.MEASURED)
+
+    def _fail(self, which: Callable[[_Gate], bool], reason: RefuseReason) -> None:
+        for gate in [g for g in self._gates.values() if which(g)]:
+            gate.reason = reason
+            self._move(gate, GateInput.FAIL)
+
+    def _move(self, gate: _Gate, stimulus: GateInput) -> None:
+        table = CONTROL_TABLE if gate.role is Role.CONTROL else TARGET_TABLE
+        before = gate.state
+        gate.state, actions = table[before, stimulus]
+        for action in actions:
+            self._perform(gate, action)
+        if gate.state is GateState.ENDED:
+            del self._gates[gate.name]
+            if before is GateState.NEEDS_PAIR:
+                self._stop_waiting(gate)
+            if gate.cat is not None and gate.pair is None:
+                self._void_pair(gate.peer, gate.cat.pair_id)
+
+    def _perform(self, gate: _Gate, action: Do) -> None:
+        name = gate.name
+        match action:
+            case Do.RUN:  # RGP-2
+                assert gate.pair is not None
+                if gate.role is Role.CONTROL:
+                    self._outputs.append(RunControl(*name, gate.qubit, gate.pair.qubit))
+                else:
+                    assert gate.cat is not None
+                    run = RunTarget(*name, gate.kind, gate.pair.qubit, gate.qubit, gate.cat.outcome)
+                    self._outputs.append(run)
+            case Do.CAT:
+                assert gate.pair is not None
+                self._send(gate.peer, RgpCat(*name, gate.kind, gate.pair.pair_id, gate.outcome))
+            case Do.UNCAT:
+                self._send(gate.peer, RgpUncat(*name, gate.outcome))
+            case Do.APPLY_Z:
+                self._outputs.append(ApplyZ(*name, gate.qubit, gate.outcome))
+            case Do.DONE:  # RGP-7
+                self._outputs.append(Done(*name, gate.role))
+            case Do.TELL:  # RGP-6
+                self._told.append(name)
+                self._send(gate.peer, RgpRefused(*name, gate.reason))
+            case Do.REFUSE | Do.REFUSE_TOUCHED:
+                intact = action is Do.REFUSE
+                self._outputs.append(GateRefused(*name, gate.role, gate.reason, intact))
+
+    def _stop_waiting(self, gate: _Gate) -> None:
+        if gate.role is Role.CONTROL:
+            if gate in self._unpaired.get(gate.peer, ()):
+                self._unpaired[gate.peer].remove(gate)
+        elif gate.cat is not None:
+            self._holds.drop(gate.name)
+            self._seeking.pop((gate.peer, gate.cat.pair_id), None)
+
+    def _void_pair(self, peer: int, pair_id: int) -> None:
+        """The pair is gone, or the peer used its half for nothing: release this half, or when it comes."""
+        pair = self._pool.get((peer, pair_id))
+        self._pool[peer, pair_id] = None  # RGP-9
+        if pair is not None:
+            self._outputs.append(ReleaseQubit(pair.qubit))
+
+    def _keep(self, source: int, name: _GateName, message: RgpCat | RgpRefused) -> None:
+        """A message for a gate that is not here: not started yet, unless this end has refused it."""
+        early = self._early.setdefault(source, {})
+        refused_here, full = name in self._told, len(early) == MAX_EARLY
+        before = early.get(name)
+        if not refused_here and not full:
+            early[name] = message
+        elif isinstance(message, RgpCat):
+            self._void_pair(source, message.pair_id)
+            if not refused_here:
+                self._send(source, RgpRefused(*name, RefuseReason.TOO_EARLY))
+        if isinstance(before, RgpCat):
+            self._void_pair(source, before.pair_id)  # the peer has thought better of it
+
+    def _send(self, destination: int, message: RgpCat | RgpUncat | RgpRefused) -> None:
+        self._outputs.append(Send(destination, message, reliable=True))
+
+    def _ignore(self, source: int, message: NamedTuple, reason: str) -> None:
+        self._outputs.append(Ignored(source, type(message).__name__, reason))
+
+
+def _reason(code: int) -> RefuseReason:
+    return RefuseReason(code) if code in set(RefuseReason) else RefuseReason.CANCELLED
