@@ -5,15 +5,18 @@ between pairs of nodes. Kill, freeze and restart of nodes are in planned.py.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from stack.config import Faults
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
 from testbed.scenario.model import Channel, ClassicalLink, Link, Node
-from testbed.scenario.schema import Section
+from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
 
-_KEYS = ("loss", "duplicate", "corrupt", "reorder", "jitter_s")
+_KEYS: Final = ("loss", "duplicate", "corrupt", "reorder", "jitter_s")
+_CHANNEL: Final = Form("channel", "the channel section", (*_KEYS, "pairs"))
+_PAIR: Final = Form("channel.pairs[]", "a pair", ("between", *_KEYS))
 _MAX_JITTER_S = 1.0
 
 
@@ -54,12 +57,12 @@ def _faults(
 ) -> tuple[Faults, dict[frozenset[str], Faults]]:
     if item is None:
         return Faults(), {}
-    keys = Section(item, (*_KEYS, "pairs"), "the channel section")
+    keys = Section(item, _CHANNEL)
     everywhere = _set(keys, Faults())
     overrides: dict[frozenset[str], Faults] = {}
     pairs = keys.get("pairs")
     for entry in [] if pairs is None else schema.items(pairs, "pairs of nodes"):
-        own = Section(entry, ("between", *_KEYS), "a pair")
+        own = Section(entry, _PAIR)
         between = own.need("between")
         ends = schema.items(between, "two nodes")
         if len(ends) != 2:

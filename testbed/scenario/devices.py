@@ -11,17 +11,17 @@ from typing import Final
 
 from testbed.scenario import schema
 from testbed.scenario.model import Device
-from testbed.scenario.schema import MAX_S, Section
+from testbed.scenario.schema import MAX_S, Form, Section
 from testbed.scenario.source import Item, load_yaml
 
 FOLDER: Final = Path(__file__).parent.parent / "devices"
 MAX_QUBITS: Final = 4096
 
-KEYS: Final = (
+FORM: Final = Form("devices.NAME", "a device", (
     "data_qubits", "communication_qubits", "t1_s", "t2_s", "communication_t1_s", "communication_t2_s",
     "gate_1q_s", "gate_2q_s", "swap_s", "readout_s", "prepare_s", "emission_s", "gate_1q_fidelity",
     "gate_2q_fidelity", "readout_error_0", "readout_error_1", "prepare_error", "parallel",
-)  # fmt: skip
+))  # fmt: skip
 
 # Shorter is no memory at all, and would round to the 0 that stands for infinite.
 _LEAST_COHERENCE_S = 1e-9
@@ -57,7 +57,7 @@ def of_node(item: Item, node: str, own: Mapping[str, Device]) -> Device:
 
 def read(item: Item, name: str) -> Device:
     """A device from its keys. What is left out is ideal: no time, no error, no decay."""
-    keys = Section(item, KEYS, "a device")
+    keys = Section(item, FORM)
     t1_ps, t2_ps = _coherence(keys, "t1_s", "t2_s", (0, 0))
     # Communication qubits are as good as data qubits unless something else is written.
     communication_t1_ps, communication_t2_ps = _coherence(

@@ -11,7 +11,7 @@ from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
 from testbed.scenario.model import LEAST_DELAY_PS, ClassicalLink, Link, Node
 from testbed.scenario.nodes import WITH_DEVICE
-from testbed.scenario.schema import PS_PER_S, Section
+from testbed.scenario.schema import PS_PER_S, Form, Section
 from testbed.scenario.source import Item
 
 MODELS: Final = ("barrett-kok", "single-click")
@@ -24,11 +24,11 @@ _LEAST_ALPHA: Final = 1e-9  # 0 on the wire means the link's own
 MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 
-_QUANTUM = (
+_LINK: Final = Form("links.NAME", "a link", (
     "kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s",
     "attenuation_db_per_km", "efficiency_a", "efficiency_b", "detector_efficiency", "dark_probability",
     "visibility", "coherence", "alpha", "round_gap_s",
-)  # fmt: skip
+))  # fmt: skip
 _CLASSICAL = ("kind", "a", "b", "length_m")
 _ARMS = ("arm_a_m", "arm_b_m")
 
@@ -41,7 +41,7 @@ def read(
     classical: list[ClassicalLink] = []
     for name, body in ({} if item is None else schema.entries(item, "links")).items():
         # Opened twice: the kind decides which keys there may be.
-        kind = Section(body, _QUANTUM, "a link").get("kind")
+        kind = Section(body, _LINK).get("kind")
         if kind is not None and schema.choice(kind, ("quantum", "classical"), "kind of link") == "classical":
             classical.append(_classical(body, name, nodes, speed_m_per_s))
         else:
@@ -52,15 +52,15 @@ def read(
 
 
 def _classical(item: Item, name: str, nodes: Mapping[str, Node], speed_m_per_s: float) -> ClassicalLink:
-    keys = Section(item, _QUANTUM, "a link")
-    keys.refuse([key for key in _QUANTUM if key not in _CLASSICAL], "the link is classical")
+    keys = Section(item, _LINK)
+    keys.refuse([key for key in _LINK.keys if key not in _CLASSICAL], "the link is classical")
     a, b = node_section.two(keys, "a", "b", nodes, tuple({node.kind for node in nodes.values()}))
     length_m, delay_ps = _length(keys.need("length_m"), 1, speed_m_per_s)
     return ClassicalLink(name, a, b, length_m, delay_ps)
 
 
 def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], speed_m_per_s: float) -> Link:
-    keys = Section(item, _QUANTUM, "a link")
+    keys = Section(item, _LINK)
     a, b = node_section.two(keys, "a", "b", nodes, WITH_DEVICE)
     for end in ("a", "b"):
         device = nodes[a if end == "a" else b].device

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from testbed.scenario import channels, devices, links, nodes, planned, schema, work
 from testbed.scenario.model import FORMALISMS, Scenario
-from testbed.scenario.schema import Section
+from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, load_yaml
 
-KEYS: Final = (
+_SCENARIO: Final = Form("", "a scenario", (
     "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "channel", "faults", "job",
     "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
-)  # fmt: skip
+))  # fmt: skip
 
 MAX_SEED: Final = (1 << 63) - 1
 SPEED_M_PER_S: Final = 2e8
@@ -34,7 +34,7 @@ def load_scenario(path: str | Path) -> Scenario:
     """Read and check a scenario file; raises BadInput, and nothing else, for whatever is wrong with it."""
     path = Path(path)
     root = load_yaml(path, "scenario")
-    keys = Section(root, KEYS, "a scenario")
+    keys = Section(root, _SCENARIO)
     speed_m_per_s = keys.number("speed_m_per_s", SPEED_M_PER_S, _LEAST_SPEED_M_PER_S, _MOST_SPEED_M_PER_S)
     own_devices = devices.own_devices(keys.get("devices"))
     by_name = nodes.read(keys.need("nodes"), own_devices)

@@ -199,8 +199,6 @@ class Toy:
     destination: str
     count: int
     padding: int = 0
-    hops: int = 0
-    """What the hop counter starts from."""
     in_flight: int = 1
     think_ps: int = 0
     """Between an answer and the next ping."""

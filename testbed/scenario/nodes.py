@@ -10,11 +10,14 @@ from testbed.errors import listed
 from testbed.scenario import schema
 from testbed.scenario.devices import of_node
 from testbed.scenario.model import NODE_KINDS, Clock, Device, Node
-from testbed.scenario.schema import Section
+from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
 
 MAX_NODES: Final = 4096
 WITH_DEVICE: Final = ("qpu", "repeater")
+
+_NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock"))
+_CLOCK: Final = Form("nodes.NAME.clock", "a clock", ("offset_s", "rate_ppm"))
 
 _MAX_OFFSET_S = 1e3
 _MAX_RATE_PPM = 1e3
@@ -33,7 +36,7 @@ def read(item: Item, own_devices: Mapping[str, Device]) -> dict[str, Node]:
 
 
 def _node(item: Item, name: str, number: int, own_devices: Mapping[str, Device]) -> Node:
-    keys = Section(item, ("kind", "device", "clock"), "a node")
+    keys = Section(item, _NODE)
     word = schema.choice(keys.need("kind"), NODE_KINDS, "kind of node")
     kind = next(k for k in NODE_KINDS if k == word)
     device = None
@@ -46,7 +49,7 @@ def _node(item: Item, name: str, number: int, own_devices: Mapping[str, Device])
 
 
 def _clock(item: Item) -> Clock:
-    keys = Section(item, ("offset_s", "rate_ppm"), "a clock")
+    keys = Section(item, _CLOCK)
     offset_ps = keys.seconds("offset_s", 0, -_MAX_OFFSET_S, _MAX_OFFSET_S)
     rate_ppb = 1000 * keys.number("rate_ppm", 0.0, -_MAX_RATE_PPM, _MAX_RATE_PPM)
     # Node time is integer arithmetic on a rate in whole parts per billion.

@@ -4,12 +4,15 @@ What may live here: the `faults:` section. What goes wrong with frames is in cha
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
 from testbed.scenario.model import Node, PlannedFault
-from testbed.scenario.schema import Section
+from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
+
+_FAULT: Final = Form("faults[]", "a fault", ("at_s", "kill", "freeze", "restart", "for_s"))
 
 
 def read(item: Item | None, nodes: Mapping[str, Node]) -> list[PlannedFault]:
@@ -41,7 +44,7 @@ def read(item: Item | None, nodes: Mapping[str, Node]) -> list[PlannedFault]:
 
 
 def _fault(item: Item, nodes: Mapping[str, Node]) -> PlannedFault:
-    keys = Section(item, ("at_s", "kill", "freeze", "restart", "for_s"), "a fault")
+    keys = Section(item, _FAULT)
     at_ps = keys.seconds("at_s", None)
     if "kill" in keys:
         keys.refuse(["freeze", "restart", "for_s"], "the fault is a kill")

@@ -1,11 +1,12 @@
 """Typed access to a tree of items: every key known, every value of its type and in its range, or BadInput.
 
 What may live here: readers for one kind of value each (a name, a number, seconds, metres, a choice), and
-Section, the mapping whose keys are all accounted for. Nothing here knows a particular section of a scenario.
+Form and Section, the mapping whose keys are all accounted for. Nothing here knows a particular section of a scenario.
 """
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import NoReturn
@@ -138,18 +139,38 @@ def entries(item: Item, of: str) -> dict[str, Item]:
     return item.value
 
 
-class Section:
-    """A mapping with a fixed set of keys. An unknown key is an error as soon as the section is opened."""
+FORMS: dict[str, "Form"] = {}
+"""Every form by its path. A test holds docs/scenarios.md against them: a key that it does not explain fails."""
 
-    def __init__(self, item: Item, known: Collection[str], what: str) -> None:
-        if not isinstance(item.value, dict):
-            raise _wrong(item, what, f"its keys are {listed(list(known), 30)}")
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which keys a kind of section may hold.
+
+    `path` is where such sections stand, and the heading in docs/scenarios.md: `links.NAME`, `faults[]`, `` for the
+    whole file. `what` names one in messages: "a link".
+    """
+
+    path: str
+    what: str
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        FORMS[self.path] = self
+
+
+class Section:
+    """A mapping with the keys of a form. An unknown key is an error as soon as the section is opened."""
+
+    def __init__(self, item: Item, form: Form) -> None:
         self.item = item
-        self.what = what
+        self.what = form.what
+        if not isinstance(item.value, dict):
+            raise _wrong(item, self.what, f"its keys are {listed(list(form.keys), 30)}")
         self._values: Mapping[str, Item] = item.value
         for key, value in self._values.items():
-            if key not in known:
-                unknown(value, key, known, f"key of {what}")
+            if key not in form.keys:
+                unknown(value, key, form.keys, f"key of {self.what}")
 
     def __contains__(self, key: str) -> bool:
         return key in self._values

@@ -21,13 +21,20 @@ from testbed.scenario.model import (
     Teleport,
     Toy,
 )
-from testbed.scenario.schema import Section
+from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, read_text
 
 MAX_SHOTS: Final = 1_000_000
 MAX_CIRCUIT_QUBITS: Final = 4096
 MAX_PINGS: Final = 10_000_000
 MAX_PADDING: Final = 1_000
+
+_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "minimum_fidelity"))
+_TELEPORT: Final = Form("teleport", "a teleport section", ("from", "to", "states", "rounds", "minimum_fidelity"))
+_TOY: Final = Form("toy", "a toy", (
+    "from", "to", "count", "padding", "in_flight", "think_s", "timeout_s", "attempts",
+))  # fmt: skip
+_PROGRAM: Final = Form("programs[]", "a program", ("node", "run"))
 
 
 def jobs(keys: Section, nodes: Mapping[str, Node], folder: Path) -> list[Job]:
@@ -45,7 +52,7 @@ def jobs(keys: Section, nodes: Mapping[str, Node], folder: Path) -> list[Job]:
 
 
 def _job(item: Item, nodes: Mapping[str, Node], folder: Path) -> Job:
-    keys = Section(item, ("name", "circuit", "shots", "mapping", "minimum_fidelity"), "a job")
+    keys = Section(item, _JOB)
     circuit = keys.need("circuit")
     path = folder / schema.text(circuit, "the path of a QASM file")
     read_text(path, "circuit", circuit.place)
@@ -102,7 +109,7 @@ def _check_qpu(entry: Item, node: str, nodes: Mapping[str, Node]) -> None:
 def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]) -> Teleport | None:
     if item is None:
         return None
-    keys = Section(item, ("from", "to", "states", "rounds", "minimum_fidelity"), "a teleport section")
+    keys = Section(item, _TELEPORT)
     source, destination = node_section.two(keys, "from", "to", nodes, ("qpu",))
     if not any({link.a, link.b} == {source, destination} for link in links):
         raise keys.need("to").bad(f"no quantum link joins {source} and {destination}", "add one under links")
@@ -130,11 +137,7 @@ def _states(item: Item) -> tuple[str, ...]:
 def toy(item: Item | None, nodes: Mapping[str, Node], channels: Sequence[Channel]) -> Toy | None:
     if item is None:
         return None
-    keys = Section(
-        item,
-        ("from", "to", "count", "padding", "hops", "in_flight", "think_s", "timeout_s", "attempts"),
-        "a toy",
-    )
+    keys = Section(item, _TOY)
     source, destination = node_section.two(keys, "from", "to", nodes, NODE_KINDS)
     if not any({channel.a, channel.b} == {source, destination} for channel in channels):
         raise keys.need("to").bad(f"no link joins {source} and {destination}", "add one under links")
@@ -143,7 +146,6 @@ def toy(item: Item | None, nodes: Mapping[str, Node], channels: Sequence[Channel
         destination=destination,
         count=keys.integer("count", None, 1, MAX_PINGS),
         padding=keys.integer("padding", 0, 0, MAX_PADDING),
-        hops=keys.integer("hops", 0, 0, 0xFFFF),
         in_flight=keys.integer("in_flight", 1, 1, MAX_PINGS),
         think_ps=keys.seconds("think_s"),
         timeout_ps=keys.seconds("timeout_s", None, 1e-9) if "timeout_s" in keys else None,
@@ -154,7 +156,7 @@ def toy(item: Item | None, nodes: Mapping[str, Node], channels: Sequence[Channel
 def programs(item: Item | None, nodes: Mapping[str, Node], folder: Path) -> list[Program]:
     read = []
     for entry in [] if item is None else schema.items(item, "programs"):
-        keys = Section(entry, ("node", "run"), "a program")
+        keys = Section(entry, _PROGRAM)
         node = node_section.name(keys.need("node"), nodes)
         run = keys.need("run")
         path = folder / schema.text(run, "the path of a Python file")

@@ -93,7 +93,7 @@ faults:
 jobs:
   - {circuit: bell.qasm, shots: 5, mapping: {west: [1, 0]}, minimum_fidelity: 0.8}
   - {name: again, circuit: bell.qasm, shots: 6}
-toy: {from: boss, to: west, count: 3, padding: 10, hops: 1, in_flight: 2, think_s: 1e-6, timeout_s: 1e-3, attempts: 4}
+toy: {from: boss, to: west, count: 3, padding: 10, in_flight: 2, think_s: 1e-6, timeout_s: 1e-3, attempts: 4}
 programs:
   - {node: west, run: hello.py}
 duration_s: 1.5
@@ -221,7 +221,7 @@ def test_work(everything: Scenario) -> None:
     )
     assert first.circuit == everything.path.parent / "bell.qasm"
     assert (second.name, second.shots, second.mapping, second.minimum_fidelity) == ("again", 6, None, 0.0)
-    assert everything.toy == Toy("boss", "west", 3, 10, 1, 2, 10**6, 10**9, 4)
+    assert everything.toy == Toy("boss", "west", 3, 10, 2, 10**6, 10**9, 4)
     assert everything.programs == (Program("west", everything.path.parent / "hello.py"),)
 
 
