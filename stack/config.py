@@ -25,7 +25,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The classical way to one other node."""
+    """The classical way to one other node, over however many channels."""
 
     name: str
     delay_ps: int
@@ -75,6 +75,7 @@ class NodeConfig:
     freezes: tuple[tuple[int, int], ...] = ()
     paths: dict[int, Path] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
+    """Secret keys by node, hexadecimal.  With a node that has none here, the key follows from the seed."""
     device: Device | None = None
     links: tuple[Link, ...] = ()
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)

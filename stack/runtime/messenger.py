@@ -25,8 +25,7 @@ class Messenger:
         self._nic = nic
         self._handlers: dict[int, Handler] = {}
         self._broken: list[Callable[[int], None]] = []
-        delays = {node: path.delay_ps for node, path in config.paths.items()}
-        machine = Reliable(config.incarnation, lambda peer: 2 * delays[peer])
+        machine = Reliable(config.incarnation, lambda peer: 2 * config.paths[peer].delay_ps)
         self._driver = Driver(
             kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps
         )
@@ -49,7 +48,7 @@ class Messenger:
         self._broken.append(callback)
 
     def reaches(self, node: int) -> bool:
-        """Whether a channel leads there; to send without one is an error of ours."""
+        """Whether a way leads there; to send without one is an error of ours."""
         return self._nic.reaches(node)
 
     def send(self, send: Send) -> None:

@@ -7,7 +7,17 @@ the business of the handler registered for its protocol.
 from collections.abc import Callable
 from typing import Any
 
-from protocols.wire import HEADER_BYTES, MAX_FRAME, ReplayWindow, WireError, decode, parse, seal, verify
+from protocols.wire import (
+    HEADER_BYTES,
+    MAX_FRAME,
+    ReplayWindow,
+    WireError,
+    decode,
+    derive_key,
+    parse,
+    seal,
+    verify,
+)
 from stack.config import NodeConfig, Path
 from stack.runtime.faults import Channel
 from stack.runtime.kernel import Kernel
@@ -16,42 +26,53 @@ Handler = Callable[[Any, int], None]
 """``handler(message, source)``."""
 
 
+class _Peer:
+    """Another node, as this one's interface knows it."""
+
+    __slots__ = ("arriving", "channel", "key", "window")
+
+    def __init__(self, config: NodeConfig, node: int, receiver_emulates: bool) -> None:
+        path = config.paths[node]
+        secret = config.keys.get(node)
+        self.key = derive_key(config.seed, config.number, node) if secret is None else bytes.fromhex(secret)
+        self.window = ReplayWindow()
+        self.channel = Channel(config.seed, config.number, node, Path(path.name, 0) if receiver_emulates else path)
+        self.arriving = Channel(config.seed, node, config.number, path) if receiver_emulates else None
+
+
 class Nic:
     """One node's interface.  ``handlers[protocol]`` takes what has been received and checked."""
 
     def __init__(self, kernel: Kernel, config: NodeConfig) -> None:
         self.handlers: dict[int, Handler] = {}
         self._kernel = kernel
+        self._config = config
         self._number = config.number
         self._incarnation = config.incarnation
-        self._keys = {node: bytes.fromhex(key) for node, key in config.keys.items()}
-        self._channels = {
-            node: Channel(config.seed, config.number, node, path) for node, path in config.paths.items()
-        }
-        self._windows = {node: ReplayWindow() for node in config.keys}
+        # Made when they are first met: of a hundred nodes that can be reached, few ever are.
+        self._peers: dict[int, _Peer] = {}
         self._sequence = 0
         self._datagrams = 0
-        self._arriving: dict[int, Channel] = {}
-        if kernel.host.receiver_emulates:
-            self._arriving = {
-                node: Channel(config.seed, node, config.number, path) for node, path in config.paths.items()
-            }
-            self._channels = {
-                node: Channel(config.seed, config.number, node, Path(path.name, 0))
-                for node, path in config.paths.items()
-            }
         kernel.on_arrival = self._arrive
         kernel.on_frame = self._receive
 
     def reaches(self, node: int) -> bool:
-        return node in self._channels
+        return node in self._config.paths
+
+    def _peer(self, node: int) -> _Peer:
+        """Raises KeyError for a node that no way leads to."""
+        peer = self._peers.get(node)
+        if peer is None:
+            peer = self._peers[node] = _Peer(self._config, node, self._kernel.host.receiver_emulates)
+        return peer
 
     def send(self, destination: int, message: Any) -> None:
-        """Send one message of any protocol; raises KeyError for a node that no channel leads to."""
+        """Send one message of any protocol; raises KeyError for a node that no way leads to."""
         kernel = self._kernel
         if not kernel.alive:
             return
-        channel = self._channels[destination]
+        peer = self._peer(destination)
+        channel = peer.channel
         self._sequence += 1
         frame = seal(
             message.PROTOCOL,
@@ -61,7 +82,7 @@ class Nic:
             self._incarnation,
             self._sequence,
             message.pack(),
-            self._keys[destination],
+            peer.key,
         )
         now = kernel.true_now
         if channel.clean:
@@ -82,7 +103,8 @@ class Nic:
 
         The source is read before the tag is checked: a forger chooses the delay of his own frames, nothing else.
         """
-        channel = self._arriving.get(int.from_bytes(frame[6:8], "big")) if len(frame) >= 8 else None
+        source = int.from_bytes(frame[6:8], "big") if len(frame) >= 8 else 0
+        channel = self._peer(source).arriving if self.reaches(source) else None
         if channel is None:
             return [(0, frame)]
         copies, _ = channel.carry(frame)
@@ -98,14 +120,14 @@ class Nic:
             self._drop(frame, 0, error.reason)
             return
         source = header.source
-        key = self._keys.get(source)
-        if header.destination != self._number or key is None:
+        if header.destination != self._number or not self.reaches(source):
             self._drop(frame, source, "address")
             return
-        if not verify(frame, key):
+        peer = self._peer(source)
+        if not verify(frame, peer.key):
             self._drop(frame, source, "tag")
             return
-        refused = self._windows[source].accept(header.incarnation, header.sequence)
+        refused = peer.window.accept(header.incarnation, header.sequence)
         if refused is not None:
             self._drop(frame, source, refused)
             return

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocols.device import Durations
-from protocols.wire import derive_key
-from stack.config import Device, Link, NodeConfig, Path
+from stack.config import Device, Link, NodeConfig
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
+from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
 from testbed.scenario import Link as ScenarioLink
 from testbed.scenario import Scenario
@@ -139,22 +139,16 @@ def compose(
     """The plan of a scenario; ``jobs`` are its circuits, compiled."""
     seed = scenario.seed
     numbers = {n.name: n.number for n in scenario.nodes}
-    names = {n.number: n.name for n in scenario.nodes}
     secret = clock == "paced"
     allowance = round(HOST_SLOWNESS_PS / scenario.dilation) if secret else 0
+    ways = all_ways(scenario)
     keys: dict[tuple[int, int], str] = {}
-    for a in sorted(names):
-        for b in sorted(names):
-            if a < b:
-                keys[a, b] = keys[b, a] = secrets.token_hex(32) if secret else derive_key(seed, a, b).hex()
+    for a, there in ways.items() if secret else ():
+        for b in there:
+            keys[a, b] = keys.get((b, a)) or secrets.token_hex(32)
     links = {link.name: _link(scenario, link) for link in scenario.links}
     configs = []
     for node in scenario.nodes:
-        paths = {}
-        for channel in scenario.channels:
-            for here, there in ((channel.a, channel.b), (channel.b, channel.a)):
-                if here == node.name:
-                    paths[numbers[there]] = Path(there, channel.delay_ps, channel.faults)
         device = node.device
         configs.append(
             NodeConfig(
@@ -167,8 +161,8 @@ def compose(
                 freezes=tuple(
                     (f.at_ps, f.at_ps + f.for_ps) for f in scenario.faults if f.kind == "freeze" and f.node == node.name
                 ),
-                paths=paths,
-                keys={n: keys[node.number, n] for n in paths},
+                paths=ways[node.number],
+                keys={n: keys[node.number, n] for n in ways[node.number]} if secret else {},
                 device=Device(device.data_qubits, device.communication_qubits, device.emission_ps) if device else None,
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
                 apps=_apps(scenario, node.name, numbers, jobs),

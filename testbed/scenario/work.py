@@ -139,7 +139,7 @@ def toy(item: Item | None, nodes: Mapping[str, Node], channels: Sequence[Channel
         return None
     keys = Section(item, _TOY)
     source, destination = node_section.two(keys, "from", "to", nodes, NODE_KINDS)
-    if not any({channel.a, channel.b} == {source, destination} for channel in channels):
+    if destination not in _joined_to(source, channels):
         raise keys.need("to").bad(f"no link joins {source} and {destination}", "add one under links")
     return Toy(
         source=source,
@@ -151,6 +151,17 @@ def toy(item: Item | None, nodes: Mapping[str, Node], channels: Sequence[Channel
         timeout_ps=keys.seconds("timeout_s", None, 1e-9) if "timeout_s" in keys else None,
         attempts=keys.integer("attempts", None, 1, 0xFFFF) if "attempts" in keys else None,
     )
+
+
+def _joined_to(start: str, channels: Sequence[Channel]) -> set[str]:
+    """The nodes that frames from `start` can reach, over however many channels."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        here = waiting.pop()
+        ends = {end for channel in channels if here in (channel.a, channel.b) for end in (channel.a, channel.b)}
+        waiting += sorted(ends - reached)
+        reached |= ends
+    return reached
 
 
 def programs(item: Item | None, nodes: Mapping[str, Node], folder: Path) -> list[Program]:

@@ -57,7 +57,7 @@ class Bench:
     @property
     def state(self) -> tuple[Any, ...]:
         """All that a frame could change: what was heard, replay windows, numbers given out, what waits to happen."""
-        windows = {node: vars_of(window) for node, window in self.nic._windows.items()}
+        windows = {node: vars_of(self.nic._peer(node).window) for node in self.config.paths}
         host = self.kernel.host
         return len(self.heard), windows, self.nic._sequence, len(host.heap), len(host.wakes), self.kernel.results
 
