@@ -15,8 +15,8 @@ from testbed.plane.state import FORMALISM, StateEngine
 def estimate_at_herald(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> float:
     """Fidelity of a pair when both ends can have heard of it.
 
-    The model's estimate at emission, minus what T1 and T2 of the communication qubits take, each half from its own
-    emission until the later end has its herald.
+    The model's estimate at emission, minus what T1 and T2 of the communication qubits take, each half from its
+    birth until the later end has its herald.
     """
     model = link.model
     engine = Timeline(formalism=FORMALISM, manager_kwargs={"seed": 0}).quantum_manager
@@ -25,7 +25,8 @@ def estimate_at_herald(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: 
     home = start + model.attempt_ps + start
     keys = [engine.new_qubit(0, d.t1_communication_ps, d.t2_communication_ps) for d in (a, b)]
     outcome, state = model.draw_state(keyed_generator(0, "estimate", 0), alpha)
-    engine.set_pair(keys[0], keys[1], state, start - link.arm_a_ps, start - link.arm_b_ps)
+    born_a, born_b = (start + birth for birth in model.births_ps)
+    engine.set_pair(keys[0], keys[1], state, born_a, born_b)
     ket = BELL_KETS[outcome]
     at_emission = float((ket.conj() @ state @ ket).real)
     lost = at_emission - engine.fidelity(keys, ket, home)

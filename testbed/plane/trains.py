@@ -305,13 +305,14 @@ class Link(ABC):
             train.pair = None
 
     def succeed(self, a: Train, b: Train, slot: int, herald: Herald, now: int) -> None:
-        """A slot of the listen has heralded: each half has decayed since its own emission (DEV-13)."""
+        """A slot of the listen has heralded: each half has decayed since it came to be (DEV-13)."""
         listening = self.listening
         assert listening is not None
         assert now == self.over_ps(slot)
         world = self.world
         index, state = herald
-        world.engine.set_pair(a.key, b.key, state, a.emission_ps(slot), b.emission_ps(slot))
+        born_a, born_b = (slot * self.config.slot_ps + birth for birth in self.model.births_ps)
+        world.engine.set_pair(a.key, b.key, state, born_a, born_b)
         pair = None
         if world.log is not None:
             homes = self.home_ps(slot, a.arm_ps), self.home_ps(slot, b.arm_ps)

@@ -33,6 +33,7 @@ class ToldLink:
 
     grade = "sampled"
     attempt_ps = ATTEMPT
+    births_ps = (-ARM_A, -ARM_B)
 
     def __init__(self, *attempts: int, outcome: int = 2, fidelity: float = 1.0) -> None:
         self.parameters = LinkParameters(0, 0)

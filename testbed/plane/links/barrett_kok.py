@@ -97,7 +97,11 @@ class BarrettKok:
         seed: int = 0,
         priority: int = 0,
     ) -> None:
-        self.parameters, self.grade, self.optics = parameters, grade, parameters.optics
+        self.parameters, self.grade = parameters, grade
+        optics = parameters.optics
+        # A second photon in any round tells which node was bright in it.
+        once = optics.rounds_coherence * parameters.emitted_once**self.rounds
+        self.optics = optics._replace(rounds_coherence=once)
         self._bench = Bench(parameters, self.rounds, name, seed, priority, rails=self.rails)
         self._p = success_probability(self.optics)
 
@@ -109,6 +113,11 @@ class BarrettKok:
     @property
     def attempt_ps(self) -> int:
         return self.parameters.round_gap_ps + self.parameters.window_ps
+
+    @property
+    def births_ps(self) -> tuple[int, int]:
+        """Each half is there from its node's first emission."""
+        return self.parameters.emissions_ps
 
     def success_probability(self, alpha: float = 0.5) -> float:
         return self._p

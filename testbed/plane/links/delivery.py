@@ -1,14 +1,16 @@
 """Links that deliver both halves of a pair as photons: a source in the middle, and sender to receiver.
 
-A node flags a stored photon without measuring it; a dark flag (`dark_probability`, per node) stores a random
-bit. The pair is Psi+. What may live here: the law, and one attempt as events. In the photonic grade each
-photon is lost or kept on its own and the state follows from what was lost; no closed form is used.
+A node flags a stored photon without measuring it; a dark flag (`dark_probability`, per node, or noise of its
+converter) stores a random bit. The pair is Psi+. Visibility, arrival and phase are those of the two rails to
+each other. What may live here: the law, and one attempt as events. In the photonic grade each photon is lost
+or kept on its own, arrival and phase are drawn per attempt, and the state follows; no closed form is used.
 """
 
+from cmath import rect
 from collections.abc import Callable
 from functools import partial
-from math import sqrt
-from typing import TYPE_CHECKING, ClassVar
+from math import exp, sqrt
+from typing import TYPE_CHECKING, ClassVar, override
 
 import numpy as np
 from numpy.random import Generator
@@ -57,7 +59,6 @@ class SourceMidpoint:
     """Source in the middle: p = (eta_d T(L/2))^2 with one pair per slot; one attempt per tau_l + tau_0.
 
     A slot is the source's emission; the station knows when both flags have come back. `alpha` is ignored.
-    The plane lets both halves decay from slot - arm on, two arms longer than they are stored.
     """
 
     receiver_only: ClassVar[bool] = False
@@ -71,24 +72,32 @@ class SourceMidpoint:
         priority: int = 0,
     ) -> None:
         self.parameters, self.grade, self._priority = parameters, grade, priority
-        known = parameters
-        self._a, self._b = known.detection_a, known.detection_b
-        self._dark_a = self._dark_b = known.dark_probability
+        known, timing = parameters, (parameters.offset_ps * 1e-12, parameters.jitter_ps * 1e-12)
+        self._kept = known.detection_a, known.detection_b
+        self._noise = (known.conversion_noise * known.detector_efficiency,) * 2
+        self._pairs = known.mean_pairs
         if self.receiver_only:
             # The sender's half never travels: it is there, and the photon crosses both arms.
-            through = known.transmission(known.arm_a_m + known.arm_b_m)
-            self._a, self._dark_a = 1.0, 0.0
-            self._b = known.efficiency_a * known.conversion_a * through * known.detector_efficiency
-        self._pairs = 0.0 if self.receiver_only else known.mean_pairs
-        self._law = delivered(
-            self._a, self._b, self._dark_a, self._dark_b, known.optics.visibility, self._pairs
-        )
+            through = known.transmission(known.arm_a_m + known.arm_b_m) * known.detector_efficiency
+            self._kept = 1.0, known.efficiency_a * known.conversion_a * through
+            self._noise = 0.0, known.conversion_noise * through
+            self._pairs = 0.0
+        self._dark = 0.0 if self.receiver_only else known.dark_probability, known.dark_probability
+        flag_a, flag_b = (1 - (1 - dark) * exp(-n) for dark, n in zip(self._dark, self._noise, strict=True))
+        rails = known.coherence * exp(-(known.phase_sigma_rad**2) / 2)
+        rails *= known.visibility * known.packets.mean_visibility(*timing)
+        self._law = delivered(*self._kept, flag_a, flag_b, rails, self._pairs)
         self._p = float(np.trace(self._law).real)
         self._rng = keyed_generator(seed, "photonic", name, "delivery")
 
     @property
     def attempt_ps(self) -> int:
         return self.parameters.window_ps + 2 * max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
+
+    @property
+    def births_ps(self) -> tuple[int, int]:
+        """Both halves are stored when they arrive."""
+        return self.parameters.arm_a_ps, self.parameters.arm_b_ps
 
     def success_probability(self, alpha: float = 0.5) -> float:
         return self._p
@@ -110,9 +119,7 @@ class SourceMidpoint:
         earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
         if earliest < timeline.now():
             raise ValueError(f"slot at {slot_ps} ps: its earliest emission, {earliest} ps, is before now")
-        attempt = _Attempt(
-            self._a, self._b, self._dark_a, self._dark_b, self.parameters, self._pairs, self._rng
-        )
+        attempt = _Attempt(self.parameters, self._kept, self._dark, self._noise, self._pairs, self._rng)
 
         def at(time_ps: int, act: Callable[[], None]) -> None:
             timeline.schedule(Event(time_ps, Process(_Call(act), "run", []), self._priority))
@@ -131,6 +138,16 @@ class SenderReceiver(SourceMidpoint):
 
     receiver_only = True
 
+    @property
+    @override
+    def attempt_ps(self) -> int:
+        return self.parameters.window_ps + 2 * self.parameters.arm_b_ps
+
+    @property
+    @override
+    def births_ps(self) -> tuple[int, int]:
+        return -self.parameters.arm_a_ps, self.parameters.arm_b_ps
+
 
 class _Call:
     """A function as SeQUeNCe's events want it: a method of an object."""
@@ -147,15 +164,15 @@ class _Attempt:
 
     def __init__(
         self,
-        a: float,
-        b: float,
-        dark_a: float,
-        dark_b: float,
         known: LinkParameters,
+        kept: tuple[float, float],
+        dark: tuple[float, float],
+        noise: tuple[float, float],
         mean_pairs: float,
         rng: Generator,
     ) -> None:
-        self.kept, self.dark, self.known, self.rng = (a, b), (dark_a, dark_b), known, rng
+        """Of each node: the chance to keep a photon, that of a dark flag, and its mean number of noise photons."""
+        self.known, self.kept, self.dark, self.noise, self.rng = known, kept, dark, noise, rng
         self.mean_pairs = mean_pairs
         self.counts = [0, 0]
         self.lost = [[0, 0], [0, 0]]
@@ -173,9 +190,11 @@ class _Attempt:
         arrived = [int(self.rng.binomial(count, self.kept[node])) for count in self.counts]
         self.lost[node] = [count - here for count, here in zip(self.counts, arrived, strict=True)]
         self.blank[node] = sum(arrived) == 0
-        self.flags[node] = sum(arrived) == 1 or (
-            self.blank[node] and float(self.rng.random()) < self.dark[node]
-        )
+        self.flags[node] = sum(arrived) == 1 or (self.blank[node] and self._dark_flag(node))
+
+    def _dark_flag(self, node: int) -> bool:
+        dark = float(self.rng.random()) < self.dark[node]
+        return dark or (self.noise[node] > 0 and int(self.rng.poisson(self.noise[node])) > 0)
 
     def report(self) -> Herald | None:
         if not all(self.flags):
@@ -189,9 +208,17 @@ class _Attempt:
             for b in (0, 1):
                 ket[2 * a + (1 - b)] = self._amplitude((int(a == 0), int(a == 1)), (int(b == 0), int(b == 1)))
         rho = np.outer(ket, ket).astype(complex)
-        rho[1, 2] *= self.known.optics.visibility
-        rho[2, 1] *= self.known.optics.visibility
+        rails = self._rails()
+        rho[1, 2] *= rails
+        rho[2, 1] *= rails.conjugate()
         return PSI_PLUS, heralded_state(rho)
+
+    def _rails(self) -> complex:
+        """What this attempt's arrival and phase leave of the rails' coherence."""
+        known = self.known
+        offset_ps = known.offset_ps + known.jitter_ps * float(self.rng.standard_normal())
+        rails = known.coherence * known.visibility * known.packets.visibility(offset_ps * 1e-12)
+        return rails * rect(1.0, known.phase_sigma_rad * float(self.rng.standard_normal()))
 
     def _amplitude(self, arrived_a: tuple[int, int], arrived_b: tuple[int, int]) -> float:
         weight = 1.0

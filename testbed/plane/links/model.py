@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from numpy.random import Generator
 
-from testbed.plane.links.overlap import mean_amplitude, mean_visibility
+from testbed.plane.links.overlap import Packets
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _PROBABILITIES = (
     "coherence",
     "alpha",
     "double_excitation",
+    "double_excitation_b",
     "conversion_a",
     "conversion_b",
 )
@@ -39,10 +40,12 @@ _NOT_NEGATIVE = (
     "phase_sigma_rad",
     "conversion_noise",
     "noise_photons",
+    "noise_photons_b",
     "mean_pairs",
     "dead_time_ps",
     "jitter_ps",
     "width_rad_per_s",
+    "lifetime_s",
 )
 
 
@@ -57,15 +60,19 @@ class LinkParameters:
     alpha: bright-state population that a node uses when told nothing else (single click).
     round_gap_ps: from the first to the second excitation (Barrett-Kok).
     window_ps: how long the detectors are gated open.
-    phase_sigma_rad: spread of the optical phase between the two paths (single click).
-    double_excitation: chance per node that it emits twice, which leaves no coherence (single click).
+    phase_sigma_rad: spread of the optical phase between the two paths (single click, delivery).
+    double_excitation: chance per node and round that it emits twice, which leaves no coherence; of node b
+    if double_excitation_b says nothing else.
     conversion_a, conversion_b: efficiency of wavelength conversion; conversion_noise: photons that each
     converter adds per window at its output (Poisson).
-    noise_photons: thermal noise N in the photon's own mode (transducers), or in the microwave mode (pairs).
+    noise_photons: thermal noise N in the photon's own mode (transducers), or in the microwave mode (pairs);
+    of node b if noise_photons_b says nothing else.
     mean_pairs: pairs per mode of a source in the middle; 0 is a source of exactly one pair.
     dead_time_ps: of a detector after a click (Barrett-Kok: longer than the gap, it cannot click twice).
-    offset_ps, jitter_ps: mean and rms of the photons' relative arrival; width_rad_per_s: of their spectrum;
+    offset_ps, jitter_ps: mean and rms of the photons' relative arrival.
+    width_rad_per_s, width_ratio, lifetime_s, detuning_rad_per_s, polarisation_rad: overlap.Packets.
     jitter_frozen: one arrival for both rounds of an attempt, or one for each.
+    modes: attempts that are made at once, of which the first success counts.
     """
 
     arm_a_m: float
@@ -93,17 +100,31 @@ class LinkParameters:
     jitter_ps: float = 0.0
     width_rad_per_s: float = 0.0
     jitter_frozen: bool = True
+    width_ratio: float = 1.0
+    lifetime_s: float = 0.0
+    detuning_rad_per_s: float = 0.0
+    polarisation_rad: float = 0.0
+    noise_photons_b: float | None = None
+    double_excitation_b: float | None = None
+    modes: int = 1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not isfinite(getattr(self, field.name)):
-                raise ValueError(f"{field.name}: {getattr(self, field.name)} is not a finite number")
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: value for name, value in given.items() if value is not None}
+        for name, value in given.items():
+            if not isfinite(value):
+                raise ValueError(f"{name}: {value} is not a finite number")
         for name in _PROBABILITIES:
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: {getattr(self, name)} is not within 0 and 1")
+            if not 0.0 <= given.get(name, 0.0) <= 1.0:
+                raise ValueError(f"{name}: {given[name]} is not within 0 and 1")
         for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: {getattr(self, name)} is negative")
+            if given.get(name, 0.0) < 0:
+                raise ValueError(f"{name}: {given[name]} is negative")
+        for name in ("width_ratio", "modes"):
+            if given[name] <= 0:
+                raise ValueError(f"{name}: {given[name]} is not positive")
+        if self.lifetime_s and (self.width_rad_per_s or self.width_ratio != 1.0):
+            raise ValueError("lifetime_s: a photon with a lifetime is exponential, one with a width Gaussian")
         if self.speed_m_per_s <= 0:
             raise ValueError(f"speed_m_per_s: {self.speed_m_per_s} is not positive")
         if self.window_ps < 1:
@@ -123,12 +144,17 @@ class LinkParameters:
         return round(self.arm_b_m / self.speed_m_per_s * 1e12)
 
     @property
+    def emissions_ps(self) -> tuple[int, int]:
+        """When node a, and node b, emits, from the slot's time at the station."""
+        return -self.arm_a_ps, -self.arm_b_ps
+
+    @property
     def optics(self) -> "Optics":
         """All that the laws of a link depend on."""
-        timing = self.offset_ps * 1e-12, self.jitter_ps * 1e-12, self.width_rad_per_s
-        bunching, amplitude = mean_visibility(*timing), mean_amplitude(*timing)
+        timing, packets = (self.offset_ps * 1e-12, self.jitter_ps * 1e-12), self.packets
+        bunching, amplitude = packets.mean_visibility(*timing), packets.mean_amplitude(*timing)
         left = amplitude / sqrt(bunching) if bunching > 0 else 0.0
-        kappa = self.coherence * exp(-(self.phase_sigma_rad**2) / 2) * (1 - self.double_excitation) ** 2
+        kappa = self.coherence * exp(-(self.phase_sigma_rad**2) / 2) * self.emitted_once
         return Optics(
             self.detection_a,
             self.detection_b,
@@ -138,6 +164,35 @@ class LinkParameters:
             1.0 if self.jitter_frozen else left**2,
             self.dead_time_ps > self.round_gap_ps,
         )
+
+    @property
+    def packets(self) -> Packets:
+        """What the photons' overlap depends on."""
+        return Packets(
+            self.width_rad_per_s,
+            self.width_ratio,
+            self.lifetime_s,
+            self.detuning_rad_per_s,
+            self.polarisation_rad,
+        )
+
+    @property
+    def doubles(self) -> tuple[float, float]:
+        """Chance per round that node a, that node b emits twice."""
+        b = self.double_excitation if self.double_excitation_b is None else self.double_excitation_b
+        return self.double_excitation, b
+
+    @property
+    def emitted_once(self) -> float:
+        """Chance that neither node emits twice in a round."""
+        a, b = self.doubles
+        return (1 - a) * (1 - b)
+
+    @property
+    def noise(self) -> tuple[float, float]:
+        """noise_photons of node a and of node b."""
+        b = self.noise_photons if self.noise_photons_b is None else self.noise_photons_b
+        return self.noise_photons, b
 
     @property
     def converted(self) -> tuple[float, float]:
@@ -151,7 +206,8 @@ class LinkParameters:
     @property
     def thermal_click(self) -> float:
         """p_dc = eta N per detector: noise in the photon's own mode, clipped to a probability."""
-        return min(1.0, self.noise_photons * (self.detection_a + self.detection_b) / 2)
+        a, b = self.noise
+        return min(1.0, (a * self.detection_a + b * self.detection_b) / 2)
 
     @property
     def noise_click(self) -> float:
@@ -204,6 +260,10 @@ class LinkModel(Protocol):
     @property
     def attempt_ps(self) -> int:
         """From the slot's time at the station to the station's decision."""
+
+    @property
+    def births_ps(self) -> tuple[int, int]:
+        """When the half of node a, and that of b, comes to be, from the slot's time at the station."""
 
     def success_probability(self, alpha: float) -> float:
         """Exact probability that one attempt heralds."""

@@ -29,7 +29,6 @@ from sequence.kernel.process import Process
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
 from testbed.plane.links.model import PSI_MINUS, PSI_PLUS, Done, LinkParameters
-from testbed.plane.links.overlap import arrival
 from testbed.plane.state.engine import StateEngine
 
 if TYPE_CHECKING:
@@ -83,12 +82,13 @@ class Analyser:
     """Our own Bell-state analyser: any overlap, any pair of arms, any brightness."""
 
     def __init__(
-        self, parameters: LinkParameters, engine: StateEngine, keys: list[int], rng: Generator
+        self, parameters: LinkParameters, rounds: int, engine: StateEngine, keys: list[int], rng: Generator
     ) -> None:
-        self.parameters, self.engine, self.keys, self.rng = parameters, engine, keys, rng
+        self.parameters, self.rounds, self.engine, self.keys, self.rng = parameters, rounds, engine, keys, rng
+        self.packets = parameters.packets
         self._masks: ClickMasks | None = None
-        self.alike = 1.0
-        """What the relative arrival of this attempt's photons leaves of their visibility."""
+        self.alike = self.packets.visibility(0.0)
+        """What wave packets that arrive as this attempt's do leave of their visibility."""
         self.phase = 1.0 + 0.0j
         """What this attempt's optical phase and double excitations leave of the paths' coherence."""
 
@@ -97,25 +97,24 @@ class Analyser:
         known = self.parameters
         if known.jitter_frozen:
             self.jitter()
-        if single:
-            self.phase = complex(known.coherence)
-            if known.phase_sigma_rad:
-                self.phase *= rect(1.0, float(self.rng.normal(0.0, known.phase_sigma_rad)))
-            if known.double_excitation and min(self.rng.random(2)) < known.double_excitation:
-                self.phase = 0j  # the second photon tells which node was bright
+        self.phase = complex(known.coherence) if single else 1.0 + 0.0j
+        if single and known.phase_sigma_rad:
+            self.phase *= rect(1.0, float(self.rng.normal(0.0, known.phase_sigma_rad)))
+        if any(known.doubles) and (self.rng.random((self.rounds, 2)) < known.doubles).any():
+            self.phase = 0j  # the second photon tells which node was bright
 
     def jitter(self) -> None:
         known = self.parameters
-        if known.width_rad_per_s:
+        if self.packets.timed:
             offset_ps = known.offset_ps + known.jitter_ps * float(self.rng.standard_normal())
-            self.alike = arrival(offset_ps * 1e-12, known.width_rad_per_s)
+            self.alike = self.packets.visibility(offset_ps * 1e-12)
 
     def detect(self, photons: list[Photon], now_ps: int) -> tuple[bool, bool]:
         """Which detectors the photons make click; leaves the memories in the state that goes with it."""
         if not self.parameters.jitter_frozen:
             self.jitter()
         # Loss is the same for every photon of an emitter; only jitter makes masks change.
-        if self._masks is None or self.parameters.width_rad_per_s:
+        if self._masks is None or self.packets.timed:
             pa, pb = ((1.0 - photon.loss) * self.parameters.detector_efficiency for photon in photons)
             self._masks = click_masks(pa, pb, self.parameters.visibility * self.alike)
         masks = self._masks
@@ -197,7 +196,9 @@ class Lane(Entity):
         self.analyser: Analyser | SequenceAnalyser
         if (
             bench.rounds == 2
-            and known.optics.visibility == 1.0
+            and known.visibility == known.packets.at_once == 1.0
+            and not known.packets.timed
+            and not any(known.doubles)
             and known.detection_a == known.detection_b
             and known.dead_time_ps <= known.round_gap_ps
         ):
@@ -205,7 +206,7 @@ class Lane(Entity):
                 f"{name}.bsm", timeline, self, known.detector_efficiency, self.rng
             )
         else:
-            self.analyser = Analyser(known, engine, self.keys, self.rng)
+            self.analyser = Analyser(known, bench.rounds, engine, self.keys, self.rng)
         self.arrived: dict[str, Photon] = {}
         self.heralds: list[int] = []
         self.done: Done | None = None

@@ -87,6 +87,11 @@ class SingleClick:
     def attempt_ps(self) -> int:
         return self.parameters.window_ps
 
+    @property
+    def births_ps(self) -> tuple[int, int]:
+        """Each half is there from its node's first emission."""
+        return self.parameters.emissions_ps
+
     def success_probability(self, alpha: float) -> float:
         return success_probability(alpha, alpha, self.optics)
 

@@ -30,7 +30,7 @@ class TransducerPair(SingleClick):
 
     From k photons the pair is k + 1 times as likely, and the state leaves the qubit: that leakage is booked
     as |11>, which no Bell state heralded here overlaps. Leading order in alpha: p = 2 eta alpha (1+n),
-    F = 1/(1+n)^3.
+    F = 1/(1+n)^3 with n alike at both.
     """
 
     def __init__(
@@ -42,27 +42,29 @@ class TransducerPair(SingleClick):
         priority: int = 0,
     ) -> None:
         # n is no noise in the optical mode: it makes no click by itself.
-        super().__init__(replace(parameters, noise_photons=0.0), grade, name, seed, priority)
-        self._n = parameters.noise_photons
+        quiet = replace(parameters, noise_photons=0.0, noise_photons_b=None)
+        super().__init__(quiet, grade, name, seed, priority)
+        self._n = parameters.noise
+        self._cold = 1 / ((1 + self._n[0]) * (1 + self._n[1]))
+        """Chance that both microwave modes start empty."""
         self._photon_rng = keyed_generator(seed, "photonic", name, "thermal")
 
-    def _bright(self, alpha: float) -> float:
-        """Mean chance of a pair: sums over k are linear in alpha (k + 1)."""
-        bright = alpha * (1 + self._n)
-        if bright > 1:
+    def _bright(self, alpha: float) -> tuple[float, float]:
+        """Mean chance of a pair at each node: sums over k are linear in alpha (k + 1)."""
+        a, b = (alpha * (1 + n) for n in self._n)
+        if max(a, b) > 1:
             raise ValueError(f"alpha: {alpha} (1 + n) is more than 1")
-        return bright
+        return a, b
 
     @override
     def success_probability(self, alpha: float) -> float:
-        bright = self._bright(alpha)
-        return single_click.success_probability(bright, bright, self.optics)
+        return single_click.success_probability(*self._bright(alpha), self.optics)
 
     @override
     def heralded_fidelity(self, alpha: float) -> float:
         p = self.success_probability(alpha)
         clean = super().success_probability(alpha) * super().heralded_fidelity(alpha)
-        return clean / (1 + self._n) ** 2 / p if p else 0.0
+        return clean * self._cold / p if p else 0.0
 
     @override
     def estimate(self, alpha: float) -> float:
@@ -75,14 +77,14 @@ class TransducerPair(SingleClick):
     @override
     def draw_state(self, rng: Generator, alpha: float) -> Herald:
         outcome, clean = super().draw_state(rng, alpha)
-        share = super().success_probability(alpha) / (1 + self._n) ** 2 / self.success_probability(alpha)
+        share = super().success_probability(alpha) * self._cold / self.success_probability(alpha)
         rho: Complex = clean * share
         rho[3, 3] += 1 - share
         return outcome, heralded_state(rho)
 
     @override
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
-        k, m = (int(x) - 1 for x in self._photon_rng.geometric(1 / (1 + self._n), 2))
+        k, m = (int(self._photon_rng.geometric(1 / (1 + n))) - 1 for n in self._n)
         if k == m == 0:
             super().start_attempt(timeline, slot_ps, alpha, done)
             return
