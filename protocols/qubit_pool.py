@@ -29,6 +29,10 @@ class QubitPool[U]:
         pool = self._free.get(user) or self._free.get(None)
         return pool.popleft() if pool else None
 
+    def serves(self, user: U) -> bool:
+        """Would `take` have one?"""
+        return bool(self._free.get(user) or self._free.get(None))
+
     def give_back(self, qubit: int) -> None:
         """It is free again, and the first to be taken."""
         self._free[self._bound_to[qubit]].appendleft(qubit)

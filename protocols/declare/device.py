@@ -62,6 +62,7 @@ class DeviceError(CodePoint):
     BUSY = 3, "the qubit is in a train"
     BAD = 4, "the command makes no sense"
     NO_LINK = 5, "the node has no such link"
+    UNCONNECTED = 6, "the link is not connected to an analyser of the switch"
 
 
 class DeviceOp(Record):
@@ -135,6 +136,14 @@ class StopListen(Message):
     fields_desc = in_order(u16("link", "number of the link"))
 
 
+class Connect(Message):
+    """Switch to device: set the link's two fibres on an analyser; answered by Done when light can pass."""
+
+    name = "Connect"
+    code = 6
+    fields_desc = in_order(u16("link", "number of the link"), u16("analyser", "number of the analyser, from 0"))
+
+
 class Bits(Message):
     """Device to node: the results of a program."""
 
@@ -185,7 +194,7 @@ FAMILY = Family(
     name="DEVICE",
     title="Device programs",
     about="Commands of a node to its own quantum devices, and answers matched by the command's bus sequence.",
-    messages=(Program, Train, StopTrain, Listen, StopListen, Bits, TrainDone, Herald, Failed, Done),
+    messages=(Program, Train, StopTrain, Listen, StopListen, Connect, Bits, TrainDone, Herald, Failed, Done),
     points=(DeviceOpcode, DeviceOutcome, DeviceError),
     on_udp=False,
 )

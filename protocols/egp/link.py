@@ -6,7 +6,7 @@ What may live here: agreeing on trains with the peer, what comes of them, and ex
 from typing import Final
 
 from protocols.egp.queue import RequestQueue
-from protocols.egp.service import AskStation, LinkFacts, Ok, StartTrain, StopTrain
+from protocols.egp.service import AskStation, LinkFacts, Ok, Reserve, StartTrain, StopTrain, Unreserve
 from protocols.egp.states import (
     LINK_TABLE,
     UNSET,
@@ -47,6 +47,9 @@ _QUESTION: Final = 0
 
 _LONGEST_PAUSE: Final = 10  # doublings
 
+MOST_SLOTS: Final = 0xFFFFFFFF
+"""Of a reservation."""
+
 _BELL: Final = {MhpOutcome.PSI_PLUS: BellIndex.PSI_PLUS, MhpOutcome.PSI_MINUS: BellIndex.PSI_MINUS}
 
 
@@ -79,6 +82,11 @@ class LinkEnd:
 
     def use_qubit(self, now: int) -> None:
         """There may be a qubit for this link: invite the peer, or propose a train, if either is wanted."""
+        if self._state is LinkState.RESERVING:
+            self._tell_withdrawn()
+            if self._next_request(self.facts.first_slot(now)) is None:
+                self._unreserve()
+            return
         if self._state is not LinkState.IDLE:
             return
         self._tell_withdrawn()
@@ -86,7 +94,10 @@ class LinkEnd:
             if self._held is None and (qubit := self._take()) is not None:
                 self._invite(self._owed, qubit, now)
         elif self.requests.master and self._retry not in self._shared.timers:
-            self._propose(now)
+            if self.facts.switched:
+                self._reserve(now)
+            else:
+                self._propose(self.facts.first_slot(now + self._extra_ps))
 
     def on_train(self, message: EgpTrain, now: int) -> None:
         facts = self.facts
@@ -140,6 +151,8 @@ class LinkEnd:
             return
         self._move(LinkInput.DECLINED)
         self._shared.qubits.give_back(train.qubit)
+        if self.facts.switched:
+            self._shared.outputs.append(Unreserve(self.facts.number))
         if ack.verdict == EgpVerdict.UNKNOWN:
             request.over = request.over or _gone(request)
         else:
@@ -157,24 +170,70 @@ class LinkEnd:
         number, expected = self.facts.number, self._say_expected()
         self._send(EgpTrain(number, asked_here, self._asked.create_id, _QUESTION, 0, 0, 0, 0, expected))
 
-    def _propose(self, now: int) -> None:
-        facts = self.facts
-        first_slot = facts.first_slot(now + self._extra_ps)
+    def _next_request(self, first_slot: int) -> tuple[Request, int] | None:
+        """The first in the queue that has time for an attempt (EGP-2), and its attempts, for a train from this slot."""
         for request in self.requests.ordered.values():
-            attempts = facts.attempts(first_slot, request.deadline) if request.agreed else 0  # EGP-6
+            attempts = self.facts.attempts(first_slot, request.deadline) if request.agreed else 0  # EGP-6
             if attempts:
-                break  # else there is no time for another attempt: it waits for its TIMEOUT
-        else:
-            return
-        qubit = self._take()
-        if qubit is None:
-            return
+                return request, attempts
+        return None  # who has no time for another attempt waits for its TIMEOUT
+
+    def _propose(self, first_slot: int, slots: int | None = None) -> bool:
+        """A train from this slot on, for as long as its request needs and `slots` allow; False if there is none."""
+        facts = self.facts
+        following = self._next_request(first_slot)
+        qubit = self._take() if following is not None else None
+        if following is None or qubit is None:
+            return False
+        request, attempts = following
+        if slots is not None:
+            attempts = min(attempts, max(1, (slots - 1) // facts.spacing_slots + 1))
         queue_id, self._next_queue_id = self._next_queue_id, self._next_queue_id % 0xFFFFFFFF + 1
         row = (first_slot, facts.spacing_slots, attempts, facts.alpha)
         self._move(LinkInput.PROPOSE, Train(request, queue_id, qubit, *row))
         origin, create_id = request.id
         asked_here = int(origin == self._shared.node)
         self._send(EgpTrain(facts.number, asked_here, create_id, queue_id, *row, self._say_expected()))
+        return True
+
+    # Analysers of a switch.  No qubit waits for one (EGP-19).
+
+    def _reserve(self, now: int) -> None:
+        """Ask the switch for slots, if there is a train to propose and a qubit for it, now."""
+        facts = self.facts
+        notice_ps = facts.notice_ps + self._extra_ps
+        following = self._next_request(facts.first_slot(now + self._extra_ps))
+        if following is None or not self._shared.qubits.serves(facts.number):
+            return
+        request, attempts = following
+        self._move(LinkInput.RESERVE)
+        slots = (attempts - 1) * facts.spacing_slots + 1
+        notice_ps += facts.delay_to_station_ps  # the grant's own way
+        self._shared.outputs.append(Reserve(facts.number, min(slots, MOST_SLOTS), notice_ps, request.deadline))
+
+    def on_granted(self, first_slot: int, slots: int, now: int) -> None:
+        """The switch has an analyser for this link, in these slots."""
+        if self._state is not LinkState.RESERVING:
+            return
+        if first_slot < self.facts.first_slot(now):
+            self._come_earlier()
+            self._unreserve()
+        elif not self._propose(first_slot, slots):
+            self._unreserve()
+
+    def on_refused(self, silent: bool, now: int) -> None:
+        """The switch has none, or (`silent`) is dead."""
+        if self._state is not LinkState.RESERVING:
+            return
+        self._move(LinkInput.UNRESERVE)
+        self._pause(now)
+        following = self._next_request(self.facts.first_slot(now)) if silent else None
+        if following is not None:
+            self.withdraw(following[0])  # EGP-20
+
+    def _unreserve(self) -> None:
+        self._move(LinkInput.UNRESERVE)
+        self._shared.outputs.append(Unreserve(self.facts.number))
 
     def _invite(self, queue_id: int, qubit: int, now: int) -> None:
         """A proposal that was declined could be accepted now; the qubit is kept for its successor (EGP-7)."""
@@ -242,6 +301,8 @@ class LinkEnd:
         """The peer has restarted, or what was said between the nodes is lost: all requests end."""
         train, state = self._train, self._state
         self._move(LinkInput.BROKEN)
+        if self.facts.switched and state is not LinkState.IDLE and self.requests.master:
+            self._shared.outputs.append(Unreserve(self.facts.number))
         if train is not None and state is LinkState.RUNNING:
             self._shared.outputs.append(StopTrain(self.facts.number, train.queue_id, train.qubit))
             self._release(train.qubit)

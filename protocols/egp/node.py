@@ -139,6 +139,16 @@ class Egp:
         self._links[link].on_failed(queue_id, now)
         self._serve(now)
 
+    def granted(self, link: int, first_slot: int, slots: int, now: int) -> None:
+        """A switched link has an analyser in these slots, the first of which begins its train."""
+        self._links[link].on_granted(first_slot, slots, now)
+        self._serve(now)
+
+    def refused(self, link: int, silent: bool, now: int) -> None:
+        """The switch does not grant what was reserved; `silent`: it does not even answer."""
+        self._links[link].on_refused(silent, now)
+        self._serve(now)
+
     def broken(self, peer: int, now: int) -> None:
         """The reliable sublayer has lost messages to or from this peer, or it has restarted."""
         for end in self._links.values():

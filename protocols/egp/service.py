@@ -1,8 +1,8 @@
 """What passes between EGP and its neighbours in the stack: the facts of a link, and the events.
 
-Events go upward (Ok, Err) or down to the physical layer (StartTrain, StopTrain, AskStation); ReleaseQubit
-stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire; times are integer picoseconds of node
-time.
+Events go upward (Ok, Err), down to the physical layer (StartTrain, StopTrain, AskStation), or to the switch
+that serves the link (Reserve, Unreserve: NodeSrp.reserve and .release); ReleaseQubit stands in pairs.py.  A
+fidelity is a u32 over 2^32 - 1, as on the wire; times are integer picoseconds of node time.
 """
 
 from collections.abc import Callable
@@ -53,6 +53,8 @@ class LinkFacts:
     slot."""
     keepalive_ps: int = 100_000_000_000
     """A peer that was silent so long, with requests open, is tried."""
+    switched: bool = False
+    """Its station is a switch: a train needs a grant of an analyser (see protocols.srp)."""
 
     @property
     def round_trip_ps(self) -> int:
@@ -61,11 +63,17 @@ class LinkFacts:
     def goodness(self) -> int:
         return self.estimate() if callable(self.estimate) else self.estimate
 
-    def first_slot(self, now: int) -> int:
-        """First slot of a train proposed at `now`: both nodes can still send their Gens and emit in time."""
+    @property
+    def notice_ps(self) -> int:
+        """From the proposal of a train to its first slot, at least: both nodes can still send their Gens and emit in
+        time."""
         own = self.round_trip_ps + max(self.arm_ps, self.delay_to_station_ps)
         peer = self.delay_to_peer_ps + max(self.peer_arm_ps, self.delay_peer_to_station_ps)
-        return -(-(now + max(own, peer) + self.lead_ps + self.margin_ps) // self.slot_ps)
+        return max(own, peer) + self.lead_ps + self.margin_ps
+
+    def first_slot(self, now: int) -> int:
+        """First slot of a train proposed at `now`."""
+        return -(-(now + self.notice_ps) // self.slot_ps)
 
     def in_time(self, first_slot: int, now: int) -> bool:
         """Can this node, from now on, take part in a train?"""
@@ -120,6 +128,21 @@ class StopTrain(NamedTuple):
     link: int
     queue_id: int
     qubit: int
+
+
+class Reserve(NamedTuple):
+    """Event to the switch: a train wants an analyser; comes to one Egp.granted or Egp.refused, unless unreserved."""
+
+    link: int
+    slots: int
+    notice_ps: int  # from the sending of the grant to its first slot
+    deadline: int | None
+
+
+class Unreserve(NamedTuple):
+    """Event to the switch: what was reserved or granted is not used."""
+
+    link: int
 
 
 class AskStation(NamedTuple):

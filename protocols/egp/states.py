@@ -21,6 +21,7 @@ class LinkState(Enum):
     """Of a link at one of its nodes."""
 
     IDLE = auto()
+    RESERVING = auto()  # only at the master of a switched link: the switch has been asked for an analyser
     PROPOSED = auto()  # only at the master
     RUNNING = auto()
 
@@ -28,6 +29,8 @@ class LinkState(Enum):
 class LinkInput(Enum):
     """What moves it."""
 
+    RESERVE = auto()
+    UNRESERVE = auto()  # refused, of no use any more, or granted in vain
     PROPOSE = auto()
     ACCEPT = auto()  # a proposal of the master
     AGREED = auto()  # the peer is READY, and there is still time
@@ -39,6 +42,10 @@ class LinkInput(Enum):
 _S, _I = LinkState, LinkInput
 LINK_TABLE: dict[tuple[LinkState, LinkInput], LinkState] = {
     (_S.IDLE, _I.PROPOSE): _S.PROPOSED,
+    (_S.IDLE, _I.RESERVE): _S.RESERVING,
+    (_S.RESERVING, _I.PROPOSE): _S.PROPOSED,
+    (_S.RESERVING, _I.UNRESERVE): _S.IDLE,
+    (_S.RESERVING, _I.BROKEN): _S.IDLE,
     (_S.IDLE, _I.ACCEPT): _S.RUNNING,
     (_S.IDLE, _I.BROKEN): _S.IDLE,
     (_S.PROPOSED, _I.AGREED): _S.RUNNING,

@@ -31,10 +31,11 @@ class ProtocolId(IntEnum):
     QNP = 4  # Quantum network protocol
     QTP = 5  # Quantum transport
     RGP = 6  # Remote gates
+    SRP = 9  # Switch reservation
     DEVICE = 128  # Device programs
 
 
-ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6})
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 9})
 """Protocols that travel in frames; the others stay on the device bus."""
 
 
@@ -1108,6 +1109,158 @@ class RgpRefused(_RgpRefused):
         return tuple.__new__(cls, _RGP_REFUSED.unpack(body))
 
 
+class SrpReason(IntEnum):
+    """Why a reservation is none."""
+
+    STRANGER = 0  # the switch has no such link, or the sender does not lead it
+    OVER = 1  # this reservation has ended, or its grant was not used; reserve anew
+    TOO_LATE = 2  # no grant can begin within the time given
+
+
+_SRP_REASON = {int(point): point for point in SrpReason}
+
+
+_SRP_RESERVE = struct.Struct("!HQIQQ")
+
+
+class _SrpReserve(NamedTuple):
+    link: int
+    ticket: int
+    slots: int
+    notice_ps: int
+    within_ps: int
+
+
+class SrpReserve(_SrpReserve):
+    """Asks for an analyser, once; repeated, with the same ticket, for as long as it is wanted."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _SRP_RESERVE.pack(self.link, self.ticket, self.slots, self.notice_ps, self.within_ps)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_RESERVE.size:
+            raise _misfit(body, _SRP_RESERVE, cls)
+        return tuple.__new__(cls, _SRP_RESERVE.unpack(body))
+
+
+_SRP_QUEUED = struct.Struct("!HQQ")
+
+
+class _SrpQueued(NamedTuple):
+    link: int
+    ticket: int
+    refresh_ps: int
+
+
+class SrpQueued(_SrpQueued):
+    """The reservation waits its turn; the switch forgets it unless it is repeated."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _SRP_QUEUED.pack(self.link, self.ticket, self.refresh_ps)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_QUEUED.size:
+            raise _misfit(body, _SRP_QUEUED, cls)
+        return tuple.__new__(cls, _SRP_QUEUED.unpack(body))
+
+
+_SRP_GRANT = struct.Struct("!HQQI")
+
+
+class _SrpGrant(NamedTuple):
+    link: int
+    ticket: int
+    first_slot: int
+    slots: int
+
+
+class SrpGrant(_SrpGrant):
+    """The link has an analyser for these slots; the train must begin with the first of them."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _SRP_GRANT.pack(self.link, self.ticket, self.first_slot, self.slots)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_GRANT.size:
+            raise _misfit(body, _SRP_GRANT, cls)
+        return tuple.__new__(cls, _SRP_GRANT.unpack(body))
+
+
+_SRP_DENY = struct.Struct("!HQB")
+
+
+class _SrpDeny(NamedTuple):
+    link: int
+    ticket: int
+    reason: SrpReason
+
+
+class SrpDeny(_SrpDeny):
+    """There is no such reservation, or none any more."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _SRP_DENY.pack(self.link, self.ticket, self.reason)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_DENY.size:
+            raise _misfit(body, _SRP_DENY, cls)
+        link, ticket, reason = _SRP_DENY.unpack(body)
+        try:
+            return tuple.__new__(cls, (link, ticket, _SRP_REASON[reason]))
+        except KeyError as unknown:
+            raise WireError("value", f"SrpDeny: {unknown}") from None
+
+
+_SRP_RELEASE = struct.Struct("!HQ")
+
+
+class _SrpRelease(NamedTuple):
+    link: int
+    ticket: int
+
+
+class SrpRelease(_SrpRelease):
+    """The sender does not need the reservation, or what is left of its grant, any more."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        return _SRP_RELEASE.pack(self.link, self.ticket)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_RELEASE.size:
+            raise _misfit(body, _SRP_RELEASE, cls)
+        return tuple.__new__(cls, _SRP_RELEASE.unpack(body))
+
+
 class DeviceOpcode(IntEnum):
     """Operations of a device program."""
 
@@ -1155,6 +1308,7 @@ class DeviceError(IntEnum):
     BUSY = 3  # the qubit is in a train
     BAD = 4  # the command makes no sense
     NO_LINK = 5  # the node has no such link
+    UNCONNECTED = 6  # the link is not connected to an analyser of the switch
 
 
 _DEVICE_ERROR = {int(point): point for point in DeviceError}
@@ -1353,6 +1507,32 @@ class DeviceStopListen(_DeviceStopListen):
         return tuple.__new__(cls, _DEVICE_STOP_LISTEN.unpack(body))
 
 
+_DEVICE_CONNECT = struct.Struct("!HH")
+
+
+class _DeviceConnect(NamedTuple):
+    link: int
+    analyser: int
+
+
+class DeviceConnect(_DeviceConnect):
+    """Switch to device: set the link's two fibres on an analyser; answered by Done when light can pass."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _DEVICE_CONNECT.pack(self.link, self.analyser)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_CONNECT.size:
+            raise _misfit(body, _DEVICE_CONNECT, cls)
+        return tuple.__new__(cls, _DEVICE_CONNECT.unpack(body))
+
+
 _DEVICE_BITS = struct.Struct("!H")
 
 
@@ -1524,11 +1704,17 @@ type Message = (
     | RgpCat
     | RgpUncat
     | RgpRefused
+    | SrpReserve
+    | SrpQueued
+    | SrpGrant
+    | SrpDeny
+    | SrpRelease
     | DeviceProgram
     | DeviceTrain
     | DeviceStopTrain
     | DeviceListen
     | DeviceStopListen
+    | DeviceConnect
     | DeviceBits
     | DeviceTrainDone
     | DeviceHerald
@@ -1566,11 +1752,17 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (RgpCat.PROTOCOL, RgpCat.MESSAGE): RgpCat,
     (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
     (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,
+    (SrpReserve.PROTOCOL, SrpReserve.MESSAGE): SrpReserve,
+    (SrpQueued.PROTOCOL, SrpQueued.MESSAGE): SrpQueued,
+    (SrpGrant.PROTOCOL, SrpGrant.MESSAGE): SrpGrant,
+    (SrpDeny.PROTOCOL, SrpDeny.MESSAGE): SrpDeny,
+    (SrpRelease.PROTOCOL, SrpRelease.MESSAGE): SrpRelease,
     (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
     (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
     (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,
     (DeviceListen.PROTOCOL, DeviceListen.MESSAGE): DeviceListen,
     (DeviceStopListen.PROTOCOL, DeviceStopListen.MESSAGE): DeviceStopListen,
+    (DeviceConnect.PROTOCOL, DeviceConnect.MESSAGE): DeviceConnect,
     (DeviceBits.PROTOCOL, DeviceBits.MESSAGE): DeviceBits,
     (DeviceTrainDone.PROTOCOL, DeviceTrainDone.MESSAGE): DeviceTrainDone,
     (DeviceHerald.PROTOCOL, DeviceHerald.MESSAGE): DeviceHerald,

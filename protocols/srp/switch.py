@@ -1,0 +1,299 @@
+"""The switch of SRP: grants its analysers to links, in turn, and takes them back.  SRP-n: srp.toml.
+
+A grant is made when an analyser and both ports of the link are free, never ahead: when a train will succeed nobody
+knows.  It ends when its train has ended, when the train has not come by the first slot, or when its node says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from protocols.ignored import Ignored
+from protocols.machine import Output, Send
+from protocols.srp.policy import LeastServed, Policy, Waiting
+from protocols.timers import Timers
+from protocols.wire.codec import SrpDeny, SrpGrant, SrpQueued, SrpReason, SrpRelease, SrpReserve
+
+OVERTAKEN: Final = 4
+"""How often a link whose ports are busy may be overtaken before its ports are kept free for it."""
+
+REFRESHES: Final = 4
+"""A reservation that has not been repeated for so many refresh times is forgotten."""
+
+# From a command to the device until its answer, when the device itself takes no time (DEV-5); and a little more.
+_DEVICE_PS: Final = 2_000
+
+
+class SwitchLink(NamedTuple):
+    """What a switch knows of one of its links; the lower-numbered end leads it."""
+
+    ends: tuple[int, int]
+    slot_ps: int
+    attempt_ps: int
+
+
+class SwitchFacts(NamedTuple):
+    """What a switch knows of itself."""
+
+    analysers: int
+    reconfigure_ps: int
+    longest_ps: int
+    """No grant is longer; nor is a waiting node silent for longer."""
+
+
+class Connect(NamedTuple):
+    """Event: the device is to set this link on this analyser."""
+
+    link: int
+    analyser: int
+
+
+class Withdraw(NamedTuple):
+    """Event: the link has lost its analyser, although its train has not ended."""
+
+    link: int
+
+
+class GrantEnded(NamedTuple):
+    """Event: what became of a grant."""
+
+    link: int
+    waited_ps: int  # from its first Reserve to its Grant
+    held_ps: int  # from its Grant to its end
+    used: bool  # a train has come
+
+
+class ReservationState(Enum):
+    """Of a link at its switch."""
+
+    NONE = auto()
+    WAITING = auto()
+    GRANTED = auto()  # until its first slot
+    USED = auto()  # its train has come
+
+
+class ReservationInput(Enum):
+    """What moves it."""
+
+    RESERVE = auto()
+    GRANT = auto()
+    TRAIN = auto()
+    OVER = auto()  # its train has ended, or has not come; or its node gives it up
+
+
+_S, _I = ReservationState, ReservationInput
+RESERVATION_TABLE: dict[tuple[ReservationState, ReservationInput], ReservationState] = {
+    (_S.NONE, _I.RESERVE): _S.WAITING,
+    (_S.WAITING, _I.RESERVE): _S.WAITING,  # repeated
+    (_S.WAITING, _I.GRANT): _S.GRANTED,
+    (_S.WAITING, _I.OVER): _S.NONE,
+    (_S.GRANTED, _I.TRAIN): _S.USED,
+    (_S.GRANTED, _I.OVER): _S.NONE,
+    (_S.USED, _I.OVER): _S.NONE,
+}
+
+
+class _Timer(Enum):
+    FORGET = auto()  # a reservation that is not repeated
+    START = auto()  # the train must have come
+    END = auto()  # the train must have ended
+
+
+@dataclass(slots=True)
+class _Reservation:
+    """The last of a link; its ticket stays when it has ended."""
+
+    number: int
+    link: SwitchLink
+    state: ReservationState = ReservationState.NONE
+    reserve: SrpReserve = field(default_factory=lambda: SrpReserve(0, 0, 0, 0, 0))
+    since: int = 0
+    deadline: int | None = None
+    overtaken: int = 0
+    analyser: int = 0
+    granted_at: int = 0
+    grant: SrpGrant = field(default_factory=lambda: SrpGrant(0, 0, 0, 0))
+
+
+class SwitchSrp:
+    """The switch's side of all its links."""
+
+    def __init__(self, links: Mapping[int, SwitchLink], facts: SwitchFacts, policy: Policy | None = None) -> None:
+        if facts.analysers < 1 or facts.longest_ps < 1 or facts.reconfigure_ps < 0:
+            raise ValueError(f"no switch is like this: {facts}")
+        self._links = {number: _Reservation(number, link) for number, link in links.items()}
+        self._facts = facts
+        self._policy: Policy = policy or LeastServed()
+        self._waiting: dict[int, _Reservation] = {}
+        self._on: list[int | None] = [None] * facts.analysers  # the link that each analyser is set on
+        self._holder: list[int | None] = [None] * facts.analysers  # the link that it is granted to
+        self._resting = list(range(facts.analysers))  # those that are free, the one longest so first
+        self._ports: set[int] = set()  # nodes whose port is granted
+        self._timers: Timers[tuple[_Timer, int]] = Timers()
+        self._outputs: list[Output] = []
+
+    # From the station, which sees the trains.
+
+    def train_comes(self, link: int, first_slot: int, last_slot: int, now: int) -> bool:
+        """Both nodes have told of a train; False if the link has no grant for it (SRP-9)."""
+        reservation = self._links[link]
+        grant = reservation.grant
+        granted = reservation.state is ReservationState.GRANTED
+        if not granted or first_slot != grant.first_slot or last_slot - first_slot >= grant.slots:
+            return False
+        self._move(reservation, ReservationInput.TRAIN)
+        self._timers.cancel((_Timer.START, link))
+        over_ps = last_slot * reservation.link.slot_ps + reservation.link.attempt_ps
+        self._timers.set((_Timer.END, link), over_ps + 2 * _DEVICE_PS)
+        return True
+
+    def train_ends(self, link: int, now: int) -> None:
+        """It has heralded, or will not any more; the train that came last is meant."""
+        reservation = self._links[link]
+        if reservation.state is ReservationState.USED:
+            self._over(reservation, now)  # SRP-7
+
+    def analyser_of(self, link: int) -> int | None:
+        """The one that is granted to the link."""
+        return self._holder.index(link) if link in self._holder else None
+
+    # The machine.
+
+    def receive(self, message: NamedTuple, source: int, now: int) -> None:
+        if not isinstance(message, SrpReserve | SrpRelease):
+            raise TypeError(f"{type(message).__name__} is not a message to a switch")
+        reservation = self._links.get(message.link)
+        if reservation is None or source != min(reservation.link.ends):
+            self._outputs.append(Ignored(source, type(message).__name__, "not the leading end of a link here"))
+            self._deny(source, message.link, message.ticket, SrpReason.STRANGER)
+        elif isinstance(message, SrpReserve):
+            self._on_reserve(reservation, message, source, now)
+        elif message.ticket >= reservation.reserve.ticket:
+            if reservation.state is not ReservationState.NONE:
+                self._give_up(reservation, now)
+            # A Reserve of this ticket that comes behind its Release is too late.
+            reservation.reserve = reservation.reserve._replace(ticket=message.ticket)
+
+    def poll(self, now: int) -> list[Output]:
+        for kind, link in self._timers.take_due(now):
+            reservation = self._links[link]
+            if kind is _Timer.END:
+                self._give_up(reservation, now)
+            else:
+                self._over(reservation, now)  # SRP-8, SRP-3
+        self._serve(now)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_timeout(self) -> int | None:
+        return self._timers.next()
+
+    def _on_reserve(self, reservation: _Reservation, reserve: SrpReserve, source: int, now: int) -> None:
+        known = reservation.reserve.ticket
+        if reserve.ticket < known or (reserve.ticket == known and reservation.state is ReservationState.NONE):
+            self._deny(source, reserve.link, reserve.ticket, SrpReason.OVER)  # SRP-5
+            return
+        if reserve.ticket > known and reservation.state is not ReservationState.NONE:
+            self._give_up(reservation, now)  # SRP-5: its node has gone on without it
+        if reservation.state in (ReservationState.GRANTED, ReservationState.USED):
+            self._outputs.append(Send(source, reservation.grant))  # SRP-3: the first one was lost
+            return
+        if reservation.state is ReservationState.NONE:
+            reservation.since = now
+            reservation.overtaken = 0
+            self._policy.arrived(reservation.number)
+        self._move(reservation, ReservationInput.RESERVE)
+        reservation.reserve = reserve
+        reservation.deadline = now + reserve.within_ps if reserve.within_ps else None
+        refresh_ps = self._facts.longest_ps
+        self._timers.set((_Timer.FORGET, reserve.link), now + REFRESHES * refresh_ps)
+        self._serve(now)
+        if reservation.state is ReservationState.WAITING:
+            self._outputs.append(Send(source, SrpQueued(reserve.link, reserve.ticket, refresh_ps)))
+
+    # Grants.
+
+    def _serve(self, now: int) -> None:
+        """Grant what can be granted, in the policy's order."""
+        if not self._resting or not self._waiting:
+            return
+        waiting = [Waiting(number, reservation.since) for number, reservation in self._waiting.items()]
+        passed: list[_Reservation] = []  # in front of those that are granted, but with a busy port
+        kept: set[int] = set()  # ports that are kept free for somebody
+        for one in self._policy.order(waiting):
+            reservation = self._links[one.link]
+            if not self._resting:
+                break
+            if not self._ports.isdisjoint(reservation.link.ends) or not kept.isdisjoint(reservation.link.ends):
+                passed.append(reservation)
+                if reservation.overtaken >= OVERTAKEN:
+                    kept.update(reservation.link.ends)  # SRP-6
+            elif self._grant(reservation, now):
+                for other in passed:
+                    other.overtaken += 1
+
+    def _grant(self, reservation: _Reservation, now: int) -> bool:
+        """False if a grant would come too late."""
+        reserve, facts, link = reservation.reserve, self._facts, reservation.link
+        number = reservation.number
+        analyser = self._on.index(number) if number in self._on else self._resting[0]
+        if analyser not in self._resting:
+            raise AssertionError(f"analyser {analyser} is set on a link whose port is granted elsewhere")
+        set_ps = 0 if self._on[analyser] == number else facts.reconfigure_ps
+        earliest = now + max(set_ps + _DEVICE_PS, reserve.notice_ps)
+        first_slot = -(-earliest // link.slot_ps)
+        if reservation.deadline is not None and first_slot * link.slot_ps > reservation.deadline:
+            self._over(reservation, now)
+            self._deny(min(link.ends), number, reserve.ticket, SrpReason.TOO_LATE)
+            return False
+        slots = min(reserve.slots, max(1, facts.longest_ps // link.slot_ps))  # SRP-6
+        self._move(reservation, ReservationInput.GRANT)
+        self._policy.granted(number)
+        self._resting.remove(analyser)
+        self._holder[analyser] = number
+        # A port that moves leaves the analyser on which it was.
+        for other, was in enumerate(self._on):
+            if was is not None and not set(self._links[was].link.ends).isdisjoint(link.ends):
+                self._on[other] = None
+        self._on[analyser] = number
+        self._ports.update(link.ends)
+        reservation.analyser, reservation.granted_at = analyser, now
+        reservation.grant = SrpGrant(number, reserve.ticket, first_slot, slots)
+        self._timers.cancel((_Timer.FORGET, number))
+        self._timers.set((_Timer.START, number), first_slot * link.slot_ps)
+        self._outputs.append(Connect(number, analyser))
+        self._outputs.append(Send(min(link.ends), reservation.grant))
+        return True
+
+    def _give_up(self, reservation: _Reservation, now: int) -> None:
+        """The end of a reservation whose train may still be running."""
+        if reservation.state is ReservationState.USED:
+            self._outputs.append(Withdraw(reservation.number))
+        self._over(reservation, now)
+
+    def _over(self, reservation: _Reservation, now: int) -> None:
+        was, number = reservation.state, reservation.number
+        self._move(reservation, ReservationInput.OVER)
+        for kind in _Timer:
+            self._timers.cancel((kind, number))
+        if was is ReservationState.WAITING:
+            return
+        self._holder[reservation.analyser] = None
+        self._resting.append(reservation.analyser)
+        self._ports.difference_update(reservation.link.ends)
+        held_ps = now - reservation.granted_at
+        self._policy.served(number, held_ps)
+        waited_ps = reservation.granted_at - reservation.since
+        used = was is ReservationState.USED
+        self._outputs.append(GrantEnded(number, waited_ps, held_ps, used))
+
+    def _move(self, reservation: _Reservation, stimulus: ReservationInput) -> None:
+        reservation.state = RESERVATION_TABLE[reservation.state, stimulus]
+        if reservation.state is ReservationState.WAITING:
+            self._waiting[reservation.number] = reservation
+        else:
+            self._waiting.pop(reservation.number, None)
+
+    def _deny(self, node: int, link: int, ticket: int, reason: SrpReason) -> None:
+        self._outputs.append(Send(node, SrpDeny(link, ticket, reason)))
