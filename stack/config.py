@@ -24,6 +24,24 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """What is wrong with an oscillator beside a constant offset and a whole number of ppb."""
+
+    rate: float = 0.0
+    """Relative frequency error, on top of ``rate_ppb``."""
+    drift_per_day: float = 0.0
+    """By how much that grows."""
+    white_fm: float = 0.0
+    """White noise of frequency: Allan deviation at 1 s."""
+    flicker_fm: float = 0.0
+    """Flicker noise of frequency: Allan deviation of the floor."""
+    wander_ps: float = 0.0
+    """Noise of time itself, rms, of a clock that something else keeps."""
+    knot_ps: int = 10_000_000_000
+    """The frequency is constant from knot to knot."""
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """The classical way to one other node, over however many channels."""
 
@@ -72,6 +90,7 @@ class NodeConfig:
     start_ps: int = 0
     offset_ps: int = 0
     rate_ppb: int = 0
+    noise: Noise | None = None
     freezes: tuple[tuple[int, int], ...] = ()
     paths: dict[int, Path] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
@@ -96,6 +115,7 @@ class NodeConfig:
     def from_json(cls, data: dict[str, Any]) -> "NodeConfig":
         fields = dict(data)
         fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
+        fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
         fields["paths"] = {
             int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"])) for n, p in data["paths"].items()
         }

@@ -18,12 +18,12 @@ from stack.network.service import Network
 from stack.physical.midpoint import Physical
 from stack.physical.station import Station
 from stack.record import NullRecorder, Recorder, spool_name
+from stack.runtime.clock import node_clock
 from stack.runtime.host import Host
 from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
 from stack.runtime.nic import Nic
 from stack.runtime.session import Session
-from stack.runtime.times import IDENTITY, ClockMap
 from stack.transport.service import Transport
 
 App = Callable[[dict[str, Any]], Awaitable[None]]
@@ -87,8 +87,7 @@ def boot(host: Host, config: NodeConfig, sessions: list[socket]) -> Node:
     if config.spools:
         path = os.path.join(config.spools, spool_name(config.number, config.incarnation))
         recorder = Recorder(path, config.number, config.incarnation)
-    clock_map = ClockMap(config.offset_ps, config.rate_ppb) if config.offset_ps or config.rate_ppb else IDENTITY
-    kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, clock_map, config.freezes)
+    kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, node_clock(config), config.freezes)
     kernel.sessions = [Session(kernel, index, sock) for index, sock in enumerate(sessions)]
     node = Node(kernel, config)
     host.start(kernel, node.main, config.start_ps)

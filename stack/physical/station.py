@@ -33,7 +33,7 @@ class Station:
         first = (config.incarnation - 1) * FIRST_SEQUENCES
         self._driver = Driver(
             kernel,
-            StationMhp(links, first_sequence=first, born_ps=kernel.clock_map.node_time(config.start_ps)),
+            StationMhp(links, first_sequence=first, born_ps=kernel.node_time(config.start_ps)),
             messenger.send,
             self._on_event,
             allowance_ps=config.allowance_ps,

@@ -51,6 +51,14 @@ class Host:
     def push(self, due: int, kernel: Kernel, kind: int, a: int, b: int, c: int, item: Any) -> None:
         heapq.heappush(self.heap, (due, kernel.number, kind, a, b, c, kernel.incarnation, kernel, item))
 
+    def retime(self, kernel: Kernel) -> None:
+        """The clock of ``kernel``'s node has been steered: its timers are due at other true instants."""
+        heap = self.heap
+        for index, entry in enumerate(heap):
+            if entry[7] is kernel and entry[2] == TIMER:
+                heap[index] = (kernel.due(entry[3]), *entry[1:])
+        heapq.heapify(heap)
+
     def wake(self, kernel: Kernel, action: Callable[[], None]) -> None:
         self.wakes.append((kernel, action))
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 import trio
 
-from stack.runtime.times import IDENTITY, NEVER, ClockMap
+from stack.runtime.clock import NodeClock
+from stack.runtime.times import NEVER
 
 if TYPE_CHECKING:
     from stack.record import NullRecorder, Recorder
@@ -125,7 +126,7 @@ class Kernel:
         name: str,
         incarnation: int,
         recorder: "Recorder | NullRecorder",
-        clock_map: ClockMap = IDENTITY,
+        clock: NodeClock | None = None,
         freezes: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.host = host
@@ -133,7 +134,7 @@ class Kernel:
         self.name = name
         self.incarnation = incarnation
         self.recorder = recorder
-        self.clock_map = clock_map
+        self._clock = clock
         self.alive = True
         self.true_now = 0
         self.frames_in = 0
@@ -156,7 +157,19 @@ class Kernel:
     @property
     def now(self) -> int:
         """Node time."""
-        return self.true_now if self.clock_map is IDENTITY else self.clock_map.node_time(self.true_now)
+        return self.true_now if self._clock is None else self._clock.node_time(self.true_now)
+
+    def node_time(self, true_ps: int) -> int:
+        """What this node's clock shows at a true instant: for the lab's facts, which are in true time."""
+        return true_ps if self._clock is None else self._clock.node_time(true_ps)
+
+    def steer(self, step_ps: int, rate: int) -> None:
+        """Set the clock and its rate, see ``NodeClock.steer``; timers move with it.  Raises LookupError for a clock
+        that is true by definition."""
+        if self._clock is None:
+            raise LookupError(f"node {self.name} has no clock to steer")
+        self._clock.steer(self.true_now, step_ps, rate)
+        self.host.retime(self)
 
     def at(self, when: int, callback: Callable[[], None]) -> Timer:
         """Call back at node time ``when``, or now (after what is already due) if that is past.
@@ -165,9 +178,13 @@ class Kernel:
         """
         timer = Timer(when, callback)
         self._created += 1
-        true = when if self.clock_map is IDENTITY else self.clock_map.true_time(when)
-        self.host.push(min(max(true, self.true_now), NEVER), self, TIMER, when, self._created, 0, timer)
+        self.host.push(self.due(when), self, TIMER, when, self._created, 0, timer)
         return timer
+
+    def due(self, when: int) -> int:
+        """The true instant of a timer for node time ``when``."""
+        true = when if self._clock is None else self._clock.true_time(when)
+        return min(max(true, self.true_now), NEVER)
 
     def after(self, delay_ps: int, callback: Callable[[], None]) -> Timer:
         return self.at(self.now + delay_ps, callback)

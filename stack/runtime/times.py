@@ -20,7 +20,7 @@ LEAST_DELAY: Final = NS
 
 @dataclass(frozen=True, slots=True)
 class ClockMap:
-    """A node's oscillator: ``node = true + offset + true * rate_ppb / 1e9``, in whole picoseconds.
+    """A noiseless oscillator: ``node = true + offset + true * rate_ppb / 1e9``, in whole picoseconds.
 
     Monotone for rates above -1e9 ppb, so every node time has one first true instant.
     """
@@ -50,6 +50,3 @@ class ClockMap:
         while self.node_time(guess) < node_ps:
             guess += 1
         return guess
-
-
-IDENTITY: Final = ClockMap()

@@ -12,6 +12,7 @@ from stack.config import Device, Link, NodeConfig
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
+from testbed.lab.clocks import oscillations
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
@@ -142,6 +143,7 @@ def compose(
     secret = clock == "paced"
     allowance = round(HOST_SLOWNESS_PS / scenario.dilation) if secret else 0
     ways = all_ways(scenario)
+    clocks = oscillations(scenario)
     keys: dict[tuple[int, int], str] = {}
     for a, there in ways.items() if secret else ():
         for b in there:
@@ -156,8 +158,9 @@ def compose(
                 name=node.name,
                 kind=node.kind,
                 seed=seed,
-                offset_ps=node.clock.offset_ps,
-                rate_ppb=node.clock.rate_ppb,
+                offset_ps=clocks[node.number].offset_ps,
+                rate_ppb=clocks[node.number].rate_ppb,
+                noise=clocks[node.number].noise,
                 freezes=tuple(
                     (f.at_ps, f.at_ps + f.for_ps) for f in scenario.faults if f.kind == "freeze" and f.node == node.name
                 ),

@@ -65,10 +65,23 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A node's oscillator: node time = true time + offset + true time · rate_ppb / 10⁹."""
+    """A node's oscillator: what it shows is true time + offset + true time · rate_ppb / 10⁹, and noise."""
 
     offset_ps: int = 0
     rate_ppb: int = 0
+    offset_sigma_ps: int = 0
+    """Rms of an offset that is drawn once per node and run, on top of `offset_ps`."""
+    accuracy_ppm: float = 0.0
+    """Bound of a rate that is drawn likewise, evenly from ± this."""
+    drift_ppm_per_day: float = 0.0
+    allan_1s: float = 0.0
+    """White noise of frequency: Allan deviation at 1 s, falling with the root of time."""
+    allan_floor: float = 0.0
+    """Flicker noise of frequency: Allan deviation, the same at all times."""
+    wander_ps: int = 0
+    """Noise of time, rms, of a clock that something else keeps."""
+    knot_ps: int = 10_000_000_000
+    """The frequency is constant from knot to knot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Nodes: their kinds, devices and clocks.
+"""Nodes: their kinds, with the devices and clocks they name or hold.
 
 What may live here: the `nodes:` section, and how other sections name a node.
 """
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from testbed.errors import listed
-from testbed.scenario import schema
+from testbed.scenario import clocks, schema
 from testbed.scenario.devices import of_node
 from testbed.scenario.model import NODE_KINDS, Clock, Device, Node
 from testbed.scenario.schema import Form, Section
@@ -17,10 +17,6 @@ MAX_NODES: Final = 4096
 WITH_DEVICE: Final = ("qpu", "repeater")
 
 _NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock"))
-_CLOCK: Final = Form("nodes.NAME.clock", "a clock", ("offset_s", "rate_ppm"))
-
-_MAX_OFFSET_S = 1e3
-_MAX_RATE_PPM = 1e3
 
 
 def read(item: Item, own_devices: Mapping[str, Device]) -> dict[str, Node]:
@@ -45,17 +41,7 @@ def _node(item: Item, name: str, number: int, own_devices: Mapping[str, Device])
     else:
         keys.refuse(["device"], f"a {kind} has no qubits")
     clock = keys.get("clock")
-    return Node(name, number, kind, device, Clock() if clock is None else _clock(clock))
-
-
-def _clock(item: Item) -> Clock:
-    keys = Section(item, _CLOCK)
-    offset_ps = keys.seconds("offset_s", 0, -_MAX_OFFSET_S, _MAX_OFFSET_S)
-    rate_ppb = 1000 * keys.number("rate_ppm", 0.0, -_MAX_RATE_PPM, _MAX_RATE_PPM)
-    # Node time is integer arithmetic on a rate in whole parts per billion.
-    if abs(rate_ppb - round(rate_ppb)) > 1e-6:
-        raise keys.need("rate_ppm").bad("finer than 0.001 ppm", "give at most three decimals")
-    return Clock(offset_ps, round(rate_ppb))
+    return Node(name, number, kind, device, Clock() if clock is None else clocks.read(clock))
 
 
 def name(item: Item, nodes: Mapping[str, Node], kinds: Collection[str] = NODE_KINDS) -> str:

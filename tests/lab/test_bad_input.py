@@ -247,6 +247,23 @@ CASES = {
         "nodes.boss.clock.rate_ppm",
         "finer",
     ),
+    "clock of a name that is none": Case(
+        "{kind: controller}", "{kind: station, clock: quarz}", "quarz", "nodes.boss.clock", "unknown oscillator"
+    ),
+    "clock of a kind inside": Case(
+        "{kind: controller}",
+        "{kind: station, clock: {oscillator: quarz}}",
+        "quarz",
+        "nodes.boss.clock.oscillator",
+        "unknown oscillator",
+    ),
+    "clock that may run backwards": Case(
+        "{kind: controller}",
+        "{kind: station, clock: {wander_s: 1e-5, knot_s: 1e-4}}",
+        "wander_s",
+        "nodes.boss.clock.wander_s",
+        "could run backwards",
+    ),
     "no time at all": Case("", "duration_s: 0\n", "duration_s", "duration_s", "0 is less than 1e-09"),
     "time without end": Case("", "duration_s: 1e7\n", "duration_s", "duration_s", "more than 1e+06"),
     "dilation of zero": Case("", "dilation: 0\n", "dilation", "dilation", "less than 1e-06"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from engine_lab import Ran, local, paced, virtual
 
-from stack.config import Faults
+from stack.config import Faults, Noise
 from stack.runtime.times import MS, NS, US, ClockMap
 from testbed.clock.agenda import Deed, Planned
 from testbed.lab.toy import toy_plan
@@ -97,6 +97,17 @@ def test_a_fast_clock_changes_nothing_but_its_own_times(tmp_path):
     assert fast.bytes == virtual(
         toy_plan(2, 10 * NS, apps, changes={1: {"rate_ppb": 50_000}}), tmp_path / "virtual"
     ).bytes
+
+
+def test_noisy_oscillators_are_equal_in_all_placements(tmp_path):
+    """The same draws whoever holds the node, and however often it is asked for the time."""
+    noise = Noise(rate=-2e-6, white_fm=1e-7, flicker_fm=1e-8, wander_ps=500.0, knot_ps=100 * US)
+    changes = {1: {"noise": noise, "offset_ps": 5 * MS}, 2: {"noise": noise}, 4: {"noise": noise, "rate_ppb": 900}}
+    plan = busy_plan(changes=changes)
+    ran = local(plan, tmp_path / "local")
+    assert ran.bytes != local(busy_plan(), tmp_path / "plain").bytes
+    for processes in (None, 2):
+        assert virtual(plan, tmp_path / f"virtual-{processes}", processes).bytes == ran.bytes
 
 
 def test_answers_at_the_shortest_delay_keep_their_order(tmp_path):

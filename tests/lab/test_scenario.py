@@ -2,7 +2,7 @@
 
 import string
 from contextlib import suppress
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stack.config import Faults
 from testbed.errors import BadInput
+from testbed.lab.clocks import oscillations
 from testbed.plane.links import LinkParameters
 from testbed.scenario import (
     PAULI_STATES,
@@ -403,3 +404,39 @@ def test_options_take_the_place_of_what_the_file_says(tmp_path: Path) -> None:
     assert (job.name, job.shots, job.circuit) == ("other", 3, tmp_path / "other.qasm")
     assert job.mapping == scenario.jobs[0].mapping
     assert with_options(scenario) == scenario
+
+
+def test_a_clock_may_be_named_and_corrected(tmp_path: Path) -> None:
+    text = (
+        "nodes:\n"
+        "  plain: {kind: controller, clock: crystal}\n"
+        "  own: {kind: controller, clock: {oscillator: crystal, rate_ppm: 3, offset_s: -2, knot_s: 0.1}}\n"
+        "  kept: {kind: controller, clock: white-rabbit}\n"
+    )
+    path = tmp_path / "clocks.yaml"
+    path.write_text(text)
+    plain, own, kept = (node.clock for node in load_scenario(path).nodes)
+
+    assert (plain.accuracy_ppm, plain.rate_ppb, plain.allan_1s) == (20, 0, 1e-9)
+    # A rate that is known is not drawn.
+    assert (own.accuracy_ppm, own.rate_ppb, own.offset_ps, own.knot_ps) == (0, 3_000, -2 * 10**12, 10**11)
+    assert own.allan_1s == plain.allan_1s
+    assert (kept.accuracy_ppm, kept.wander_ps, kept.offset_sigma_ps) == (0, 10, 20)
+
+
+def test_no_clock_of_a_run_shows_a_negative_time(tmp_path: Path) -> None:
+    path = tmp_path / "clocks.yaml"
+    path.write_text(
+        "nodes:\n"
+        "  slow: {kind: controller, clock: {offset_s: -1.5}}\n"
+        "  plain: {kind: controller}\n"
+        "  kept: {kind: controller, clock: white-rabbit}\n"
+    )
+    scenario = load_scenario(path)
+    shown = oscillations(scenario)
+
+    assert (shown[1].offset_ps, shown[2].offset_ps) == (0, 3 * 10**12 // 2)
+    assert abs(shown[3].offset_ps - shown[2].offset_ps) < 200
+    # Each seed has its own draws, and the same ones every time.
+    assert oscillations(scenario) == shown
+    assert oscillations(replace(scenario, seed=2))[3] != shown[3]

@@ -1,0 +1,51 @@
+"""Clocks of a run: each node's oscillator, with what is drawn for this seed.
+
+What may live here: from a scenario's clocks to what nodes and plane are told of theirs.
+"""
+
+from typing import NamedTuple
+
+from stack.config import Noise
+from testbed.keyed import keyed_generator
+from testbed.scenario import Node, Scenario
+
+
+class Oscillation(NamedTuple):
+    """One node's oscillator, as ``NodeConfig`` has it."""
+
+    offset_ps: int
+    rate_ppb: int
+    noise: Noise | None
+
+
+def oscillations(scenario: Scenario) -> dict[int, Oscillation]:
+    """By node number.  The clocks of a run count from an epoch early enough that none shows a negative time: a slot,
+    and a time on the wire, is never negative.  If no clock is behind true time, that epoch is true time 0.
+    """
+    drawn = {node.number: _drawn(node, scenario.seed) for node in scenario.nodes}
+    epoch_ps = max(0, -min(offset for offset, _ in drawn.values()))
+    return {
+        node.number: Oscillation(drawn[node.number][0] + epoch_ps, node.clock.rate_ppb, drawn[node.number][1])
+        for node in scenario.nodes
+    }
+
+
+def _drawn(node: Node, seed: int) -> tuple[int, Noise | None]:
+    """Offset and noise of a node's oscillator."""
+    clock = node.clock
+    offset_ps, rate = clock.offset_ps, 0.0
+    if clock.offset_sigma_ps:
+        draw = keyed_generator(seed, "oscillator", node.number, "offset").standard_normal()
+        offset_ps += round(clock.offset_sigma_ps * float(draw))
+    if clock.accuracy_ppm:
+        draw = keyed_generator(seed, "oscillator", node.number, "rate").uniform(-1.0, 1.0)
+        rate = clock.accuracy_ppm * 1e-6 * float(draw)
+    noise = Noise(
+        rate=rate,
+        drift_per_day=clock.drift_ppm_per_day * 1e-6,
+        white_fm=clock.allan_1s,
+        flicker_fm=clock.allan_floor,
+        wander_ps=float(clock.wander_ps),
+        knot_ps=clock.knot_ps,
+    )
+    return offset_ps, None if noise == Noise(knot_ps=clock.knot_ps) else noise
