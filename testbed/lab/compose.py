@@ -4,7 +4,7 @@ What may live here: that translation, and nothing that depends on the clock but 
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from protocols.device import Durations
@@ -90,6 +90,8 @@ def device_model(d: ScenarioDevice) -> "DeviceModel":
         init_error=d.prepare_error,
         readout_error_0=d.readout_error_0,
         readout_error_1=d.readout_error_1,
+        swap_fidelity=d.swap_fidelity,
+        attempt_dephasing=d.attempt_dephasing,
     )
 
 
@@ -112,24 +114,16 @@ def link_config(scenario: Scenario, link: ScenarioLink, grade: str, seed: int) -
 
 def link_parameters(scenario: Scenario, link: ScenarioLink) -> Any:
     """The physics of one link, as its model takes it."""
-    from testbed.plane.links import LinkParameters
+    from testbed.plane.links import LinkParameters, single_click
 
-    extra: dict[str, Any] = {"alpha": link.alpha} if link.alpha else {}
-    if link.round_gap_ps:
-        extra["round_gap_ps"] = link.round_gap_ps
-    return LinkParameters(
+    parameters = LinkParameters(
         arm_a_m=link.arm_a_m,
         arm_b_m=link.arm_b_m,
-        attenuation_db_per_km=link.attenuation_db_per_km,
         speed_m_per_s=scenario.speed_m_per_s,
-        efficiency_a=link.efficiency_a,
-        efficiency_b=link.efficiency_b,
-        detector_efficiency=link.detector_efficiency,
-        dark_probability=link.dark_probability,
-        visibility=link.visibility,
-        coherence=link.coherence,
-        **extra,
+        **link.physics,  # type: ignore[arg-type]
     )
+    alpha = single_click.best_alpha(parameters.optics) if link.best_alpha else link.alpha
+    return replace(parameters, alpha=alpha) if alpha else parameters
 
 
 def compose(
@@ -196,6 +190,7 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
     from testbed.plane.estimate import estimate_at_herald
 
     config = link_config(scenario, link, "sampled", 0)
+    alpha = config.model.parameters.alpha
     ends = [scenario.node(end).device for end in (link.a, link.b)]
     models = [device_model(device) for device in ends if device is not None]
     return Link(
@@ -209,8 +204,8 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         arm_b_ps=link.delay_b_ps,
         attempt_ps=config.model.attempt_ps,
         emission_ps=max(device.emission_ps for device in ends if device is not None),
-        success_probability=config.model.success_probability(link.alpha),
-        estimate=estimate_at_herald(config, models[0], models[1], link.alpha),
+        success_probability=config.model.success_probability(alpha),
+        estimate=estimate_at_herald(config, models[0], models[1], alpha),
     )
 
 

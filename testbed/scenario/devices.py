@@ -1,15 +1,17 @@
 """Devices: their keys, their checks, and the named ones that lie as files in testbed/devices/.
 
 What may live here: everything that turns the text of a device into a Device. A device is written inline, or
-named; a name means the scenario's own `devices:` section first, then the files.
+named; a name means the scenario's own `devices:` section first, then the files. Its networking unit is in
+networks.py.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Final
 
-from testbed.scenario import schema
+from testbed.scenario import networks, schema
 from testbed.scenario.model import Device
 from testbed.scenario.schema import MAX_S, Form, Section
 from testbed.scenario.source import Item, load_yaml
@@ -18,9 +20,10 @@ FOLDER: Final = Path(__file__).parent.parent / "devices"
 MAX_QUBITS: Final = 4096
 
 FORM: Final = Form("devices.NAME", "a device", (
-    "data_qubits", "communication_qubits", "t1_s", "t2_s", "communication_t1_s", "communication_t2_s",
+    "base", "data_qubits", "communication_qubits", "t1_s", "t2_s", "communication_t1_s", "communication_t2_s",
     "gate_1q_s", "gate_2q_s", "swap_s", "readout_s", "prepare_s", "emission_s", "gate_1q_fidelity",
-    "gate_2q_fidelity", "readout_error_0", "readout_error_1", "prepare_error", "parallel",
+    "gate_2q_fidelity", "swap_fidelity", "readout_error_0", "readout_error_1", "prepare_error", "attempt_dephasing",
+    "parallel", "network",
 ))  # fmt: skip
 
 # Shorter is no memory at all, and would round to the 0 that stands for infinite.
@@ -31,32 +34,68 @@ _LEAST_FIDELITY_2Q = 0.2
 _SWAP_IN_GATES = 3
 
 
-def own_devices(item: Item | None) -> dict[str, Device]:
-    """The devices that a scenario defines under `devices:`."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The devices that a scenario defines under `devices:`, as read and as written."""
+
+    devices: dict[str, Device] = field(default_factory=dict)
+    written: Mapping[str, Item] = field(default_factory=dict)
+
+    def find(self, item: Item, what: str) -> Item:
+        """The keys of a device that is named; `what` names it in messages."""
+        name = schema.text(item, "the name of a device")
+        if name in self.written:
+            return self.written[name]
+        files = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+        if name not in files:
+            schema.unknown(item, name, [*self.written, *files], what)
+        return load_yaml(FOLDER / f"{name}.yaml", "device", item.place)
+
+
+def own_devices(item: Item | None) -> Own:
+    """What stands under `devices:`."""
     if item is None:
-        return {}
-    return {name: read(body, name) for name, body in schema.entries(item, "devices").items()}
+        return Own()
+    own = Own({}, schema.entries(item, "devices"))
+    for name, body in own.written.items():
+        own.devices[name] = read(body, name, own)
+    return own
 
 
-def of_node(item: Item, node: str, own: Mapping[str, Device]) -> Device:
+def of_node(item: Item, node: str, own: Own) -> Device:
     """The device that a node names or holds inline."""
     if isinstance(item.value, dict):
-        return read(item, node)
+        return read(item, node, own)
     if not isinstance(item.value, str):
         raise item.bad(
             f"expected a device, found {schema.found(item)}", "name one, or write its keys below, indented"
         )
-    name = item.value
-    if name in own:
-        return own[name]
-    files = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    if name not in files:
-        schema.unknown(item, name, [*own, *files], "device")
-    return read(load_yaml(FOLDER / f"{name}.yaml", "device", item.place), name)
+    if item.value in own.devices:
+        return own.devices[item.value]
+    return read(own.find(item, "device"), item.value, own)
 
 
-def read(item: Item, name: str) -> Device:
-    """A device from its keys. What is left out is ideal: no time, no error, no decay."""
+def _on_base(item: Item, own: Own, below: tuple[str, ...] = ()) -> Item:
+    """A device with what it does not say itself from its base, and so on down."""
+    base = Section(item, FORM).get("base")
+    if base is None:
+        return item
+    name = schema.text(base, "the name of a device")
+    if name in below:
+        raise base.bad(f"{name} is, by its bases, its own base", "name another, or none")
+    under = _on_base(own.find(base, "device"), own, (*below, name)).value
+    assert isinstance(under, dict)
+    assert isinstance(item.value, dict)
+    merged = {**under, **item.value}
+    if "network" in under and "network" in item.value:
+        merged["network"] = networks.on_base(item.value["network"], under["network"])
+    del merged["base"]
+    return replace(item, value=merged)
+
+
+def read(item: Item, name: str, own: Own | None = None) -> Device:
+    """A device from its keys. What is left out is as in its base, else ideal: no time, no error, no decay."""
+    item = _on_base(item, own or Own(), (name,))
     keys = Section(item, FORM)
     t1_ps, t2_ps = _coherence(keys, "t1_s", "t2_s", (0, 0))
     # Communication qubits are as good as data qubits unless something else is written.
@@ -84,6 +123,9 @@ def read(item: Item, name: str) -> Device:
         readout_error_1=keys.probability("readout_error_1"),
         prepare_error=keys.probability("prepare_error"),
         parallel=schema.flag(keys.need("parallel")) if "parallel" in keys else False,
+        swap_fidelity=keys.number("swap_fidelity", None, _LEAST_FIDELITY_2Q, 1.0) if "swap_fidelity" in keys else None,
+        attempt_dephasing=keys.probability("attempt_dephasing"),
+        network=networks.read(keys.get("network")),
     )
     if device.qubits == 0:
         raise item.bad("a device without qubits", "give data_qubits or communication_qubits at least 1")

@@ -1,36 +1,35 @@
 """Links: quantum links with their heralding station, and classical ones.
 
-What may live here: the `links:` section. What a link model does with its numbers is the quantum plane's
-business.
+What may live here: the `links:` section. Which keys a type of link knows, and what they mean, stands in
+link_types.py; what a link does with its numbers is the quantum plane's business.
 """
 
 from collections.abc import Mapping
+from math import expm1, hypot, pi, sqrt
 from typing import Final
 
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
-from testbed.scenario.model import LEAST_DELAY_PS, ClassicalLink, Link, Node
+from testbed.scenario.link_types import KEYS, LINK_TYPES, Key, LinkType
+from testbed.scenario.model import LEAST_DELAY_PS, ClassicalLink, Device, Link, Node
 from testbed.scenario.nodes import WITH_DEVICE
 from testbed.scenario.schema import PS_PER_S, Form, Section
 from testbed.scenario.source import Item
 
-MODELS: Final = ("barrett-kok", "single-click")
 GRADES: Final = ("sampled", "photonic")
 
 ROUND_GAP_PS: Final = 1_000_000
 WINDOW_PS: Final = 25_000
-"""How long the link models keep the detectors open: a second round begins after that."""
-_LEAST_ALPHA: Final = 1e-9  # 0 on the wire means the link's own
+"""How long the detectors are open if nothing else is said: a second round begins after that."""
 MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 
-_LINK: Final = Form("links.NAME", "a link", (
-    "kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s",
-    "attenuation_db_per_km", "efficiency_a", "efficiency_b", "detector_efficiency", "dark_probability",
-    "visibility", "coherence", "alpha", "round_gap_s",
-))  # fmt: skip
+_PLACE = ("kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s")
+_LINK: Final = Form("links.NAME", "a link", (*_PLACE, *KEYS))
 _CLASSICAL = ("kind", "a", "b", "length_m")
 _ARMS = ("arm_a_m", "arm_b_m")
+
+type Value = float | bool | None
 
 
 def read(
@@ -62,70 +61,199 @@ def _classical(item: Item, name: str, nodes: Mapping[str, Node], speed_m_per_s: 
 def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], speed_m_per_s: float) -> Link:
     keys = Section(item, _LINK)
     a, b = node_section.two(keys, "a", "b", nodes, WITH_DEVICE)
-    for end in ("a", "b"):
-        device = nodes[a if end == "a" else b].device
-        if device is None or device.communication_qubits == 0:
-            raise keys.need(end).bad(
-                f"{a if end == 'a' else b} has no communication qubit", "give its device at least one"
-            )
+    devices = [_device(keys, end, nodes[node]) for end, node in (("a", a), ("b", b))]
     station = node_section.name(keys.need("station"), nodes, ("station",))
     (arm_a_m, delay_a_ps), (arm_b_m, delay_b_ps) = _arms(keys, speed_m_per_s)
-    model = schema.choice(keys.need("model"), MODELS, "link model")
+    known = LINK_TYPES[schema.choice(keys.need("model"), tuple(LINK_TYPES), "link model")]
     grade = schema.choice(keys.need("grade"), GRADES, "grade")
-    slot_ps = keys.seconds("slot_s", None, 1e-9)
-    alpha, round_gap_ps = 0.0, 0
-    if model == "single-click":
-        keys.refuse(["round_gap_s"], "a single-click attempt has one round")
-        alpha = keys.number("alpha", None, _LEAST_ALPHA, 1.0)
-    else:
-        keys.refuse(["alpha"], f"{model} attempts have no bright state")
-        round_gap_ps = _round_gap(keys, slot_ps)
+    for key in KEYS:
+        if key not in known.keys:
+            keys.refuse([key], known.refusal(key))
+    slot_ps = _slot(keys, known, devices)
+    physics = _Physics(keys, known, devices)
+    best = "alpha" in known.keys and "alpha" in keys and keys.need("alpha").value == "best"
+    alpha = 0.0 if best or "alpha" not in known.keys else float(physics.number("alpha"))
     link = Link(
         name=name, number=number, a=a, b=b, station=station, arm_a_m=arm_a_m, arm_b_m=arm_b_m,
-        delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=model, grade=grade, slot_ps=slot_ps,
-        attenuation_db_per_km=keys.number("attenuation_db_per_km", 0.2, 0.0, 1e4),
-        efficiency_a=keys.probability("efficiency_a", 1.0),
-        efficiency_b=keys.probability("efficiency_b", 1.0),
-        detector_efficiency=keys.probability("detector_efficiency", 1.0),
-        dark_probability=keys.probability("dark_probability"),
-        visibility=keys.probability("visibility", 1.0),
-        coherence=keys.probability("coherence", 1.0),
-        alpha=alpha,
-        round_gap_ps=round_gap_ps,
+        delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=known.name, grade=grade, slot_ps=slot_ps,
+        alpha=alpha, best_alpha=best, physics=physics.all(slot_ps),
     )  # fmt: skip
-    _check_heralds(keys, link)
+    _check_heralds(keys, known, link)
     return link
 
 
-def _round_gap(keys: Section, slot_ps: int) -> int:
+def _device(keys: Section, end: str, node: Node) -> Device:
+    if node.device is None or node.device.communication_qubits == 0:
+        raise keys.need(end).bad(f"{node.name} has no communication qubit", "give its device at least one")
+    return node.device
+
+
+def _slot(keys: Section, known: LinkType, devices: list[Device]) -> int:
+    """From one attempt to the next; as short as both devices can, if nothing is written."""
+    rates = [
+        device.network.repetition_hz
+        for end, device in zip("ab", devices, strict=True)
+        if end in known.emits and device.network.repetition_hz
+    ]
+    least_ps = round(PS_PER_S / min(rates)) if rates else 0
+    slot_ps = keys.seconds("slot_s", least_ps or None, 1e-9)
+    if slot_ps < least_ps:
+        raise keys.need("slot_s").bad(
+            f"{slot_ps / PS_PER_S:g} s is shorter than the devices' repetition_hz of {min(rates):g} permit",
+            f"make it at least {least_ps / PS_PER_S:g}, or leave it out",
+        )
+    return slot_ps
+
+
+class _Physics:
+    """The keys that a type knows, each from the link itself, else from the devices at its ends, else the default."""
+
+    def __init__(self, keys: Section, known: LinkType, devices: list[Device]) -> None:
+        self.keys, self.known = keys, known
+        self.networks = {
+            end: device.network for end, device in zip("ab", devices, strict=True) if end in known.emits
+        }
+
+    def all(self, slot_ps: int) -> dict[str, Value]:
+        """By field of LinkParameters."""
+        keys, known = self.keys, self.known
+        window_ps = self._window(slot_ps)
+        values: dict[str, Value] = {"window_ps": window_ps}
+        special = {"window_s", "dark_rate_hz", "round_gap_s", "alpha", "photon_length_s", "width_ratio"}
+        for name in known.keys:
+            key = KEYS[name]
+            if name not in special:
+                values[key.gives] = self.value(key)
+        values["detuning_rad_per_s"] = 2 * pi * float(values["detuning_rad_per_s"] or 0)
+        if "dark_rate_hz" in keys:
+            keys.refuse(["dark_probability"], "dark_rate_hz and window_s already say it")
+            rate_hz = keys.number("dark_rate_hz", None, 0.0, KEYS["dark_rate_hz"].most)
+            values["dark_probability"] = -expm1(-rate_hz * window_ps / PS_PER_S)
+        if known.rounds == 2:
+            values["round_gap_ps"] = _round_gap(keys, slot_ps, window_ps)
+        values |= self._packets()
+        return values
+
+    def _window(self, slot_ps: int) -> int:
+        one_round = self.known.rounds == 1
+        default_ps = min(WINDOW_PS, slot_ps) if one_round else WINDOW_PS
+        window_ps = self.keys.seconds("window_s", default_ps, 1e-12, KEYS["window_s"].most)
+        if one_round and window_ps > slot_ps:
+            raise self.keys.need("window_s").bad(
+                f"the detectors are open for longer than a slot of {slot_ps / PS_PER_S:g} s",
+                "make it shorter, or slot_s longer",
+            )
+        return window_ps
+
+    def _packets(self) -> dict[str, Value]:
+        """Gaussian photons of a length, which is a spectral width sigma = 1/(length sqrt 2)."""
+        keys = self.keys
+        length_s = keys.get("photon_length_s")
+        lifetime = "photon_lifetime_s" in keys or (length_s is None and self.value(KEYS["photon_lifetime_s"]) != 0)
+        if lifetime:
+            keys.refuse(["photon_length_s", "width_ratio"], "photons with a lifetime are not Gaussian")
+            return {"width_rad_per_s": 0.0, "width_ratio": 1.0}
+        lengths = [network.photon_length_s for network in self.networks.values()]
+        ratio = 1.0
+        if length_s is None and len(lengths) == 2 and all(lengths):
+            # A device's own length at each end: the longer photon is the narrower.
+            a_s, b_s = (length or 1.0 for length in lengths)
+            mean_s, ratio = a_s, a_s / b_s
+        else:
+            mean_s = self.number("photon_length_s")
+        key = KEYS["width_ratio"]
+        return {
+            "width_rad_per_s": 1 / (sqrt(2) * mean_s) if mean_s else 0.0,
+            "width_ratio": keys.number("width_ratio", ratio, key.least, key.most),
+        }
+
+    def number(self, name: str) -> float:
+        """The value of a key that is a number, in the key's own unit."""
+        key = KEYS[name]
+        if name in self.keys:
+            return self.keys.number(name, None, key.least, key.most)
+        inherited = self._inherited(key)
+        if inherited is not None:
+            return inherited
+        if not isinstance(key.default, int | float):
+            self.keys.need(name)
+        assert isinstance(key.default, int | float)
+        return float(key.default)
+
+    def value(self, key: Key) -> Value:
+        """The value of a key as LinkParameters takes it."""
+        if isinstance(key.default, bool):
+            return schema.flag(self.keys.need(key.name)) if key.name in self.keys else key.default
+        if isinstance(key.default, int):
+            inherited = self._inherited(key)
+            return self.keys.integer(key.name, int(inherited or key.default), int(key.least), int(key.most))
+        if key.gives.endswith("_ps") and key.name in self.keys:
+            return self.keys.seconds(key.name, None, key.least, key.most)
+        number = self.number(key.name)
+        return round(number * PS_PER_S) if key.gives.endswith("_ps") else number
+
+    def _inherited(self, key: Key) -> float | None:
+        """What the networking units at the ends say, if they do."""
+        if not key.network:
+            return None
+        given = {end: getattr(network, key.network) for end, network in self.networks.items()}
+        if key.inherits == "end":
+            return given.get(key.name[-1])
+        values = [value for value in given.values() if value is not None]
+        if not values:
+            return None
+        if key.inherits == "rms":
+            return hypot(*values)
+        if key.inherits == "least":
+            return min(values)
+        if len(set(values)) > 1 and key.name != "photon_length_s":
+            raise self.keys.item.bad(
+                f"the devices at its ends differ in {key.network}: {' and '.join(f'{v:g}' for v in values)}",
+                f"write the link's own {key.name}",
+            )
+        return values[0]
+
+
+def _round_gap(keys: Section, slot_ps: int, window_ps: int) -> int:
     gap_ps = keys.seconds("round_gap_s", min(ROUND_GAP_PS, slot_ps // 2))
-    if gap_ps <= WINDOW_PS:
-        raise (keys.get("round_gap_s") or keys.need("slot_s")).bad(
-            f"the detectors are still open for the first round, which takes {WINDOW_PS / PS_PER_S:g} s",
+    if gap_ps <= window_ps:
+        raise (keys.get("round_gap_s") or keys.get("slot_s") or keys.item).bad(
+            f"the detectors are still open for the first round, which takes {window_ps / PS_PER_S:g} s",
             "make it longer",
         )
-    if gap_ps + WINDOW_PS > slot_ps:
-        raise (keys.get("round_gap_s") or keys.need("slot_s")).bad(
+    if gap_ps + window_ps > slot_ps:
+        raise (keys.get("round_gap_s") or keys.get("slot_s") or keys.item).bad(
             f"the second round, {gap_ps / PS_PER_S:g} s after the first, does not fit into the slot",
             "make slot_s longer, or round_gap_s shorter",
         )
     return gap_ps
 
 
-def _check_heralds(keys: Section, link: Link) -> None:
+def _check_heralds(keys: Section, known: LinkType, link: Link) -> None:
     """A link without any chance of a herald would keep its nodes trying for ever."""
-    if link.dark_probability == 1.0:
-        raise keys.need("dark_probability").bad(
+    physics = {name: float(value or 0) for name, value in link.physics.items()}
+    if physics["dark_probability"] == 1.0:
+        raise (keys.get("dark_probability") or keys.need("dark_rate_hz")).bad(
             "detectors that always click tell nothing", "make it less than 1"
         )
-    detection = [
-        efficiency * link.detector_efficiency * link.fibre_transmission(end)
-        for end, efficiency in (("a", link.efficiency_a), ("b", link.efficiency_b))
-    ]
-    clicks = detection[0] * detection[1] if link.model == "barrett-kok" else sum(detection)
-    if clicks == 0.0 and link.dark_probability == 0.0:
+    a, b = (
+        physics.get(f"efficiency_{end}", 1.0)
+        * physics.get(f"conversion_{end}", 1.0)
+        * physics["detector_efficiency"]
+        * link.fibre_transmission(end)
+        for end in "ab"
+    )
+    photons = {"each": a * b, "any": a + b, "a": a}[known.clicks]
+    noise = sum(physics.get(key, 0.0) for key in ("dark_probability", "conversion_noise", "conversion_noise_b"))
+    if photons == 0.0 and noise == 0.0:
         raise keys.item.bad(
             "the link can never herald: no photon is detected", "raise its efficiencies, or lower its losses"
+        )
+    thermal = max(physics.get("noise_photons", 0.0), physics.get("noise_photons_b", 0.0))
+    if known.name == "transducer-pair" and link.alpha * (1 + thermal) > 1:
+        raise (keys.get("alpha") or keys.item).bad(
+            f"with {thermal:g} thermal photons a pair comes with probability {link.alpha * (1 + thermal):g}",
+            f"make alpha at most {1 / (1 + thermal):g}",
         )
 
 

@@ -47,7 +47,7 @@ def load_scenario(path: str | Path) -> Scenario:
         path=path,
         speed_m_per_s=speed_m_per_s,
         nodes=tuple(by_name.values()),
-        devices=own_devices,
+        devices=own_devices.devices,
         links=tuple(quantum),
         classical_links=tuple(classical),
         channels=tuple(ways),

@@ -26,6 +26,27 @@ PAULI_STATES: Final = ("zero", "one", "plus", "minus", "plus-i", "minus-i")
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A device's networking unit: what its photons are when they enter the fibre. None: the link says it."""
+
+    efficiency: float | None = None
+    """Probability that an attempt puts a photon into the fibre."""
+    alpha: float | None = None
+    noise_photons: float | None = None
+    """Added noise of a transducer, referred to the qubit's photon."""
+    double_excitation: float | None = None
+    conversion: float | None = None
+    """Efficiency of wavelength conversion; `conversion_noise`: photons it adds per window."""
+    conversion_noise: float | None = None
+    photon_length_s: float | None = None
+    photon_lifetime_s: float | None = None
+    emission_jitter_s: float | None = None
+    modes: int | None = None
+    repetition_hz: float | None = None
+    """Attempts per second at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """Qubits and what they can do. Data qubits have the indices 0, 1, …; communication qubits follow them.
 
@@ -57,6 +78,11 @@ class Device:
     """Probability of |1⟩ where |0⟩ was prepared."""
     parallel: bool = False
     """Operations on different qubits may overlap."""
+    swap_fidelity: float | None = None
+    """None: as `gate_2q_fidelity`."""
+    attempt_dephasing: float = 0.0
+    """Probability of a phase flip on every data qubit per attempt of the node."""
+    network: Network = Network()
 
     @property
     def qubits(self) -> int:
@@ -101,11 +127,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A quantum link: two ends with communication qubits, and a heralding station between them.
-
-    `efficiency_a` is the probability that an attempt of end a puts a photon into the fibre; what the fibre
-    and the detectors lose comes on top.
-    """
+    """A quantum link: two ends with communication qubits, and a heralding station between them."""
 
     name: str
     number: int
@@ -120,20 +142,12 @@ class Link:
     model: str
     grade: str
     slot_ps: int
-    attenuation_db_per_km: float = 0.2
-    efficiency_a: float = 1.0
-    efficiency_b: float = 1.0
-    detector_efficiency: float = 1.0
-    dark_probability: float = 0.0
-    """Of one detector in one detection window."""
-    visibility: float = 1.0
-    """Hong-Ou-Mandel visibility M of the photons: overlap squared."""
-    coherence: float = 1.0
-    """κ, other losses of coherence: 1 leaves it whole."""
     alpha: float = 0.0
-    """Bright-state population of a single-click attempt, unless a request has its own; 0 in other models."""
-    round_gap_ps: int = 0
-    """From the first emission to the second in a Barrett-Kok attempt; 0 in other models."""
+    """Bright-state population of an attempt, unless a request has its own; 0 in models without one."""
+    best_alpha: bool = False
+    """`alpha` is to be the one with the largest fidelity at emission; it is not known here."""
+    physics: Mapping[str, float | bool | None] = field(default_factory=dict)
+    """What else the model works with, by field of the plane's LinkParameters: all that its type knows."""
 
     @property
     def length_m(self) -> float:
@@ -142,7 +156,7 @@ class Link:
     def fibre_transmission(self, end: str) -> float:
         """10^(−dB/10) of one arm."""
         arm_m = self.arm_a_m if end == "a" else self.arm_b_m
-        loss: float = 10.0 ** (-self.attenuation_db_per_km * arm_m / 1e4)
+        loss: float = 10.0 ** (-float(self.physics["attenuation_db_per_km"] or 0) * arm_m / 1e4)
         return loss
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from testbed.errors import listed
 from testbed.scenario import clocks, schema
-from testbed.scenario.devices import of_node
-from testbed.scenario.model import NODE_KINDS, Clock, Device, Node
+from testbed.scenario.devices import Own, of_node
+from testbed.scenario.model import NODE_KINDS, Clock, Node
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
 
@@ -19,7 +19,7 @@ WITH_DEVICE: Final = ("qpu", "repeater")
 _NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock"))
 
 
-def read(item: Item, own_devices: Mapping[str, Device]) -> dict[str, Node]:
+def read(item: Item, own_devices: Own) -> dict[str, Node]:
     """All nodes by name, numbered from 1 in the order in which they are written."""
     nodes: dict[str, Node] = {}
     for name, body in schema.entries(item, "nodes").items():
@@ -31,7 +31,7 @@ def read(item: Item, own_devices: Mapping[str, Device]) -> dict[str, Node]:
     return nodes
 
 
-def _node(item: Item, name: str, number: int, own_devices: Mapping[str, Device]) -> Node:
+def _node(item: Item, name: str, number: int, own_devices: Own) -> Node:
     keys = Section(item, _NODE)
     word = schema.choice(keys.need("kind"), NODE_KINDS, "kind of node")
     kind = next(k for k in NODE_KINDS if k == word)

@@ -15,6 +15,7 @@ from testbed.plane.links.model import (
     LinkModel,
     LinkParameters,
 )
+from testbed.plane.links.modes import Modes
 from testbed.plane.links.single_click import SingleClick
 from testbed.plane.links.upconversion import TransducerPair, TransducerUpconversion
 
@@ -46,7 +47,8 @@ def make_link(
         raise ValueError(f"link: {kind!r} is none of {', '.join(LINKS)}")
     if grade not in ("sampled", "photonic"):
         raise ValueError(f"grade: {grade!r} is none of sampled, photonic")
-    return LINKS[kind](parameters, grade, name, seed, priority)
+    link = LINKS[kind](parameters, grade, name, seed, priority)
+    return link if parameters.modes == 1 else Modes(link)
 
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "Herald",
     "LinkModel",
     "LinkParameters",
+    "Modes",
     "SenderReceiver",
     "SingleClick",
     "SourceMidpoint",

@@ -74,13 +74,14 @@ class SourceMidpoint:
         self.parameters, self.grade, self._priority = parameters, grade, priority
         known, timing = parameters, (parameters.offset_ps * 1e-12, parameters.jitter_ps * 1e-12)
         self._kept = known.detection_a, known.detection_b
-        self._noise = (known.conversion_noise * known.detector_efficiency,) * 2
+        noise_a, noise_b = known.converter_noise
+        self._noise = noise_a * known.detector_efficiency, noise_b * known.detector_efficiency
         self._pairs = known.mean_pairs
         if self.receiver_only:
             # The sender's half never travels: it is there, and the photon crosses both arms.
             through = known.transmission(known.arm_a_m + known.arm_b_m) * known.detector_efficiency
             self._kept = 1.0, known.efficiency_a * known.conversion_a * through
-            self._noise = 0.0, known.conversion_noise * through
+            self._noise = 0.0, noise_a * through
             self._pairs = 0.0
         self._dark = 0.0 if self.receiver_only else known.dark_probability, known.dark_probability
         flag_a, flag_b = (1 - (1 - dark) * exp(-n) for dark, n in zip(self._dark, self._noise, strict=True))

@@ -39,6 +39,7 @@ _NOT_NEGATIVE = (
     "attenuation_db_per_km",
     "phase_sigma_rad",
     "conversion_noise",
+    "conversion_noise_b",
     "noise_photons",
     "noise_photons_b",
     "mean_pairs",
@@ -64,7 +65,7 @@ class LinkParameters:
     double_excitation: chance per node and round that it emits twice, which leaves no coherence; of node b
     if double_excitation_b says nothing else.
     conversion_a, conversion_b: efficiency of wavelength conversion; conversion_noise: photons that each
-    converter adds per window at its output (Poisson).
+    converter adds per window at its output (Poisson); b's if conversion_noise_b says nothing else.
     noise_photons: thermal noise N in the photon's own mode (transducers), or in the microwave mode (pairs);
     of node b if noise_photons_b says nothing else.
     mean_pairs: pairs per mode of a source in the middle; 0 is a source of exactly one pair.
@@ -104,6 +105,7 @@ class LinkParameters:
     lifetime_s: float = 0.0
     detuning_rad_per_s: float = 0.0
     polarisation_rad: float = 0.0
+    conversion_noise_b: float | None = None
     noise_photons_b: float | None = None
     double_excitation_b: float | None = None
     modes: int = 1
@@ -195,11 +197,17 @@ class LinkParameters:
         return self.noise_photons, b
 
     @property
+    def converter_noise(self) -> tuple[float, float]:
+        """Photons per window at the output of each converter."""
+        b = self.conversion_noise if self.conversion_noise_b is None else self.conversion_noise_b
+        return self.conversion_noise, b
+
+    @property
     def converted(self) -> tuple[float, float]:
         """Photons per window that each converter's noise puts into the detectors."""
         a, b = (
-            self.conversion_noise * self.transmission(arm) * self.detector_efficiency
-            for arm in (self.arm_a_m, self.arm_b_m)
+            noise * self.transmission(arm) * self.detector_efficiency
+            for noise, arm in zip(self.converter_noise, (self.arm_a_m, self.arm_b_m), strict=True)
         )
         return a, b
 

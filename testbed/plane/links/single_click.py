@@ -1,8 +1,8 @@
 """Single click: both nodes weakly bright, one photon heralds; the detector that clicks names Psi+ or Psi-."""
 
 from functools import lru_cache
-from math import sqrt
-from typing import TYPE_CHECKING
+from math import exp, log, sqrt
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.random import Generator
@@ -63,6 +63,50 @@ def estimated_fidelity(alpha_a: float, alpha_b: float, optics: Optics) -> float:
     du = alpha_b * (1 - alpha_a) * (none * b + some * (1 - b))
     p = uu + ud + du + (1 - alpha_a) * (1 - alpha_b) * some
     return ((ud + du) / 2 + optics.coherence * sqrt(optics.visibility * ud * du)) / p if p else 0.0
+
+
+_GOLDEN: Final = (sqrt(5) - 1) / 2
+_LEAST_ALPHA: Final = 1e-9
+
+
+def best_alpha(optics: Optics) -> float:
+    """The bright-state population, alike at both nodes, with the largest exact fidelity; at least 1e-9.
+
+    By golden section: the fidelity rises from dark counts' to a peak and falls again. Without dark counts the less
+    bright the better, and the least there is comes out. To leading order: transducer.best_alpha.
+    """
+    # On a logarithmic scale, since peaks lie where alpha equals a dark count's probability.
+    low, high = log(_LEAST_ALPHA), log(0.5)
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = (heralded_fidelity(exp(x), exp(x), optics) for x in (left, right))
+    while high - low > 1e-9:
+        if at_left > at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = heralded_fidelity(exp(left), exp(left), optics)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = heralded_fidelity(exp(right), exp(right), optics)
+    return exp((low + high) / 2)
+
+
+def brightest_alpha(optics: Optics, fidelity: float) -> float | None:
+    """The largest bright-state population, alike at both nodes, whose exact fidelity is that much; None if none is.
+
+    The rate grows with alpha, so that a request for a fidelity is served fastest by this one.
+    """
+    low, high = best_alpha(optics), 1.0
+    if heralded_fidelity(low, low, optics) < fidelity:
+        return None
+    # Beyond its peak the fidelity falls.
+    for _ in range(60):
+        middle = (low + high) / 2
+        if heralded_fidelity(middle, middle, optics) >= fidelity:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 class SingleClick:
