@@ -150,8 +150,8 @@ _TYPES: Final = (
         "p_uu + p_ud + p_du + p_dd, about 2αη",
         "[(p_ud + p_du)/2 + qκ√(M αA(1−αA) αB(1−αB) pA pB)]/p, q = 1 − p_dc",
         "a slot holds the window",
-        "Cabrillo et al., PRA 59, 1025 (1999); populations as in Humphreys et al., Nature 558, 268 (2018), SI, dark counts"
-        " taken as incoherent",
+        "Cabrillo et al., PRA 59, 1025 (1999); populations: Humphreys et al., Nature 558, 268 (2018), SI, but dark counts"
+        " incoherent",
         (*_FIBRE, *_PACKETS, *_DOUBLE, "alpha", "coherence", "phase_sigma_rad"),
         clicks="any",
         refusals={
@@ -197,8 +197,11 @@ _TYPES: Final = (
         "½(1 + rails' coherence) without dark flags",
         "2τ_l + τ_0 with one communication qubit",
         "Jones et al., New J. Phys. 18, 083015 (2016)",
-        tuple(key for key in (*_FIBRE, *_PACKETS) if key not in ("efficiency_b", "conversion_b", "conversion_noise_b"))
-        + ("coherence", "phase_sigma_rad"),
+        tuple(
+            key
+            for key in (*_FIBRE, *_PACKETS, "coherence", "phase_sigma_rad")
+            if key not in ("efficiency_b", "conversion_b", "conversion_noise_b")
+        ),
         clicks="a",
         emits="a",
         refusals={

@@ -196,7 +196,9 @@ class _Physics:
         """What the networking units at the ends say, if they do."""
         if not key.network:
             return None
-        given = {end: getattr(network, key.network) for end, network in self.networks.items()}
+        given: dict[str, float | None] = {
+            end: getattr(network, key.network) for end, network in self.networks.items()
+        }
         if key.inherits == "end":
             return given.get(key.name[-1])
         values = [value for value in given.values() if value is not None]

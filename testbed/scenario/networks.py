@@ -7,7 +7,6 @@ not say themselves (link_types.py says which key is which).
 from dataclasses import replace
 from typing import Final
 
-from testbed.scenario import schema
 from testbed.scenario.model import Network
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item

@@ -169,12 +169,14 @@ def test_links_carry_their_physics_and_delays(everything: Scenario) -> None:
     assert (long.number, long.name, long.a, long.b, long.station) == (1, "long", "west", "east", "mid")
     assert (long.delay_a_ps, long.delay_b_ps, long.length_m) == (50_000_000, 75_000_000, 25_000)
     assert (long.model, long.grade, long.slot_ps, long.alpha) == ("single-click", "sampled", 10_120_000, 0.1)
-    assert (long.efficiency_a, long.efficiency_b, long.detector_efficiency) == (0.1, 0.2, 0.8)
-    assert (long.dark_probability, long.visibility, long.coherence) == (5e-7, 0.9, 0.98)
+    physics = long.physics
+    assert (physics["efficiency_a"], physics["efficiency_b"], physics["detector_efficiency"]) == (0.1, 0.2, 0.8)
+    assert (physics["dark_probability"], physics["visibility"], physics["coherence"]) == (5e-7, 0.9, 0.98)
     assert long.fibre_transmission("a") == pytest.approx(10**-0.5)
     assert long.fibre_transmission("b") == pytest.approx(10**-0.75)
-    assert (short.number, short.delay_a_ps, short.delay_b_ps, short.round_gap_ps) == (2, 5_000, 5_000, 10**6)
-    assert (short.arm_a_m, short.arm_b_m, short.attenuation_db_per_km) == (1, 1, 0.2)
+    assert (short.number, short.delay_a_ps, short.delay_b_ps) == (2, 5_000, 5_000)
+    assert (short.arm_a_m, short.arm_b_m) == (1, 1)
+    assert (short.physics["round_gap_ps"], short.physics["attenuation_db_per_km"]) == (10**6, 0.2)
     assert everything.classical_links == (ClassicalLink("wire", "boss", "west", 30, 150_000),)
     assert everything.link_between("east", "west") == long
     assert everything.link_between("boss", "west") is None
