@@ -150,8 +150,8 @@ _TYPES: Final = (
         "p_uu + p_ud + p_du + p_dd, about 2αη",
         "[(p_ud + p_du)/2 + qκ√(M αA(1−αA) αB(1−αB) pA pB)]/p, q = 1 − p_dc",
         "a slot holds the window",
-        "Cabrillo et al., PRA 59, 1025 (1999); populations: Humphreys et al., Nature 558, 268 (2018), SI, but dark counts"
-        " incoherent",
+        "Cabrillo et al., PRA 59, 1025 (1999); populations: Humphreys et al., Nature 558, 268 (2018), SI, but with"
+        " incoherent dark counts",
         (*_FIBRE, *_PACKETS, *_DOUBLE, "alpha", "coherence", "phase_sigma_rad"),
         clicks="any",
         refusals={
