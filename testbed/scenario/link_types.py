@@ -83,7 +83,8 @@ _KEYS: Final = (
         "dead_time_ps", 0.0, 1.0),
     Key("visibility", "Hong-Ou-Mandel visibility M of the photons: their overlap squared; what the keys on wave packets"
         " take comes on top", 1.0, "visibility"),
-    Key("coherence", "κ: what is left of the phase between the two paths, for reasons that have no key", 1.0, "coherence"),
+    Key("coherence", "κ: what is left of the phase between the two paths, for reasons that have no key", 1.0,
+        "coherence"),
     Key("phase_sigma_rad", "rms spread of the optical phase between the two paths, κ = e^(−σ²/2)", 0.0,
         "phase_sigma_rad", 0.0, 100.0),
     *_ends("double_excitation", "probability p₂ per round that a node emits twice, which tells that it was bright", 0.0,
