@@ -53,17 +53,30 @@ class Refused(Message):
     )
 
 
+class Ready(Message):
+    """The sender has come to this gate. Of the target: a pair for it can be made. Of the control: it waits for that."""
+
+    name = "Ready"
+    code = 4
+    fields_desc = in_order(
+        u32("job", "number of the job", key=True),
+        u32("gate", "number of the gate in the job", key=True),
+        enum8("kind", RgpKind, "which gate", key=True),
+        bits("control", 1, "1 = the sender is the control", key=True),
+    )
+
+
 FAMILY = Family(
     number=6,
     name="RGP",
     title="Remote gates",
     about="Two-qubit gates between QPUs, each over one pair.",
-    messages=(Cat, Uncat, Refused),
+    messages=(Cat, Uncat, Refused, Ready),
     points=(RgpKind,),
     departures=(
         Departure(
             "The remote CNOT is published as a circuit, without messages.",
-            "Cat carries its first outcome, Uncat its second.",
+            "Ready comes before it, Cat carries its first outcome, Uncat its second.",
             "There is no published layout to keep.",
         ),
     ),

@@ -3,13 +3,21 @@
 The cat-entangler gives the target's QPU a copy (in the Z basis) of the control on its half of the pair, with
 which it does the gate at home; the cat-disentangler takes the copy away again:
 
+    target   <- Ready
     control  CX(data, ebit), measure ebit: m1         Cat(m1 + x) ->        ... Uncat(m2 + z): Z on data
     target        X on ebit if Cat says so, CX or CZ(ebit, data), H and measure ebit: m2      <- Uncat
 
 The sender of each outcome merges its bit of the pair's Bell index (x, z) into it, so the receiver just does
 what the message says.  The control asks for the pair and so is its head.  What comes before the gate was
-started here is kept.  What passes between RGP and its neighbours in the stack stands in service.py, the
-states and their tables in states.py; here are the rules.
+started here is kept.
+
+The control asks only when the target has come to the gate and has said so (Ready).  A node that is ahead of
+the others would take qubits of theirs otherwise: a QPU's only communication qubit would hold half of the pair
+for a gate that comes later in its program than the one that needs that qubit now, and neither would ever be
+done.  So no pair waits for anything but two devices that are ready for it.
+
+What passes between RGP and its neighbours in the stack stands in service.py, the states and their tables in
+states.py; here are the rules.
 """
 
 from collections import deque
@@ -33,10 +41,14 @@ from protocols.rgp.service import (
     RunTarget,
 )
 from protocols.rgp.states import CONTROL_TABLE, TARGET_TABLE, Do, GateInput, GateState
-from protocols.wire.codec import RgpCat, RgpKind, RgpRefused, RgpUncat
+from protocols.wire.codec import RgpCat, RgpKind, RgpReady, RgpRefused, RgpUncat
 
 HOLD_PS = 10_000_000_000  # 10 ms; the pair left the layer below before the Cat, only drivers can delay it
 MAX_EARLY = 1024  # messages of one peer kept for gates that have not been started here
+
+
+type _Early = RgpReady | RgpRefused
+type _Message = RgpReady | RgpCat | RgpUncat | RgpRefused
 
 
 class _GateName(NamedTuple):
@@ -71,11 +83,9 @@ class Rgp:
             tuple[int, int], Pair | None
         ] = {}  # peers' pairs by (peer, pair id); None: it is gone
         self._seeking: dict[tuple[int, int], _Gate] = {}  # targets whose pair is not in the pool yet
-        self._early: dict[int, dict[_GateName, RgpCat | RgpRefused]] = {}  # by peer
+        self._early: dict[int, dict[_GateName, _Early]] = {}  # by peer
         self._holds: Holds[_GateName] = Holds(hold_ps)
-        self._told: deque[_GateName] = deque(
-            maxlen=MAX_EARLY
-        )  # what this end refused last: stragglers may come
+        self._told: deque[_GateName] = deque(maxlen=MAX_EARLY)  # what this end refused last: stragglers may come
 
     # The service upward.
 
@@ -87,30 +97,32 @@ class Rgp:
         name = _GateName(job, gate)
         if name in self._gates:
             raise ValueError(f"gate {gate} of job {job} has been started already")
-        is_control = role is Role.CONTROL
-        state = GateState.NEEDS_PAIR if is_control else GateState.NEEDS_CAT
+        state = GateState.NEEDS_READY if role is Role.CONTROL else GateState.NEEDS_CAT
         new = self._gates[name] = _Gate(name, role, kind, qubit, peer, state)
         early = self._early.get(peer, {}).pop(name, None)
-        if isinstance(early, RgpRefused):
-            new.reason = _reason(early.reason)
-            self._move(new, GateInput.REFUSED)
-        elif early is not None:
-            self._take_cat(new, early, now)
-        elif is_control and self._spare.get(peer):
-            self._entangle(new, self._spare[peer].popleft())
-        elif is_control:
-            self._unpaired.setdefault(peer, deque()).append(new)
-            self._outputs.append(NeedPair(job, gate, peer))
+        if early is not None:
+            self._hear(new, early, now)
+        elif role is Role.TARGET:
+            self._send(peer, RgpReady(job, gate, kind, 0))  # RGP-10
+        else:
+            self._holds.put(name, now)
 
     def cancel(self, job: int, now: int) -> None:
         """Give up every gate of a job that has not ended, and what came early for it."""
-        self._fail(lambda gate: gate.name.job == job, RefuseReason.CANCELLED)
+        for gate in [g for g in self._gates.values() if g.name.job == job]:
+            self._fail(gate, RefuseReason.CANCELLED)
         for peer, early in self._early.items():
             for name in [n for n in early if n.job == job]:
-                message = early.pop(name)
-                if isinstance(message, RgpCat):
-                    self._void_pair(peer, message.pair_id)
+                if not isinstance(early.pop(name), RgpRefused):
                     self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
+
+    def decline(self, job: int, gate: int, peer: int, now: int) -> None:
+        """This node will not do a gate that it has not started: the peer is told."""
+        name = _GateName(job, gate)
+        early = self._early.get(peer, {}).pop(name, None)
+        if not isinstance(early, RgpRefused):
+            self._told.append(name)
+            self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
 
     # From the device.
 
@@ -157,8 +169,8 @@ class Rgp:
 
     def no_pairs(self, peer: int, now: int) -> None:
         """The layer below gave up: the gates that wait for a pair with this peer are refused."""
-        waiting = self._unpaired.get(peer, ())
-        self._fail(lambda gate: gate in waiting, RefuseReason.NO_PAIRS)
+        for gate in list(self._unpaired.get(peer, ())):
+            self._fail(gate, RefuseReason.NO_PAIRS)
 
     def drop_pairs(self, peer: int, now: int, head: int | None = None) -> None:
         """Release every pair with this peer that no gate uses: those that `head` asked for, or all."""
@@ -167,16 +179,14 @@ class Rgp:
                 self._outputs.append(ReleaseQubit(pair.qubit))
         if head == self._node:
             return
-        early = self._early.get(peer, {}).values()
-        named = {message.pair_id for message in early if isinstance(message, RgpCat)}
-        for key in [k for k in self._pool if k[0] == peer and k[1] not in named]:
+        for key in [k for k in self._pool if k[0] == peer]:
             if (unused := self._pool.pop(key)) is not None:
                 self._outputs.append(ReleaseQubit(unused.qubit))
 
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:
-        if not isinstance(message, RgpCat | RgpUncat | RgpRefused):
+        if not isinstance(message, RgpReady | RgpCat | RgpUncat | RgpRefused):
             raise TypeError(f"{type(message).__name__} is not a message of RGP")
         name = _GateName(message.job, message.gate)
         gate = self._gates.get(name)
@@ -184,19 +194,8 @@ class Rgp:
             self._keep(source, name, message)  # RGP-5
         elif gate is None or gate.peer != source:
             self._ignore(source, message, "no such gate with this node")
-        elif isinstance(message, RgpRefused):
-            gate.reason = _reason(message.reason)
-            self._move(gate, GateInput.REFUSED)
-        elif isinstance(message, RgpCat):
-            if (gate.role, gate.state) == (Role.TARGET, GateState.NEEDS_CAT):
-                self._take_cat(gate, message, now)
-            else:
-                self._ignore(source, message, f"the gate is in state {gate.state.name}")
-        elif gate.state is GateState.NEEDS_UNCAT:
-            gate.outcome = message.outcome
-            self._move(gate, GateInput.UNCAT)
         else:
-            self._ignore(source, message, f"the gate is in state {gate.state.name}")
+            self._hear(gate, message, now)
 
     def peer_lost(self, peer: int, now: int) -> None:
         """The node is gone, or has started anew: its gates are refused, its pairs released."""
@@ -209,8 +208,10 @@ class Rgp:
     def poll(self, now: int) -> list[Output]:
         for name in self._holds.take_due(now):
             gate = self._gates[name]
-            gate.reason = RefuseReason.PAIR_LOST
-            self._move(gate, GateInput.FAIL)
+            if gate.state is GateState.NEEDS_READY:
+                self._send(gate.peer, RgpReady(*name, gate.kind, 1))  # RGP-10
+            else:
+                self._fail(gate, RefuseReason.PAIR_LOST)
         outputs, self._outputs = self._outputs, []
         return outputs
 
@@ -219,16 +220,43 @@ class Rgp:
 
     # Small steps.
 
+    def _hear(self, gate: _Gate, message: _Message, now: int) -> None:
+        """What the peer says of a gate that has been started here."""
+        match message:
+            case RgpRefused():
+                gate.reason = _reason(message.reason)
+                self._move(gate, GateInput.REFUSED)
+            case RgpReady() if gate.state is GateState.NEEDS_READY:
+                if message.control or message.kind != gate.kind:
+                    self._fail(gate, RefuseReason.KIND_MISMATCH)
+                else:
+                    self._move(gate, GateInput.READY)
+            case RgpReady(control=1) if gate.role is Role.TARGET and message.kind == gate.kind:
+                pass  # it waits for this end's, which is on its way
+            case RgpReady() if gate.state is GateState.NEEDS_CAT:
+                self._fail(gate, RefuseReason.KIND_MISMATCH)
+            case RgpCat() if gate.state is GateState.NEEDS_CAT:
+                self._take_cat(gate, message, now)
+            case RgpUncat() if gate.state is GateState.NEEDS_UNCAT:
+                gate.outcome = message.outcome
+                self._move(gate, GateInput.UNCAT)
+            case _:
+                self._ignore(gate.peer, message, f"the gate is in state {gate.state.name}")
+
+    def _ask(self, gate: _Gate) -> None:
+        """For a pair.  One that came for a gate that was refused serves as well."""
+        if self._spare.get(gate.peer):
+            self._entangle(gate, self._spare[gate.peer].popleft())
+        else:
+            self._unpaired.setdefault(gate.peer, deque()).append(gate)
+            self._outputs.append(NeedPair(*gate.name, gate.peer))
+
     def _entangle(self, gate: _Gate, pair: Pair) -> None:
         gate.pair = pair
         self._move(gate, GateInput.PAIR)
 
     def _take_cat(self, gate: _Gate, cat: RgpCat, now: int) -> None:
         gate.cat = cat
-        if gate.role is Role.CONTROL or cat.kind != gate.kind:
-            gate.reason = RefuseReason.KIND_MISMATCH
-            self._move(gate, GateInput.FAIL)
-            return
         self._move(gate, GateInput.CAT)
         key = (gate.peer, cat.pair_id)
         if key not in self._pool:
@@ -237,8 +265,7 @@ class Rgp:
         elif (pair := self._pool.pop(key)) is not None:
             self._give(gate, pair)
         else:
-            gate.reason = RefuseReason.PAIR_LOST
-            self._move(gate, GateInput.FAIL)
+            self._fail(gate, RefuseReason.PAIR_LOST)
 
     def _give(self, gate: _Gate, pair: Pair) -> None:
         """The pair that the Cat named is here."""
@@ -256,15 +283,16 @@ class Rgp:
         gate.outcome = outcome(gate.pair)  # RGP-3, RGP-4
         self._move(gate, GateInput.MEASURED)
 
-    def _fail(self, which: Callable[[_Gate], bool], reason: RefuseReason) -> None:
-        for gate in [g for g in self._gates.values() if which(g)]:
-            gate.reason = reason
-            self._move(gate, GateInput.FAIL)
+    def _fail(self, gate: _Gate, reason: RefuseReason) -> None:
+        gate.reason = reason
+        self._move(gate, GateInput.FAIL)
 
     def _move(self, gate: _Gate, stimulus: GateInput) -> None:
         table = CONTROL_TABLE if gate.role is Role.CONTROL else TARGET_TABLE
         before = gate.state
         gate.state, actions = table[before, stimulus]
+        if before is GateState.NEEDS_READY:
+            self._holds.drop(gate.name)
         for action in actions:
             self._perform(gate, action)
         if gate.state is GateState.ENDED:
@@ -277,6 +305,8 @@ class Rgp:
     def _perform(self, gate: _Gate, action: Do) -> None:
         name = gate.name
         match action:
+            case Do.ASK:
+                self._ask(gate)
             case Do.RUN:  # RGP-2
                 assert gate.pair is not None
                 if gate.role is Role.CONTROL:
@@ -316,21 +346,23 @@ class Rgp:
         if pair is not None:
             self._outputs.append(ReleaseQubit(pair.qubit))
 
-    def _keep(self, source: int, name: _GateName, message: RgpCat | RgpRefused) -> None:
+    def _keep(self, source: int, name: _GateName, message: RgpReady | RgpCat | RgpRefused) -> None:
         """A message for a gate that is not here: not started yet, unless this end has refused it."""
         early = self._early.setdefault(source, {})
-        refused_here, full = name in self._told, len(early) == MAX_EARLY
-        before = early.get(name)
-        if not refused_here and not full:
-            early[name] = message
-        elif isinstance(message, RgpCat):
-            self._void_pair(source, message.pair_id)
-            if not refused_here:
-                self._send(source, RgpRefused(*name, RefuseReason.TOO_EARLY))
-        if isinstance(before, RgpCat):
-            self._void_pair(source, before.pair_id)  # the peer has thought better of it
+        refused_here = name in self._told
+        match message:
+            case RgpCat():  # before this end's Ready only by a mistake of the peer, after its Refused by crossing it
+                self._void_pair(source, message.pair_id)
+            case RgpReady(control=1):
+                return  # should this end take itself for the control, too, it will say so in its turn
+            case RgpReady() | RgpRefused() if refused_here or len(early) < MAX_EARLY:
+                if not refused_here:
+                    early[name] = message
+                return
+        if not refused_here and not isinstance(message, RgpRefused):
+            self._send(source, RgpRefused(*name, RefuseReason.TOO_EARLY))
 
-    def _send(self, destination: int, message: RgpCat | RgpUncat | RgpRefused) -> None:
+    def _send(self, destination: int, message: _Message) -> None:
         self._outputs.append(Send(destination, message, reliable=True))
 
     def _ignore(self, source: int, message: NamedTuple, reason: str) -> None:

@@ -24,7 +24,7 @@ class RefuseReason(IntEnum):
     NO_PAIRS = 3  # the layer below will deliver none
     CANCELLED = 4
     PEER_LOST = 5  # never on the wire
-    TOO_EARLY = 6  # more came before its gate than is kept
+    TOO_EARLY = 6  # a Cat that came before its gate, or more than is kept
 
 
 class NeedPair(NamedTuple):

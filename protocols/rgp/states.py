@@ -10,6 +10,7 @@ from enum import Enum, auto
 class GateState(Enum):
     """Of a gate at one of its ends."""
 
+    NEEDS_READY = auto()
     NEEDS_CAT = auto()
     NEEDS_PAIR = auto()
     RUNNING = auto()  # the device is at it
@@ -20,6 +21,7 @@ class GateState(Enum):
 class GateInput(Enum):
     """What moves a gate."""
 
+    READY = auto()
     CAT = auto()
     PAIR = auto()
     MEASURED = auto()
@@ -32,6 +34,7 @@ class GateInput(Enum):
 class Do(Enum):
     """Actions of the tables."""
 
+    ASK = auto()  # for a pair: event NeedPair, unless one is at hand
     RUN = auto()  # event RunControl or RunTarget
     CAT = auto()  # send Cat
     UNCAT = auto()  # send Uncat
@@ -44,6 +47,10 @@ class Do(Enum):
 
 _S, _I = GateState, GateInput
 CONTROL_TABLE: dict[tuple[GateState, GateInput], tuple[GateState, tuple[Do, ...]]] = {
+    (_S.NEEDS_READY, _I.READY): (_S.NEEDS_PAIR, (Do.ASK,)),
+    (_S.NEEDS_READY, _I.FAIL): (_S.ENDED, (Do.TELL, Do.REFUSE)),
+    (_S.NEEDS_READY, _I.REFUSED): (_S.ENDED, (Do.REFUSE,)),
+    (_S.NEEDS_READY, _I.PEER_LOST): (_S.ENDED, (Do.REFUSE,)),
     (_S.NEEDS_PAIR, _I.PAIR): (_S.RUNNING, (Do.RUN,)),
     (_S.NEEDS_PAIR, _I.FAIL): (_S.ENDED, (Do.TELL, Do.REFUSE)),
     (_S.NEEDS_PAIR, _I.REFUSED): (_S.ENDED, (Do.REFUSE,)),

@@ -1109,6 +1109,38 @@ class RgpRefused(_RgpRefused):
         return tuple.__new__(cls, _RGP_REFUSED.unpack(body))
 
 
+_RGP_READY = struct.Struct("!IIBB")
+
+
+class _RgpReady(NamedTuple):
+    job: int
+    gate: int
+    kind: RgpKind
+    control: int
+
+
+class RgpReady(_RgpReady):
+    """The sender has come to this gate. Of the target: a pair for it can be made. Of the control: it waits for that."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 6
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _RGP_READY.pack(self.job, self.gate, self.kind, self.control << 7)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _RGP_READY.size:
+            raise _misfit(body, _RGP_READY, cls)
+        job, gate, kind, bits3 = _RGP_READY.unpack(body)
+        try:
+            return tuple.__new__(cls, (job, gate, _RGP_KIND[kind], bits3 >> 7))
+        except KeyError as unknown:
+            raise WireError("value", f"RgpReady: {unknown}") from None
+
+
 class SrpReason(IntEnum):
     """Why a reservation is none."""
 
@@ -1704,6 +1736,7 @@ type Message = (
     | RgpCat
     | RgpUncat
     | RgpRefused
+    | RgpReady
     | SrpReserve
     | SrpQueued
     | SrpGrant
@@ -1752,6 +1785,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (RgpCat.PROTOCOL, RgpCat.MESSAGE): RgpCat,
     (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
     (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,
+    (RgpReady.PROTOCOL, RgpReady.MESSAGE): RgpReady,
     (SrpReserve.PROTOCOL, SrpReserve.MESSAGE): SrpReserve,
     (SrpQueued.PROTOCOL, SrpQueued.MESSAGE): SrpQueued,
     (SrpGrant.PROTOCOL, SrpGrant.MESSAGE): SrpGrant,

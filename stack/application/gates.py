@@ -83,11 +83,9 @@ class RemoteGates:
         gates = list(gates)
         jobs = sorted({job for job, _, _ in gates})
         for job in jobs:
-            machine.cancel(job, now)  # what came early is refused here: a gate that finds it would begin
-        for job, gate, peer in gates:
-            machine.start(job, gate, Role.TARGET, RgpKind.CNOT, 0, peer, now)
-        for job in jobs:
             machine.cancel(job, now)
+        for job, gate, peer in gates:
+            machine.decline(job, gate, peer, now)
         self._driver.flush()
 
     def enter(self, peers: Iterable[int]) -> None:
@@ -149,9 +147,7 @@ class RemoteGates:
                 self._waiting.pop((job, gate)).set(None)
             case GateRefused(job=job, gate=gate, reason=reason, intact=intact):
                 self._kernel.event("gates", "refused", job=job, gate=gate, reason=reason.name, intact=intact)
-                waiter = self._waiting.pop((job, gate), None)
-                if waiter is not None:  # else it was started to be refused
-                    waiter.fail(GateFailed(gate, reason, intact))
+                self._waiting.pop((job, gate)).fail(GateFailed(gate, reason, intact))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
             case Ignored(message=message):

@@ -1,4 +1,4 @@
-"""RGP between two QPUs: telegates over every Bell state, early messages, refusals (RGP-1 to RGP-9)."""
+"""RGP between two QPUs: telegates over every Bell state, early messages, refusals (RGP-1 to RGP-10)."""
 
 from itertools import product
 from typing import Any
@@ -23,7 +23,7 @@ from protocols.rgp.service import (
     RunControl,
     RunTarget,
 )
-from protocols.wire.codec import BellIndex, RgpCat, RgpKind, RgpRefused, RgpUncat
+from protocols.wire.codec import BellIndex, RgpCat, RgpKind, RgpReady, RgpRefused, RgpUncat
 
 C, T = 1, 2  # the nodes: control and target
 JOB = 6
@@ -57,11 +57,19 @@ def pair_up(network: Net, pair_id: int, index: int = 0) -> None:
     network.run()
 
 
-def under_way(kind: RgpKind = RgpKind.CNOT) -> Net:
-    """Both ends have started gate 0 and hold pair 1; the control's program runs."""
+def both_started(*gates: int, kind: RgpKind = RgpKind.CNOT) -> Net:
+    """Both ends have started these gates, or gate 0, and the control knows it."""
     network = net()
-    start(network, C, kind=kind)
-    start(network, T, kind=kind)
+    for gate in gates or (0,):
+        start(network, C, gate, kind)
+        start(network, T, gate, kind)
+    network.run(until=DELAY_PS)
+    return network
+
+
+def under_way(kind: RgpKind = RgpKind.CNOT) -> Net:
+    """Both ends hold pair 1 for gate 0, too; the control's program runs."""
+    network = both_started(kind=kind)
     pair_up(network, 1)
     return network
 
@@ -111,7 +119,10 @@ def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
     network.run()
     assert qubits.overlap(wanted) == pytest.approx(1, abs=1e-12)
     x, z = index >> 1, index & 1
-    assert network.messages() == [RgpCat(JOB, 0, kind, 7, m1 ^ x), RgpUncat(JOB, 0, m2 ^ z)]
+    ready, cat, uncat = network.messages()
+    assert ready == RgpReady(JOB, 0, kind, control=0)
+    assert cat == RgpCat(JOB, 0, kind, 7, m1 ^ x)
+    assert uncat == RgpUncat(JOB, 0, m2 ^ z)
     assert network.events[C] == [
         NeedPair(JOB, 0, T),
         RunControl(JOB, 0, DATA_C, 1007),
@@ -134,8 +145,7 @@ def test_the_kind_is_handed_on_as_it_was_started() -> None:
 
 def test_only_a_pair_of_its_own_asking_serves_the_control() -> None:
     """RGP-1."""
-    network = net()
-    start(network, C)
+    network = both_started()
     rgp(network, C).pair(T, Pair(T, 1, 0, 1001), network.now)
     network.run()
     assert network.events[C] == [NeedPair(JOB, 0, T)]
@@ -143,10 +153,7 @@ def test_only_a_pair_of_its_own_asking_serves_the_control() -> None:
 
 def test_pairs_go_to_gates_in_the_order_of_their_start() -> None:
     """RGP-1."""
-    network = net()
-    for gate in (4, 2, 9):
-        start(network, C, gate)
-        start(network, T, gate)
+    network = both_started(4, 2, 9)
     for pair_id in (1, 2):
         pair_up(network, pair_id)
     runs = [(event.gate, event.ebit) for event in network.of(C, RunControl)]
@@ -160,27 +167,25 @@ def test_pairs_made_ahead_are_used_first() -> None:
     network = net()
     pair_up(network, 1)
     start(network, C)
+    start(network, T)
     network.run()
     assert network.events[C] == [RunControl(JOB, 0, DATA_C, 1001)]
 
 
-def test_a_cat_may_come_before_its_gate() -> None:
-    """RGP-5."""
+@pytest.mark.parametrize("first", [C, T])
+def test_no_pair_is_asked_for_before_both_ends_have_come_to_the_gate(first: int) -> None:
+    """RGP-5, RGP-10: whoever is first, however long it waits."""
     network = net()
-    start(network, C)
-    pair_up(network, 1)
-    rgp(network, C).control_measured(JOB, 0, 1, network.now)
+    start(network, first)
     network.run()
-    assert network.events[T] == []
-    start(network, T)
-    network.run()
-    assert network.events[T] == [RunTarget(JOB, 0, RgpKind.CNOT, 2001, DATA_T, 1)]
+    assert network.events == {C: [], T: []}
+    start(network, C + T - first)
+    network.run(until=network.now + DELAY_PS)
+    assert network.events == {C: [NeedPair(JOB, 0, T)], T: []}
 
 
 def test_a_cat_may_come_before_its_pair() -> None:
-    network = net()
-    start(network, C)
-    start(network, T)
+    network = both_started()
     rgp(network, C).pair(T, half(C, 1), network.now)
     rgp(network, C).control_measured(JOB, 0, 0, network.now)
     network.run(until=HOLD_PS)
@@ -194,36 +199,44 @@ def test_a_cat_may_come_before_its_pair() -> None:
 
 
 def test_ends_that_were_told_different_gates_refuse() -> None:
-    """RGP-6, RGP-7, RGP-9."""
+    """RGP-6, RGP-7: before a pair is spent."""
     network = net()
     start(network, C, kind=RgpKind.CNOT)
     start(network, T, kind=RgpKind.CZ)
-    pair_up(network, 1)
-    rgp(network, C).control_measured(JOB, 0, 0, network.now)
     network.run()
     why = RefuseReason.KIND_MISMATCH
-    assert network.of(C, GateRefused) == [GateRefused(JOB, 0, Role.CONTROL, why, intact=False)]
-    assert network.of(T, GateRefused) == [GateRefused(JOB, 0, Role.TARGET, why, intact=True)]
-    assert network.of(T, ReleaseQubit) == [ReleaseQubit(2001)]
+    assert network.events[C] == [GateRefused(JOB, 0, Role.CONTROL, why, intact=True)]
+    assert network.events[T] == [GateRefused(JOB, 0, Role.TARGET, why, intact=True)]
 
 
-def test_two_controls_refuse() -> None:
-    """RGP-6."""
+@pytest.mark.parametrize("role", Role)
+def test_two_ends_of_one_kind_refuse(role: Role) -> None:
+    """RGP-6, RGP-7, RGP-10: two targets at once, two controls after the hold."""
+    network = net()
+    for node in (C, T):
+        rgp(network, node).start(JOB, 0, role, RgpKind.CNOT, 11, C + T - node, now=0)
+    network.run()
+    for node in (C, T):
+        assert network.events[node] == [GateRefused(JOB, 0, role, RefuseReason.KIND_MISMATCH, intact=True)]
+    assert network.now == (HOLD_PS if role is Role.CONTROL else 0) + 2 * DELAY_PS  # the refusals cross
+
+
+def test_a_control_that_waits_long_does_no_harm() -> None:
+    """RGP-10: before the target starts, and while its Ready is on the way."""
     network = net()
     start(network, C)
-    rgp(network, T).start(JOB, 0, Role.CONTROL, RgpKind.CNOT, DATA_T, C, now=0)
-    rgp(network, C).pair(T, half(C, 1), now=0)
-    rgp(network, C).control_measured(JOB, 0, 0, now=0)
+    network.run(until=HOLD_PS + 1)
+    start(network, T)
+    network.run(until=HOLD_PS + DELAY_PS)  # the control's Ready finds the gate started, just
     network.run()
-    assert network.of(T, Ignored) == [Ignored(C, "RgpCat", "the gate is in state NEEDS_PAIR")]
+    assert RgpReady(JOB, 0, RgpKind.CNOT, control=1) in network.messages()
+    assert network.events == {C: [NeedPair(JOB, 0, T)], T: []}
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_without_its_pair_the_target_refuses(known: bool) -> None:
     """RGP-6, RGP-9: at once when the pair is known to be gone, else after the hold."""
-    network = net()
-    start(network, C)
-    start(network, T)
+    network = both_started()
     rgp(network, C).pair(T, half(C, 1), network.now)
     if known:
         rgp(network, T).pair(C, half(T, 1), network.now)
@@ -231,7 +244,7 @@ def test_without_its_pair_the_target_refuses(known: bool) -> None:
         rgp(network, C).pair_lost(T, half(C, 1), network.now)  # in use already
     rgp(network, C).control_measured(JOB, 0, 0, network.now)
     network.run()
-    assert network.now == 2 * DELAY_PS + (0 if known else HOLD_PS)
+    assert network.now == 3 * DELAY_PS + (0 if known else HOLD_PS)
     why = RefuseReason.PAIR_LOST
     assert network.of(C, GateRefused) == [GateRefused(JOB, 0, Role.CONTROL, why, intact=False)]
     assert network.of(T, GateRefused) == [GateRefused(JOB, 0, Role.TARGET, why, intact=True)]
@@ -243,16 +256,14 @@ def test_without_its_pair_the_target_refuses(known: bool) -> None:
 
 def test_without_any_pair_both_ends_refuse() -> None:
     """RGP-6, RGP-7."""
-    network = net()
-    start(network, C)
+    network = both_started()
     rgp(network, C).no_pairs(T, network.now)
     network.run()
     assert network.of(C, GateRefused) == [GateRefused(JOB, 0, Role.CONTROL, RefuseReason.NO_PAIRS, intact=True)]
-    start(network, T)  # RGP-5: the refusal came before
-    network.run()
     assert network.of(T, GateRefused) == [GateRefused(JOB, 0, Role.TARGET, RefuseReason.NO_PAIRS, intact=True)]
     rgp(network, C).pair(T, half(C, 1), network.now)  # too late; it serves the next gate
     start(network, C, gate=1)
+    start(network, T, gate=1)
     network.run()
     assert network.of(C, RunControl) == [RunControl(JOB, 1, DATA_C, 1001)]
 
@@ -263,6 +274,7 @@ def test_an_unused_pair_may_be_lost() -> None:
     rgp(network, C).pair_lost(T, half(C, 1), network.now)
     rgp(network, T).pair_lost(C, half(T, 1), network.now)
     start(network, C)
+    start(network, T)
     network.run()
     assert network.events == {C: [ReleaseQubit(1001), NeedPair(JOB, 0, T)], T: [ReleaseQubit(2001)]}
 
@@ -281,25 +293,35 @@ def test_spare_pairs_can_be_dropped_by_who_asked_for_them() -> None:
     assert rgp(network, T).poll(network.now) == [ReleaseQubit(2005), ReleaseQubit(2001)]
 
 
-def test_a_pair_that_an_early_cat_names_is_not_spare() -> None:
+def test_a_refusal_that_comes_before_the_gate_is_kept() -> None:
     """RGP-5."""
     network = net()
     start(network, C)
-    pair_up(network, 1)
-    rgp(network, C).control_measured(JOB, 0, 0, network.now)
+    rgp(network, C).cancel(JOB, network.now)
     network.run()
-    rgp(network, T).drop_pairs(C, network.now)
     start(network, T)
     network.run()
-    assert network.events[T] == [RunTarget(JOB, 0, RgpKind.CNOT, 2001, DATA_T, 0)]
+    assert network.events[T] == [GateRefused(JOB, 0, Role.TARGET, RefuseReason.CANCELLED, intact=True)]
+
+
+def test_a_gate_that_was_not_started_can_be_declined() -> None:
+    """RGP-6: whether the peer has come to it or will."""
+    network = net()
+    start(network, T, gate=0)
+    network.run()
+    for gate in (0, 1):
+        rgp(network, C).decline(JOB, gate, T, network.now)
+    network.run()
+    start(network, T, gate=1)
+    network.run()
+    assert network.events[T] == [
+        GateRefused(JOB, gate, Role.TARGET, RefuseReason.CANCELLED, intact=True) for gate in (0, 1)
+    ]
 
 
 def test_a_job_may_be_cancelled_at_any_point() -> None:
     """RGP-6, RGP-7."""
-    network = net()
-    for gate in range(3):
-        start(network, C, gate)
-        start(network, T, gate)
+    network = both_started(0, 1, 2)
     pair_up(network, 1)
     pair_up(network, 2)
     rgp(network, C).control_measured(JOB, 0, 0, network.now)
@@ -339,38 +361,43 @@ def test_both_ends_may_cancel_at_once() -> None:
 
 
 def test_cancelling_answers_what_came_early() -> None:
-    """RGP-6, RGP-9."""
+    """RGP-6."""
     network = net()
-    start(network, C)
-    pair_up(network, 1)
-    rgp(network, C).control_measured(JOB, 0, 0, network.now)
-    network.run()
-    rgp(network, T).cancel(JOB, network.now)
-    network.run()
-    assert network.events[T] == [ReleaseQubit(2001)]
-    assert network.of(C, GateRefused)[0].reason is RefuseReason.CANCELLED
-
-
-def test_a_refusal_takes_the_place_of_an_early_cat() -> None:
-    """RGP-9."""
-    network = net()
-    start(network, C)
-    pair_up(network, 1)
-    rgp(network, C).control_measured(JOB, 0, 0, network.now)
-    rgp(network, C).cancel(JOB, network.now)
-    network.run()
-    assert network.of(T, ReleaseQubit) == [ReleaseQubit(2001)]
     start(network, T)
     network.run()
-    assert [type(event) for event in network.events[T]] == [ReleaseQubit, GateRefused]
+    rgp(network, C).cancel(JOB, network.now)
+    network.run()
+    assert network.of(T, GateRefused)[0].reason is RefuseReason.CANCELLED
+
+
+def test_a_refusal_takes_the_place_of_an_early_ready() -> None:
+    """RGP-5."""
+    network = net()
+    start(network, T)
+    rgp(network, T).cancel(JOB, network.now)
+    network.run()
+    start(network, C)
+    network.run()
+    assert network.events[C] == [GateRefused(JOB, 0, Role.CONTROL, RefuseReason.CANCELLED, intact=True)]
 
 
 def test_no_more_than_a_bound_is_kept() -> None:
     """RGP-6."""
-    machine = Rgp(T)
+    machine = Rgp(C)
     for gate in range(MAX_EARLY + 1):
-        machine.receive(RgpCat(JOB, gate, RgpKind.CNOT, gate + 1, 0), C, now=0)
-    assert machine.poll(0) == [Send(C, RgpRefused(JOB, MAX_EARLY, RefuseReason.TOO_EARLY), reliable=True)]
+        machine.receive(RgpReady(JOB, gate, RgpKind.CNOT, 0), T, now=0)
+    assert machine.poll(0) == [Send(T, RgpRefused(JOB, MAX_EARLY, RefuseReason.TOO_EARLY), reliable=True)]
+
+
+def test_a_cat_without_its_gate_is_refused_and_costs_the_half() -> None:
+    """RGP-6, RGP-9: no peer that keeps the rules sends one."""
+    machine = Rgp(T)
+    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), C, now=0)
+    machine.pair(C, half(T, 1), now=0)
+    assert machine.poll(0) == [
+        Send(C, RgpRefused(JOB, 0, RefuseReason.TOO_EARLY), reliable=True),
+        ReleaseQubit(2001),
+    ]
 
 
 @pytest.mark.parametrize("node", [C, T])
@@ -381,6 +408,7 @@ def test_a_lost_peer_refuses_everything_shared_with_it(node: int) -> None:
     for gate in range(2):
         start(network, C, gate)
         start(network, T, gate)
+    network.run(until=DELAY_PS)
     pair_up(network, 1)
     rgp(network, node).pair(peer, Pair(peer, 5, 0, 5555), network.now)
     network.cut.add(peer)
@@ -402,8 +430,9 @@ def test_a_lost_peer_refuses_everything_shared_with_it(node: int) -> None:
     ("node", "after"),
     [
         (C, "start"),
-        (C, "start pair"),
-        (C, "start pair measured"),
+        (C, "start ready"),
+        (C, "start ready pair"),
+        (C, "start ready pair measured"),
         (T, "start"),
         (T, "start cat"),
         (T, "start cat pair"),
@@ -414,6 +443,7 @@ def test_a_gate_may_end_in_any_state(node: int, after: str, end: str) -> None:
     machine, peer = Rgp(node), C + T - node
     steps = {
         "start": lambda: machine.start(JOB, 0, list(Role)[node - 1], RgpKind.CNOT, 11, peer, now=0),
+        "ready": lambda: machine.receive(RgpReady(JOB, 0, RgpKind.CNOT, 0), peer, now=0),
         "pair": lambda: machine.pair(peer, half(node, 1), now=0),
         "measured": lambda: machine.control_measured(JOB, 0, 0, now=0),
         "cat": lambda: machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), peer, now=0),
@@ -438,10 +468,10 @@ def test_a_gate_may_end_in_any_state(node: int, after: str, end: str) -> None:
 def test_early_messages_of_a_lost_peer_are_forgotten() -> None:
     """RGP-8."""
     machine = Rgp(T)
-    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), C, now=0)
+    machine.receive(RgpRefused(JOB, 0, RefuseReason.CANCELLED), C, now=0)
     machine.peer_lost(C, now=0)
     machine.start(JOB, 0, Role.TARGET, RgpKind.CNOT, DATA_T, C, now=0)
-    assert machine.poll(0) == []
+    assert machine.poll(0) == [Send(C, RgpReady(JOB, 0, RgpKind.CNOT, 0), reliable=True)]
 
 
 def test_a_peer_that_breaks_the_rules_is_reported() -> None:
@@ -450,8 +480,9 @@ def test_a_peer_that_breaks_the_rules_is_reported() -> None:
     machine.receive(RgpUncat(JOB, 0, 0), T, network.now)  # no Cat was sent
     machine.receive(RgpUncat(JOB, 5, 0), T, network.now)  # no such gate
     machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), T, network.now)  # the control is here
+    machine.receive(RgpReady(JOB, 0, RgpKind.CNOT, 0), T, network.now)  # it has said so before
     machine.receive(RgpRefused(JOB, 0, 1), 7, network.now)  # a node that has no part in it
-    assert [type(output) for output in machine.poll(network.now)] == [Ignored] * 4
+    assert [type(output) for output in machine.poll(network.now)] == [Ignored] * 5
     with pytest.raises(TypeError):
         machine.receive(NeedPair(1, 1, 1), T, network.now)
 
@@ -471,7 +502,7 @@ def test_errors_of_ours_are_loud() -> None:
 
 @given(data=st.data())
 def test_every_gate_ends_once_at_both_ends_and_every_half_is_accounted_for(data: Any) -> None:
-    """RGP-1, RGP-5 to RGP-9, with gates both ways, pairs late or lost or refused, and jobs cancelled."""
+    """RGP-1, RGP-5 to RGP-10, with gates both ways, pairs late or lost or refused, and jobs cancelled."""
     draw = data.draw
     pair_ids = iter(range(1, 1000))
     halves: dict[int, list[int]] = {C: [], T: []}

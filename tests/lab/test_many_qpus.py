@@ -1,0 +1,73 @@
+"""Circuits over more QPUs than two: nodes that share their communication qubits between links come to no standstill.
+
+What may live here: topologies of three and four QPUs, and circuits that cross all their links in awkward orders.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slice_lab import IDEAL, PERFECT, Slice, leaks, run_slice, two_qpus
+
+TOPOLOGIES = {
+    "line of 3": [(0, 1), (1, 2)],
+    "ring of 3": [(0, 1), (1, 2), (2, 0)],
+    "line of 4": [(0, 1), (1, 2), (2, 3)],
+    "star of 4": [(0, 1), (0, 2), (0, 3)],
+    "ring of 4": [(0, 1), (1, 2), (2, 3), (3, 0)],
+}
+SHOTS = 4
+
+
+def network(ways: list[tuple[int, int]], communication_qubits: int, stations: int) -> dict[str, Any]:
+    """QPUs q0, q1, ... with one data qubit each, linked as `ways` says over one common station or one each."""
+    device = {**IDEAL, "data_qubits": 1, "communication_qubits": communication_qubits}
+    text = two_qpus({}, device, PERFECT)
+    (link,) = text["links"].values()
+    qpus = sorted({end for way in ways for end in way})
+    text["nodes"] = {f"q{n}": {"kind": "qpu", "device": "ion"} for n in qpus}
+    text["nodes"] |= {f"s{n}": {"kind": "station"} for n in range(stations)}
+    text["links"] = {
+        f"q{a}-q{b}": {**link, "a": f"q{a}", "b": f"q{b}", "station": f"s{n % stations}"}
+        for n, (a, b) in enumerate(ways)
+    }
+    text["job"] = {"circuit": "circuit.qasm", "shots": SHOTS, "mapping": {f"q{n}": [n] for n in qpus}}
+    return text
+
+
+def crossings(ways: list[tuple[int, int]], seed: int, length: int) -> tuple[str, str]:
+    """CNOTs between linked QPUs, in any order and direction, on a basis state; and the bits they leave."""
+    rng = random.Random(seed)
+    qubits = 1 + max(max(way) for way in ways)
+    lines, bits = [], [0] * qubits
+    for qubit in range(qubits):
+        if rng.random() < 0.7:
+            lines.append(f"x q[{qubit}];")
+            bits[qubit] = 1
+    for _ in range(length):
+        control, target = rng.sample(rng.choice(ways), 2)
+        lines.append(f"cx q[{control}],q[{target}];")
+        bits[target] ^= bits[control]
+    header = f'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[{qubits}];\ncreg c[{qubits}];\n'
+    return header + "\n".join(lines) + "\nmeasure q -> c;\n", "".join(map(str, reversed(bits)))
+
+
+def ended_well(ran: Slice) -> None:
+    assert not ran.outcome.stuck
+    assert ran.finished
+    assert [leak for node in ran.jobs[0].programs for leak in leaks(ran.node(node))] == []
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("communication_qubits", [1, 2])
+@pytest.mark.parametrize(("stations", "seed"), [(1, 1), (4, 2)])
+def test_a_circuit_over_all_of_them_ends(
+    topology: str, communication_qubits: int, stations: int, seed: int, tmp_path: Path
+) -> None:
+    """Whatever gate comes first, and whoever is ahead: no QPU's only qubit waits for a gate that waits for it."""
+    ways = TOPOLOGIES[topology]
+    qasm, bits = crossings(ways, seed, 10)
+    ran = run_slice(network(ways, communication_qubits, stations) | {"duration_s": 5.0}, tmp_path, qasm=qasm)
+    ended_well(ran)
+    assert ran.shots() == ({bits: SHOTS}, 0)
