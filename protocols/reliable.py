@@ -23,6 +23,12 @@ The receiver, on a Data of the peer's stream `epoch`, by what it knows of that p
     a stream  | newer, the first      | Broken, and opens it; a newer incarnation: ends its own stream, too
     a stream  | newer, not the first  | Reset
 
+A peer that dies in silence is noticed only by who sends to it.  So whoever waits for a peer says so
+(`watch`), and a peer that has said nothing for the keep-alive time is sent a Probe, as a Data like any other:
+it is acknowledged, or the stream breaks.  As long as that is all that happens, the time doubles: who has
+waited for some time knows of a death within the same time again, and two that wait for each other in vain
+come to rest.
+
 Timing is RFC 6298 in integer picoseconds without its floor of one second, which would outlive every qubit; in
 its place stands the peer's possible delay of acknowledgements, as in RFC 9002.
 """
@@ -34,7 +40,7 @@ from typing import Final, NamedTuple
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
 from protocols.timers import Timers
-from protocols.wire.codec import RelAck, RelData, RelReset
+from protocols.wire.codec import RelAck, RelData, RelProbe, RelReset
 
 MAX_PAYLOAD: Final = 1_100
 """Bytes of a message's body in one segment."""
@@ -46,6 +52,14 @@ WINDOW: Final = 64
 """Segments on the way to a peer; at a receiver, how far ahead of its turn a segment may come and be kept."""
 
 TRIES: Final = 12
+
+KEEPALIVE_PS: Final = 100_000_000_000
+"""100 ms: long beside any round trip, short beside any patience."""
+
+_LONGEST_SILENCE_PS: Final = 10**18
+"""Eleven days: nobody is asked again after so long."""
+
+_PROBE: Final = (RelProbe.PROTOCOL, RelProbe.MESSAGE)
 
 GRANULARITY_PS: Final = 1_000
 """G of RFC 6298: no delay in the network is shorter."""
@@ -180,7 +194,7 @@ class _Outgoing:
 
     def undelivered(self) -> tuple[Undelivered, ...]:
         whole = [segment.whole for part in (self.flight, self.waiting) for segment in part]
-        return tuple(message for message in whole if message is not None)
+        return tuple(message for message in whole if message is not None and message[:2] != _PROBE)
 
 
 class _Incoming:
@@ -200,13 +214,16 @@ class _Incoming:
 
 
 class _Peer:
-    __slots__ = ("ack_delay_ps", "incoming", "number", "outgoing")
+    __slots__ = ("ack_delay_ps", "heard_at", "incoming", "number", "outgoing", "silence_ps", "watchers")
 
     def __init__(self, number: int, epoch: int, round_trip_ps: int, ack_delay_ps: int) -> None:
         self.number = number
         self.ack_delay_ps = ack_delay_ps
         self.outgoing = _Outgoing(epoch, RoundTrip(round_trip_ps, ack_delay_ps))
         self.incoming: _Incoming | None = None
+        self.watchers = 0
+        self.heard_at = 0  # when it last sent something of content
+        self.silence_ps = 0  # how long it may be silent since then, if it is watched
 
 
 def first_sequence(epoch: int) -> int:
@@ -223,7 +240,8 @@ class Reliable:
     """Both directions, towards every peer of one node.
 
     round_trip_ps: the configured round trip, one for all or a function of the peer.  ack_delay_ps: how long
-    an acknowledgement may wait for a Data to ride on; by default one round trip.
+    an acknowledgement may wait for a Data to ride on; by default one round trip.  keepalive_ps: how long a peer
+    that is waited for may be silent before it is asked.
     """
 
     def __init__(
@@ -234,6 +252,7 @@ class Reliable:
         ack_delay_ps: int | None = None,
         window: int = WINDOW,
         tries: int = TRIES,
+        keepalive_ps: int = KEEPALIVE_PS,
     ) -> None:
         if not 0 <= incarnation <= 0xFFFF or window < 1 or tries < 1:
             raise ValueError(f"incarnation {incarnation}, window {window} or tries {tries} is out of range")
@@ -243,9 +262,11 @@ class Reliable:
         self._window = window
         self._ack_after = max(2, window // 4)
         self._tries = tries
+        self._keepalive_ps = keepalive_ps
         self._peers: dict[int, _Peer] = {}
         self._retransmission: Timers[int] = Timers()
         self._acknowledgement: Timers[int] = Timers()
+        self._silence: Timers[int] = Timers()
         self._outputs: list[Output] = []
 
     # The service upward.
@@ -268,6 +289,23 @@ class Reliable:
         state = self._peers.get(peer)
         return len(state.outgoing.flight) + len(state.outgoing.waiting) if state else 0
 
+    def watch(self, peer: int, now: int) -> None:
+        """Somebody waits for this peer, and must know if it is gone (REL-14)."""
+        state = self._peer(peer)
+        state.watchers += 1
+        if state.watchers == 1:
+            state.heard_at, state.silence_ps = now, self._keepalive_ps
+            self._silence.set(peer, now + self._keepalive_ps)
+
+    def unwatch(self, peer: int) -> None:
+        """Takes back one `watch`."""
+        state = self._peer(peer)
+        if not state.watchers:
+            raise ValueError(f"nobody watches node {peer}")
+        state.watchers -= 1
+        if not state.watchers:
+            self._silence.cancel(peer)
+
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:
@@ -281,6 +319,8 @@ class Reliable:
             if message.stream_epoch == peer.outgoing.epoch:  # else it is about a stream that has ended
                 self._break(peer)
                 peer.outgoing.resets = True
+        elif isinstance(message, RelProbe):
+            self._outputs.append(Ignored(source, "RelProbe", "outside a Data"))
         else:
             raise TypeError(f"{type(message).__name__} is not a message of REL")
 
@@ -289,14 +329,14 @@ class Reliable:
             self._on_timeout(self._peers[number], now)
         for number in self._acknowledgement.take_due(now):
             self._send_ack(self._peers[number])
+        for number in self._silence.take_due(now):
+            self._on_silence(self._peers[number], now)
         outputs, self._outputs = self._outputs, []
         return outputs
 
     def next_timeout(self) -> int | None:
-        retransmission, acknowledgement = self._retransmission.next(), self._acknowledgement.next()
-        if retransmission is None or acknowledgement is None:
-            return acknowledgement if retransmission is None else retransmission
-        return min(retransmission, acknowledgement)
+        timers = (self._retransmission.next(), self._acknowledgement.next(), self._silence.next())
+        return min((due for due in timers if due is not None), default=None)
 
     # The sender.
 
@@ -395,6 +435,16 @@ class Reliable:
         self._retransmission.set(peer.number, now + outgoing.timing.timeout_ps)
         self._retransmit(peer, oldest)
 
+    def _on_silence(self, peer: _Peer, now: int) -> None:
+        due = peer.heard_at + peer.silence_ps
+        if due <= now:
+            if not peer.outgoing.flight:  # else it is being asked as it is
+                self.send(peer.number, *_PROBE, b"", now)
+            peer.silence_ps *= 2
+            due = peer.heard_at + peer.silence_ps
+        if peer.silence_ps <= _LONGEST_SILENCE_PS:
+            self._silence.set(peer.number, due)
+
     def _break(self, peer: _Peer) -> None:
         """End the stream to this peer; the next message begins the next one."""
         outgoing = peer.outgoing
@@ -427,9 +477,9 @@ class Reliable:
         if data.sequence == incoming.expected:
             # RFC 5681, 4.2: at once, too, when a gap is filled, for the sender waits to know what else is missing.
             at_once = bool(incoming.early) or data.sequence == first_sequence(incoming.epoch)
-            self._take(peer, incoming, data)
+            self._take(peer, incoming, data, now)
             while incoming.early and (following := incoming.early.pop(incoming.expected, None)) is not None:
-                self._take(peer, incoming, following)
+                self._take(peer, incoming, following, now)
             self._owe(peer, incoming, now, at_once)
             return
         ahead = data.sequence - incoming.expected & _U32
@@ -450,9 +500,12 @@ class Reliable:
             self._break(peer)  # REL-13: what it had of this node's stream is gone
         self._acknowledgement.cancel(peer.number)
 
-    def _take(self, peer: _Peer, incoming: _Incoming, data: RelData) -> None:
+    def _take(self, peer: _Peer, incoming: _Incoming, data: RelData, now: int) -> None:
         incoming.expected = incoming.expected + 1 & _U32
         incoming.owed += 1
+        if (data.protocol, data.message) == _PROBE:
+            return
+        peer.heard_at, peer.silence_ps = now, self._keepalive_ps
         if not data.more and not incoming.parts:
             self._outputs.append(Delivered(peer.number, data.protocol, data.message, data.payload))
             return

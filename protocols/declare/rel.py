@@ -45,11 +45,19 @@ class Reset(Message):
     fields_desc = in_order(u32("stream_epoch", "life of the stream that ends", key=True))
 
 
+class Probe(Message):
+    """Asks for a sign of life. Carried in a Data, whose acknowledgement is the answer."""
+
+    name = "Probe"
+    code = 4
+    fields_desc = in_order()
+
+
 FAMILY = Family(
     number=1,
     name="REL",
     title="Reliable delivery",
     about="Ordered delivery for all protocols that need it. A body of more than 1,100 bytes is split over "
     "several Data with consecutive sequence numbers, `more` = 1 on all but the last.",
-    messages=(Data, Ack, Reset),
+    messages=(Data, Ack, Reset, Probe),
 )

@@ -219,6 +219,28 @@ class RelReset(_RelReset):
         return tuple.__new__(cls, _REL_RESET.unpack(body))
 
 
+class _RelProbe(NamedTuple):
+    pass
+
+
+class RelProbe(_RelProbe):
+    """Asks for a sign of life. Carried in a Data, whose acknowledgement is the answer."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 1
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return b""
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if body:
+            raise WireError("long", "RelProbe")
+        return cls()
+
+
 class MhpKind(IntEnum):
     """What a Gen says."""
 
@@ -1713,6 +1735,7 @@ type Message = (
     | RelData
     | RelAck
     | RelReset
+    | RelProbe
     | MhpGen
     | MhpReply
     | EgpAdd
@@ -1762,6 +1785,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (RelData.PROTOCOL, RelData.MESSAGE): RelData,
     (RelAck.PROTOCOL, RelAck.MESSAGE): RelAck,
     (RelReset.PROTOCOL, RelReset.MESSAGE): RelReset,
+    (RelProbe.PROTOCOL, RelProbe.MESSAGE): RelProbe,
     (MhpGen.PROTOCOL, MhpGen.MESSAGE): MhpGen,
     (MhpReply.PROTOCOL, MhpReply.MESSAGE): MhpReply,
     (EgpAdd.PROTOCOL, EgpAdd.MESSAGE): EgpAdd,

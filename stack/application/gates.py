@@ -59,7 +59,7 @@ class RemoteGates:
         self._physical = physical
         self._network = network
         self._driver = Driver(kernel, Rgp(kernel.number), messenger.send, self._on_event)
-        self._reaches = messenger.reaches
+        self._messenger = messenger
         self._jobs: Counter[int] = Counter()
         self._waiting: dict[tuple[int, int], Waiter[None]] = {}
         self._requests: dict[int, int] = {}
@@ -69,13 +69,17 @@ class RemoteGates:
 
     async def gate(self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int) -> None:
         """This end's part of one gate; both ends must call.  Raises GateFailed."""
-        if not self._reaches(peer):
+        if not self._messenger.reaches(peer):
             raise GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
         waiter: Waiter[None] = Waiter(self._kernel)
         self._waiting[job, gate] = waiter
         self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
         self._driver.flush()
-        await waiter.wait()
+        self._messenger.watch(peer)
+        try:
+            await waiter.wait()
+        finally:
+            self._messenger.unwatch(peer)
 
     def abandon(self, gates: Iterable[tuple[int, int, int]]) -> None:
         """This node will do none of these gates, (job, gate, peer), which it has not started: the peers are told."""

@@ -51,6 +51,16 @@ class Messenger:
         """Whether a way leads there; to send without one is an error of ours."""
         return self._nic.reaches(node)
 
+    def watch(self, peer: int) -> None:
+        """Somebody waits for this peer from now on, who must hear by ``on_broken`` if it is gone."""
+        self._driver.machine.watch(peer, self._kernel.now)
+        self._driver.flush()
+
+    def unwatch(self, peer: int) -> None:
+        """Takes back one :meth:`watch`."""
+        self._driver.machine.unwatch(peer)
+        self._driver.flush()
+
     def send(self, send: Send) -> None:
         destination, message, reliable = send
         if reliable:

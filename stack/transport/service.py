@@ -176,7 +176,7 @@ class Transport:
         self._of_purpose: dict[tuple[int, int], SessionId] = {}
         self._requests: dict[SessionId, int] = {}
         self._minimum_fidelity: dict[SessionId, float] = {}
-        self._reaches = messenger.reaches
+        self._messenger = messenger
         messenger.register(ProtocolId.QTP, self.driver.receive)
         messenger.on_broken(self._peer_lost)
 
@@ -205,12 +205,13 @@ class Transport:
 
         Raises SessionRefused, or SessionClosed if the peer is lost meanwhile.
         """
-        if not self._reaches(peer):
+        if not self._messenger.reaches(peer):
             raise SessionRefused(f"no way to node {peer}")
         ident = self.driver.machine.open(peer, port, service, self._kernel.now)
         waiter: Waiter[Session] = Waiter(self._kernel)
         self._opening[ident] = waiter
         self._minimum_fidelity[ident] = minimum_fidelity
+        self._messenger.watch(peer)  # until the session is refused or closed
         self.driver.flush()
         return await waiter.wait()
 
@@ -260,6 +261,7 @@ class Transport:
             case Refused(session=ident, reason=reason):
                 self._kernel.event("transport", "refused", peer=ident.peer, session=ident.number, reason=reason.name)
                 self._minimum_fidelity.pop(ident, None)
+                self._messenger.unwatch(ident.peer)
                 self._opening.pop(ident).fail(SessionRefused(reason.name))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
@@ -281,12 +283,14 @@ class Transport:
         if opener:
             self._opening.pop(ident).set(session)
         else:
+            self._messenger.watch(ident.peer)
             self._accepting[port].put(session)
 
     def _closed(self, ident: SessionId, event: Closed) -> None:
         self._kernel.event(
             "transport", "closed", peer=ident.peer, session=ident.number, reason=event.reason.name
         )
+        self._messenger.unwatch(ident.peer)
         self._of_purpose.pop((ident.peer, ident.purpose), None)
         self._network.unlisten(ident.purpose, ident.peer)
         self._minimum_fidelity.pop(ident, None)

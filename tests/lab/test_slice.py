@@ -373,6 +373,21 @@ def test_a_qpu_that_stays_dead_does_not_hold_the_run(tmp_path):
     assert leaks(ran.node("west")) == []
 
 
+@pytest.mark.parametrize("returns", [True, False])
+@pytest.mark.parametrize("work", [job(shots=20), teleport(5)], ids=["job", "teleport"])
+@pytest.mark.parametrize("victim", QPUS)
+def test_work_whose_peer_dies_in_silence_ends_by_itself(tmp_path, work, victim, returns):
+    """Whoever only waits then has nothing to send that could fail; no time limit ends these runs."""
+    survivor = "east" if victim == "west" else "west"
+    for n, at_s in enumerate(TIMES):
+        faults = [{"at_s": at_s, "kill": victim}] + [{"at_s": at_s + 0.005, "restart": victim}] * returns
+        ran = run_slice(two_qpus(work, BUSY, PERFECT, faults=faults, linger_s=0.1), tmp_path / str(n))
+        ended_well(ran, (survivor,))
+        (app,) = {"job-0", "teleport"} & ran.outcome.results[survivor].keys()
+        assert "failed" in ran.result(survivor, app)
+        assert ran.outcome.end_ps < 600 * MS
+
+
 def test_deaths_and_bad_channels_leave_the_same_trace_in_virtual(tmp_path):
     channel = {"loss": 0.15, "duplicate": 0.1, "reorder": 0.2, "jitter_s": 1e-6}
     faults = [
@@ -497,11 +512,14 @@ def test_a_node_without_a_way_is_refused_by_word(tmp_path):
             assert failed.value.intact
             told.append(f"no gate with {peer}")
 
-    async def gated(node: Node, gate: int, peer: int) -> None:
-        await node.gates.gate(7, gate, Role.CONTROL, RgpKind.CNOT, node.physical.memory.data(0), peer)
+    async def gated(node: Node, gate: int, peer: int, role: Role = Role.CONTROL) -> None:
+        await node.gates.gate(7, gate, role, RgpKind.CNOT, node.physical.memory.data(0), peer)
 
     async def far(node: Node) -> None:
         node.transport.listen(5, QtpService.TELEPORT)
+        for gate in (0, 1):
+            with pytest.raises(GateFailed):
+                await gated(node, gate, 1, Role.TARGET)
 
     text = two_qpus({}, IDEAL, PERFECT)
     text["nodes"]["far"] = {"kind": "qpu", "device": "ion"}

@@ -11,6 +11,7 @@ from machine_pair import Faults, Net
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.reliable import (
+    KEEPALIVE_PS,
     MAX_BODY,
     MAX_PAYLOAD,
     TRIES,
@@ -22,7 +23,7 @@ from protocols.reliable import (
     Undelivered,
     first_sequence,
 )
-from protocols.wire.codec import RelAck, RelData, RelReset
+from protocols.wire.codec import ProtocolId, RelAck, RelData, RelProbe, RelReset
 
 A, B = 1, 2
 DELAY = 10_000
@@ -429,3 +430,80 @@ def test_restarts_at_any_time_under_loss(faults: Faults, seed: int) -> None:
                 life = event.body[source - 1]
             else:
                 life = 0
+
+
+# ------------------------------------------------------------------------------------------------ signs of life
+
+
+def probes(net: Net) -> list[int]:
+    """When each Probe was sent, by anybody, the first time."""
+    seen: dict[tuple[int, int], int] = {}
+    for time, source, _, message in net.sent:
+        if isinstance(message, RelData) and (message.protocol, message.message) == (ProtocolId.REL, RelProbe.MESSAGE):
+            seen.setdefault((source, message.sequence), time)
+    return list(seen.values())
+
+
+def watching() -> Net:
+    """A has once sent something to B, and waits for it from time 0."""
+    net = pair()
+    send(net, A, b"x")
+    net.machines[A].watch(B, 0)
+    return net
+
+
+def test_a_silent_peer_is_asked_ever_more_rarely() -> None:
+    """REL-14: nothing of it is delivered, and two that live come to rest."""
+    net = watching()
+    net.run()
+    asked = probes(net)
+    assert asked[:4] == [KEEPALIVE_PS, 2 * KEEPALIVE_PS, 4 * KEEPALIVE_PS, 8 * KEEPALIVE_PS]
+    assert len(asked) < 30
+    assert bodies(net, B) == [b"x"]
+    assert not net.of(A, Broken)
+
+
+def test_whoever_says_something_is_not_asked() -> None:
+    """REL-14: the time begins anew with each message."""
+    net = watching()
+    for _ in range(5):
+        net.run(until=net.now + KEEPALIVE_PS - DELAY)
+        send(net, B, b"y")
+    net.run(until=net.now + KEEPALIVE_PS)
+    assert probes(net) == []
+    net.run(until=net.now + DELAY)
+    assert len(probes(net)) == 1
+
+
+def test_nobody_is_asked_for_nothing() -> None:
+    net = watching()
+    net.machines[A].watch(B, 0)
+    net.machines[A].unwatch(B)
+    net.run(until=KEEPALIVE_PS)
+    assert len(probes(net)) == 1
+    net.machines[A].unwatch(B)
+    net.run()
+    assert net.now < 2 * KEEPALIVE_PS
+    with pytest.raises(ValueError):
+        net.machines[A].unwatch(B)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_peer_that_died_in_silence_is_missed(returns: bool) -> None:
+    """REL-14: whether it stays dead or has forgotten everything."""
+    net = watching()
+    net.run(until=10 * ROUND_TRIP)
+    if returns:
+        net.replace(B, Reliable(2, ROUND_TRIP))
+    else:
+        net.cut.add(B)
+    net.run(until=KEEPALIVE_PS + 5 * ROUND_TRIP * 2**TRIES)
+    assert net.of(A, Broken) == [Broken(B, ())]
+    net.machines[A].unwatch(B)
+    assert net.machines[A].next_timeout() is None
+
+
+def test_a_probe_outside_a_stream_changes_nothing() -> None:
+    net = pair()
+    net.machines[A].receive(RelProbe(), B, 0)
+    assert net.machines[A].poll(0) == [Ignored(B, "RelProbe", "outside a Data")]

@@ -181,8 +181,9 @@ def test_a_value_too_large_is_not_packed(kind: tuple[int, int]) -> None:
 def test_no_message_outgrows_a_frame() -> None:
     for family in FAMILIES:
         for layer in family.messages if family.on_udp else ():
-            places = list(layout(layer))
-            last = places[-1]
+            *_, last = layout(layer) if layer.fields_desc else (None,)
+            if last is None:
+                continue  # it has no body
             most = last.field.count.bound if last.size == 0 else 0
             assert (last.bit + last.size) // 8 + most <= MAX_BODY, layer
 
