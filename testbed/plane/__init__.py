@@ -9,5 +9,6 @@ from testbed.plane.config import LinkConfig, PlaneConfig
 from testbed.plane.devices import DeviceModel
 from testbed.plane.oracle import BELL_KETS, HeraldedPair, Oracle
 from testbed.plane.plane import Plane
+from testbed.plane.switches import SwitchModel
 
-__all__ = ["BELL_KETS", "DeviceModel", "HeraldedPair", "LinkConfig", "Oracle", "Plane", "PlaneConfig"]
+__all__ = ["BELL_KETS", "DeviceModel", "HeraldedPair", "LinkConfig", "Oracle", "Plane", "PlaneConfig", "SwitchModel"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
 from testbed.plane.state.engine import Formalism
+from testbed.plane.switches import SwitchModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class PlaneConfig:
     seed: int
     nodes: Mapping[int, DeviceModel | None]
     links: Mapping[int, LinkConfig] = field(default_factory=dict)
+    switches: Mapping[int, SwitchModel] = field(default_factory=dict)
+    """Which stations are switches; of any other, every link has an analyser of its own."""
     formalism: Formalism = "auto"
     density_qubits: int = 6
     trajectory_qubits: int = 20
@@ -68,3 +71,6 @@ class PlaneConfig:
                 model = self.nodes[node]
                 if model is None or not model.communication:
                     raise ValueError(f"link {number}: node {node} has no communication qubit")
+        for node in self.switches:
+            if node not in self.nodes:
+                raise ValueError(f"switch {node}: there is no such node")

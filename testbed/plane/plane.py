@@ -14,6 +14,7 @@ from sequence.kernel.timeline import Timeline
 
 from protocols.device import LEAST_ANSWER_PS
 from protocols.wire.codec import (
+    DeviceConnect,
     DeviceDone,
     DeviceError,
     DeviceFailed,
@@ -34,6 +35,7 @@ from testbed.plane.heralds import make
 from testbed.plane.oracle import HeraldLog, Oracle
 from testbed.plane.programs import Prepared, prepare, run
 from testbed.plane.state import FORMALISM, StateEngine
+from testbed.plane.switches import Switch
 from testbed.plane.trains import Link, World
 
 
@@ -68,6 +70,10 @@ class Plane:
         self._heard_by: dict[int, list[Link]] = {number: [] for number in self._devices}
         for link in self._links.values():
             self._heard_by[link.config.station].append(link)
+        self._switches = {
+            number: Switch(model, {link.number: link for link in self._heard_by[number]})
+            for number, model in config.switches.items()
+        }
         self._pending: dict[int, dict[int, Event]] = {number: {} for number in self._devices}
         """Commands submitted but not executed, by sequence."""
         self.oracle = Oracle(engine, self._devices, log)
@@ -131,6 +137,8 @@ class Plane:
                     link.die(train, t_ps)
         for link in self._heard_by[node]:
             link.deafen(t_ps)
+        if node in self._switches:
+            self._switches[node].reset()
         self._devices[node].die(t_ps)
 
     # -- for whoever builds the run --------------------------------------------------------------------------
@@ -177,8 +185,9 @@ class Plane:
             case DeviceStopTrain():
                 failed = self._stop_train(node, sequence, command, now)
             case DeviceListen():
-                link = self._heard(node, command.link)
-                failed = _NO_LINK if link is None else link.listen(sequence, command, now)
+                failed = self._listen(node, sequence, command, now)
+            case DeviceConnect():
+                failed = self._connect(node, sequence, command, now)
             case DeviceStopListen():
                 link = self._heard(node, command.link)
                 failed = _NO_LINK if link is None else link.stop_listening(sequence, now)
@@ -191,6 +200,23 @@ class Plane:
         """The link of that number, if the node is its station."""
         link = self._links.get(number)
         return link if link is not None and link.config.station == node else None
+
+    def _listen(self, node: int, sequence: int, command: DeviceListen, now: int) -> DeviceFailed | None:
+        link = self._heard(node, command.link)
+        if link is None:
+            return _NO_LINK
+        switch = self._switches.get(node)
+        if switch is not None and not switch.passes(command.link, now):
+            return DeviceFailed(DeviceError.UNCONNECTED, 0)
+        return link.listen(sequence, command, now)
+
+    def _connect(self, node: int, sequence: int, command: DeviceConnect, now: int) -> DeviceFailed | None:
+        switch = self._switches.get(node)
+        ready_ps = _NO_LINK if switch is None else switch.connect(command, now)
+        if isinstance(ready_ps, DeviceFailed):
+            return ready_ps
+        self._answers.give(node, sequence, ready_ps, DeviceDone())
+        return None
 
     def _train(self, node: int, sequence: int, command: DeviceTrain, now: int) -> DeviceFailed | None:
         link = self._links.get(command.link)
@@ -219,7 +245,9 @@ class Plane:
         return None
 
 
-type Command = Prepared | DeviceTrain | DeviceStopTrain | DeviceListen | DeviceStopListen | DeviceFailed
+type Command = (
+    Prepared | DeviceTrain | DeviceStopTrain | DeviceListen | DeviceStopListen | DeviceConnect | DeviceFailed
+)
 
 _NO_LINK: Final = DeviceFailed(DeviceError.NO_LINK, 0)
 
@@ -236,6 +264,8 @@ def _decode(message: int, body: bytes) -> Command:
                 return DeviceListen.unpack(body)
             case DeviceStopListen.MESSAGE:
                 return DeviceStopListen.unpack(body)
+            case DeviceConnect.MESSAGE:
+                return DeviceConnect.unpack(body)
     except WireError:
         pass
     return DeviceFailed(DeviceError.BAD, 0)

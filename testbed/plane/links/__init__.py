@@ -17,6 +17,7 @@ from testbed.plane.links.model import (
 )
 from testbed.plane.links.modes import Modes
 from testbed.plane.links.single_click import SingleClick
+from testbed.plane.links.switched import Switched
 from testbed.plane.links.upconversion import TransducerPair, TransducerUpconversion
 
 LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick] | type[SourceMidpoint]]] = {
@@ -47,8 +48,10 @@ def make_link(
         raise ValueError(f"link: {kind!r} is none of {', '.join(LINKS)}")
     if grade not in ("sampled", "photonic"):
         raise ValueError(f"grade: {grade!r} is none of sampled, photonic")
-    link = LINKS[kind](parameters, grade, name, seed, priority)
-    return link if parameters.modes == 1 else Modes(link)
+    link: LinkModel = LINKS[kind](parameters, grade, name, seed, priority)
+    # All modes of a link pass the switch alike.
+    link = link if parameters.modes == 1 else Modes(link)
+    return Switched(link) if parameters.fidelity_cost else link
 
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "SenderReceiver",
     "SingleClick",
     "SourceMidpoint",
+    "Switched",
     "TransducerPair",
     "TransducerUpconversion",
     "make_link",

@@ -47,6 +47,8 @@ _NOT_NEGATIVE = (
     "jitter_ps",
     "width_rad_per_s",
     "lifetime_s",
+    "insertion_loss_db",
+    "fidelity_cost",
 )
 
 
@@ -74,6 +76,7 @@ class LinkParameters:
     width_rad_per_s, width_ratio, lifetime_s, detuning_rad_per_s, polarisation_rad: overlap.Packets.
     jitter_frozen: one arrival for both rounds of an attempt, or one for each.
     modes: attempts that are made at once, of which the first success counts.
+    insertion_loss_db, fidelity_cost: of a switch that every photon passes, see switched.py.
     """
 
     arm_a_m: float
@@ -109,6 +112,8 @@ class LinkParameters:
     noise_photons_b: float | None = None
     double_excitation_b: float | None = None
     modes: int = 1
+    insertion_loss_db: float = 0.0
+    fidelity_cost: float = 0.0
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -236,8 +241,8 @@ class LinkParameters:
         )
 
     def transmission(self, length_m: float) -> float:
-        """10^(-dB/10) of so much fibre."""
-        return float(10.0 ** (-length_m * 1e-3 * self.attenuation_db_per_km / 10.0))
+        """10^(-dB/10) of so much fibre, and of the switch at its end."""
+        return float(10.0 ** (-(length_m * 1e-3 * self.attenuation_db_per_km + self.insertion_loss_db) / 10.0))
 
 
 class Optics(NamedTuple):

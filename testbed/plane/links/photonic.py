@@ -185,9 +185,11 @@ class Lane(Entity):
             keyed_generator(bench.seed, "photonic", bench.name, number, part)
             for part in ("station", "a", "b")
         )
+        # Loss is loss wherever it is: that of a switch stands with the emitters', SeQUeNCe has no switch.
+        through = known.transmission(0.0)
         self.ends = (
-            Emitter(self, "a", known.efficiency_a * known.conversion_a, known.arm_a_m, known.arm_a_ps, rng_a),
-            Emitter(self, "b", known.efficiency_b * known.conversion_b, known.arm_b_m, known.arm_b_ps, rng_b),
+            Emitter(self, "a", known.efficiency_a * known.conversion_a * through, known.arm_a_m, known.arm_a_ps, rng_a),
+            Emitter(self, "b", known.efficiency_b * known.conversion_b * through, known.arm_b_m, known.arm_b_ps, rng_b),
         )
         engine = timeline.quantum_manager
         assert isinstance(engine, StateEngine), "the photonic grade needs Timeline(formalism='bellwire')"
