@@ -76,6 +76,18 @@ class Link:
     success_probability: float
     estimate: float
     """Fidelity of a heralded pair by the device model, when the herald has reached both ends."""
+    switched: bool = False
+    """Its station is a switch: a train needs an analyser of the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a switch knows of itself; its links are those of its node."""
+
+    analysers: int
+    reconfigure_ps: int
+    longest_grant_ps: int
+    policy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,7 @@ class NodeConfig:
     """Secret keys by node, hexadecimal.  With a node that has none here, the key follows from the seed."""
     device: Device | None = None
     links: tuple[Link, ...] = ()
+    switch: Switch | None = None
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: int = 0
     spools: str = ""
@@ -122,4 +135,5 @@ class NodeConfig:
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else Device(**data["device"])
         fields["links"] = tuple(Link(**link) for link in data["links"])
+        fields["switch"] = None if data["switch"] is None else Switch(**data["switch"])
         return cls(**fields)

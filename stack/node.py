@@ -17,6 +17,7 @@ from stack.link.service import EntanglementLink
 from stack.network.service import Network
 from stack.physical.midpoint import Physical
 from stack.physical.station import Station
+from stack.physical.switch import Switch
 from stack.record import NullRecorder, Recorder, spool_name
 from stack.runtime.clock import node_clock
 from stack.runtime.host import Host
@@ -42,7 +43,8 @@ class Node:
         self.apps["echo"] = self.echo.app
         self.apps["device"] = self.echo.device_app
         if any(link.station == config.number for link in config.links):
-            self.station = Station(kernel, config, self.messenger)
+            kind = Station if config.switch is None else Switch
+            self.station = kind(kernel, config, self.messenger)
         elif config.device is not None:
             self._quantum_layers(config.device)
 

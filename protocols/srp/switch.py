@@ -61,6 +61,7 @@ class GrantEnded(NamedTuple):
     link: int
     waited_ps: int  # from its first Reserve to its Grant
     held_ps: int  # from its Grant to its end
+    lit_ps: int  # from its first slot to its end, if a train has come: what it was for
     used: bool  # a train has come
 
 
@@ -286,7 +287,8 @@ class SwitchSrp:
         self._policy.served(number, held_ps)
         waited_ps = reservation.granted_at - reservation.since
         used = was is ReservationState.USED
-        self._outputs.append(GrantEnded(number, waited_ps, held_ps, used))
+        lit_ps = max(0, now - reservation.grant.first_slot * reservation.link.slot_ps) if used else 0
+        self._outputs.append(GrantEnded(number, waited_ps, held_ps, lit_ps, used))
 
     def _move(self, reservation: _Reservation, stimulus: ReservationInput) -> None:
         reservation.state = RESERVATION_TABLE[reservation.state, stimulus]

@@ -6,14 +6,26 @@ What may live here: the driver of ``protocols.egp`` and the facts of links that 
 from typing import Any
 
 from protocols.egp.node import Egp
-from protocols.egp.service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.egp.service import (
+    AskStation,
+    Err,
+    LinkFacts,
+    Ok,
+    Reserve,
+    StartTrain,
+    StopTrain,
+    Unreserve,
+    least_spacing,
+)
 from protocols.egp.states import UNSET
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import ReleaseQubit
+from protocols.srp.node import Granted, Refused
 from protocols.wire import EgpExpireAck, ProtocolId
 from stack.config import Link, NodeConfig
 from stack.link.interface import LinkUser
+from stack.link.reservations import Reservations
 from stack.physical.interface import Herald, PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
@@ -37,6 +49,7 @@ class EntanglementLink:
         self._driver = Driver(
             kernel, Egp(config.number, links), messenger.send, self._on_event, config.allowance_ps
         )
+        self._switches = Reservations(kernel, config, messenger, self._on_switch)
         self._peers = {facts.peer: facts.number for facts in links}
         self._asked: set[int] = set()
         messenger.register(ProtocolId.EGP, self._receive)
@@ -106,6 +119,10 @@ class EntanglementLink:
                 self._physical.give_up(link, qubit)
             case AskStation(link=link):
                 self._physical.ask(link)
+            case Reserve():
+                self._switches.reserve(event)
+            case Unreserve(link=link):
+                self._switches.release(link)
             case Ok():
                 self._ok(event)
             case Err():
@@ -116,6 +133,14 @@ class EntanglementLink:
                 self._kernel.count(f"ignored {message}")
             case _:
                 raise AssertionError(f"{event} is no event of Egp")
+
+    def _on_switch(self, event: Granted | Refused) -> None:
+        machine, now = self._driver.machine, self._kernel.now
+        if isinstance(event, Granted):
+            machine.granted(event.link, event.first_slot, event.slots, now)
+        else:
+            machine.refused(event.link, event.reason is None, now)
+        self._driver.flush()
 
     def _herald(self, train: StartTrain, herald: Herald | None) -> None:
         machine = self._driver.machine
@@ -177,4 +202,5 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         success_probability=link.success_probability,
         estimate=round(link.estimate * FULL),
         margin_ps=margin,
+        switched=link.switched,
     )

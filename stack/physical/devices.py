@@ -9,6 +9,7 @@ from typing import Any
 from protocols.device import Program
 from protocols.wire import (
     DeviceBits,
+    DeviceConnect,
     DeviceDone,
     DeviceError,
     DeviceFailed,
@@ -62,6 +63,10 @@ class Devices:
 
     def stop_listen(self, link: int) -> None:
         self._command(DeviceStopListen(link), lambda _: None)
+
+    def connect(self, link: int, analyser: int, ended: Callable[[DeviceDone | DeviceFailed], None]) -> None:
+        """At a switch: set a link on an analyser; ``ended`` hears when light can pass."""
+        self._command(DeviceConnect(link, analyser), ended)
 
     def _command(self, command: Any, answered: Callable[[Any], None]) -> None:
         self._kernel.command(

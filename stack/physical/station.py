@@ -48,14 +48,17 @@ class Station:
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Arm):
-            command = DeviceListen(event.link, event.first_slot, event.spacing, event.count)
-            self._devices.listen(command, lambda answer: self._heard(event, answer))
+            self._listen(event)
         elif isinstance(event, Disarm):
             self._devices.stop_listen(event.link)
         elif isinstance(event, Ignored):
             self._kernel.count(f"ignored {event.message}")
         else:
             raise AssertionError(f"{event} is no event of StationMhp")
+
+    def _listen(self, arm: Arm) -> None:
+        command = DeviceListen(arm.link, arm.first_slot, arm.spacing, arm.count)
+        self._devices.listen(command, lambda answer: self._heard(arm, answer))
 
     def _heard(self, arm: Arm, answer: DeviceHerald | DeviceFailed) -> None:
         if isinstance(answer, DeviceFailed):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from protocols.device import Durations
-from stack.config import Device, Link, NodeConfig
+from stack.config import Device, Link, NodeConfig, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
@@ -17,7 +17,7 @@ from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
 from testbed.scenario import Link as ScenarioLink
-from testbed.scenario import Scenario
+from testbed.scenario import Node, Scenario
 
 if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
@@ -39,13 +39,16 @@ class PlaneSpec:
     def build(self) -> Federate:
         from testbed.plane.config import PlaneConfig
         from testbed.plane.plane import Plane
+        from testbed.plane.switches import SwitchModel
 
         scenario = self.scenario
+        switches = {n.number: n.switch for n in scenario.nodes if n.switch is not None}
         return Plane(
             PlaneConfig(
                 seed=self.seed,
                 nodes={n.number: device_model(n.device) if n.device else None for n in scenario.nodes},
                 links={link.number: link_config(scenario, link, link.grade, self.seed) for link in scenario.links},
+                switches={n: SwitchModel(s.analysers, s.reconfigure_ps) for n, s in switches.items()},
                 formalism=scenario.formalism,  # type: ignore[arg-type]
             ),
             oracle=True,
@@ -116,10 +119,15 @@ def link_parameters(scenario: Scenario, link: ScenarioLink) -> Any:
     """The physics of one link, as its model takes it."""
     from testbed.plane.links import LinkParameters, single_click
 
+    switch = scenario.node(link.station).switch
+    passing: dict[str, float] = {}
+    if switch is not None:
+        passing = {"insertion_loss_db": switch.insertion_loss_db, "fidelity_cost": switch.fidelity_cost}
     parameters = LinkParameters(
         arm_a_m=link.arm_a_m,
         arm_b_m=link.arm_b_m,
         speed_m_per_s=scenario.speed_m_per_s,
+        **passing,  # type: ignore[arg-type]
         **link.physics,  # type: ignore[arg-type]
     )
     alpha = single_click.best_alpha(parameters.optics) if link.best_alpha else link.alpha
@@ -162,6 +170,7 @@ def compose(
                 keys={n: keys[node.number, n] for n in ways[node.number]} if secret else {},
                 device=Device(device.data_qubits, device.communication_qubits, device.emission_ps) if device else None,
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
+                switch=_switch(node),
                 apps=_apps(scenario, node.name, numbers, jobs),
                 sessions=sum(1 for p in scenario.programs if p.node == node.name),
                 allowance_ps=allowance,
@@ -206,7 +215,16 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         emission_ps=max(device.emission_ps for device in ends if device is not None),
         success_probability=config.model.success_probability(alpha),
         estimate=estimate_at_herald(config, models[0], models[1], alpha),
+        switched=scenario.node(link.station).switch is not None,
     )
+
+
+def _switch(node: Node) -> Switch | None:
+    """What a switch is told about itself; light and noise are the plane's."""
+    switch = node.switch
+    if switch is None:
+        return None
+    return Switch(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps, switch.policy)
 
 
 def _apps(

@@ -1,8 +1,8 @@
 """Scenario files: `load_scenario(path)` gives a checked, frozen `Scenario`, or raises one clear `BadInput`.
 
-Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, links,
-channels, planned and work read one section each; load.py the whole; options.py lets the command line
-override; model.py holds the result.
+Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, switches, links,
+stars, channels, planned and work read one section each; load.py the whole; options.py lets the command line override;
+model.py holds the result.
 """
 
 from testbed.scenario.load import load_scenario
@@ -18,6 +18,7 @@ from testbed.scenario.model import (
     PlannedFault,
     Program,
     Scenario,
+    Switch,
     Teleport,
     Toy,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "PlannedFault",
     "Program",
     "Scenario",
+    "Switch",
     "Teleport",
     "Toy",
     "load_scenario",

@@ -10,6 +10,7 @@ from typing import Final
 
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
+from testbed.scenario import stars as star_section
 from testbed.scenario.link_types import KEYS, LINK_TYPES, Key, LinkType
 from testbed.scenario.model import LEAST_DELAY_PS, ClassicalLink, Device, Link, Node
 from testbed.scenario.nodes import WITH_DEVICE
@@ -33,20 +34,30 @@ type Value = float | bool | None
 
 
 def read(
-    item: Item | None, nodes: Mapping[str, Node], speed_m_per_s: float
+    item: Item | None, stars: Item | None, nodes: Mapping[str, Node], speed_m_per_s: float
 ) -> tuple[list[Link], list[ClassicalLink]]:
-    """The quantum links, numbered from 1 in the order in which they are written, and the classical ones."""
+    """The quantum links, numbered from 1 in the order in which they are written, and the classical ones.
+
+    The links of stars come after the others.
+    """
     links: list[Link] = []
     classical: list[ClassicalLink] = []
-    for name, body in ({} if item is None else schema.entries(item, "links")).items():
+    written = {} if item is None else schema.entries(item, "links")
+    starry = star_section.written_out(stars, nodes, _LINK.keys)
+    for name in starry:
+        if name in written:
+            raise written[name].bad(f"a star has a link {name}, too", "call this one otherwise")
+    for name, body in (written | starry).items():
         # Opened twice: the kind decides which keys there may be.
         kind = Section(body, _LINK).get("kind")
         if kind is not None and schema.choice(kind, ("quantum", "classical"), "kind of link") == "classical":
             classical.append(_classical(body, name, nodes, speed_m_per_s))
         else:
             links.append(_quantum(body, name, len(links) + 1, nodes, speed_m_per_s))
-    if item is not None and len(links) > MAX_LINKS:
-        raise item.bad(f"{len(links)} links", f"a scenario has at most {MAX_LINKS}")
+    if len(links) > MAX_LINKS:
+        most = item if item is not None and not starry else stars
+        assert most is not None
+        raise most.bad(f"{len(links)} links", f"a scenario has at most {MAX_LINKS}")
     return links, classical
 
 

@@ -14,7 +14,7 @@ from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, load_yaml
 
 _SCENARIO: Final = Form("", "a scenario", (
-    "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "channel", "faults", "job",
+    "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "stars", "channel", "faults", "job",
     "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
 ))  # fmt: skip
 
@@ -38,7 +38,7 @@ def load_scenario(path: str | Path) -> Scenario:
     speed_m_per_s = keys.number("speed_m_per_s", SPEED_M_PER_S, _LEAST_SPEED_M_PER_S, _MOST_SPEED_M_PER_S)
     own_devices = devices.own_devices(keys.get("devices"))
     by_name = nodes.read(keys.need("nodes"), own_devices)
-    quantum, classical = links.read(keys.get("links"), by_name, speed_m_per_s)
+    quantum, classical = links.read(keys.get("links"), keys.get("stars"), by_name, speed_m_per_s)
     ways = channels.read(keys.get("channel"), by_name, quantum, classical)
     return Scenario(
         name=schema.name(keys.need("name"), "scenario") if "name" in keys else _stem(path),

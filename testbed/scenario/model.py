@@ -111,6 +111,20 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """A station that shares a pool of Bell-state analysers among its links; each node beside it is on one port."""
+
+    analysers: int
+    reconfigure_ps: int
+    insertion_loss_db: float = 0.0
+    """Of every photon that passes."""
+    fidelity_cost: float = 0.0
+    """1 − F of a pair that would have been perfect."""
+    longest_grant_ps: int = 10**10
+    policy: str = "least-served"
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     name: str
     number: int
@@ -118,6 +132,8 @@ class Node:
     device: Device | None = None
     """What a qpu or a repeater has, and nobody else."""
     clock: Clock = Clock()
+    switch: Switch | None = None
+    """What some stations have."""
 
     @property
     def address(self) -> str:

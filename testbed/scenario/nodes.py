@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from testbed.errors import listed
-from testbed.scenario import clocks, schema
+from testbed.scenario import clocks, schema, switches
 from testbed.scenario.devices import Own, of_node
 from testbed.scenario.model import NODE_KINDS, Clock, Node
 from testbed.scenario.schema import Form, Section
@@ -16,7 +16,7 @@ from testbed.scenario.source import Item
 MAX_NODES: Final = 4096
 WITH_DEVICE: Final = ("qpu", "repeater")
 
-_NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock"))
+_NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock", "switch"))
 
 
 def read(item: Item, own_devices: Own) -> dict[str, Node]:
@@ -41,7 +41,17 @@ def _node(item: Item, name: str, number: int, own_devices: Own) -> Node:
     else:
         keys.refuse(["device"], f"a {kind} has no qubits")
     clock = keys.get("clock")
-    return Node(name, number, kind, device, Clock() if clock is None else clocks.read(clock))
+    switch = keys.get("switch")
+    if kind != "station":
+        keys.refuse(["switch"], f"a {kind} is no station")
+    return Node(
+        name,
+        number,
+        kind,
+        device,
+        Clock() if clock is None else clocks.read(clock),
+        None if switch is None else switches.read(switch),
+    )
 
 
 def name(item: Item, nodes: Mapping[str, Node], kinds: Collection[str] = NODE_KINDS) -> str:

@@ -1,0 +1,275 @@
+"""QPUs around a switch, the whole link layer in `local`: who entangles with whom at what time, and that nothing leaks.
+
+What may live here: runs of small data centres (`switch_lab.star`), and what must hold of each.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_lab import local, virtual
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slice_lab import Slice, job, leaks, run_slice, write_and_load
+from switch_lab import Asker, star
+
+from stack.physical.switch import Switch
+from testbed.lab.compose import compose
+
+QPUS = ("q1", "q2", "q3", "q4")
+
+
+def run(folder: Path, asker: Asker, text: dict[str, Any], qpus: int = 4, reborn: bool = False) -> Slice:
+    """Every QPU asks, `reborn` also in its second life."""
+    names = [f"q{n}" for n in range(1, qpus + 1)]
+    lives = (1, 2) if reborn else (1,)
+    programs = {(name, life): asker.program() for name in names for life in lives}
+    return run_slice(text, folder, record=True, programs=programs)
+
+
+def grants(ran: Slice) -> list[tuple[int, int, int, int]]:
+    """(from, to, link, analyser) of every grant, in order; to the end of the run if the switch died with it."""
+    found: list[tuple[int, int, int, int]] = []
+    open_: dict[int, tuple[int, int]] = {}
+    for event in ran.all_events():
+        if event["node"] != "hub":
+            continue
+        if event["event"] == "connect":
+            open_[event["link"]] = event["t_ps"], event["analyser"]
+        elif event["event"] == "grant ended":
+            since, analyser = open_.pop(event["link"])
+            found.append((since, event["t_ps"], event["link"], analyser))
+        elif event["event"] == "started":
+            found += [(since, event["t_ps"], link, analyser) for link, (since, analyser) in open_.items()]
+            open_.clear()
+    return sorted(found)
+
+
+def at_once(ran: Slice) -> int:
+    """The most grants that lasted at one time."""
+    changes = sorted([(since, 1) for since, *_ in grants(ran)] + [(to, -1) for _, to, *_ in grants(ran)])
+    most = now = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def check_grants(ran: Slice) -> None:
+    """No two links on one analyser, no port on two links, at any time."""
+    ends = {link.number: {link.a, link.b} for link in ran.scenario.links}
+    everything = grants(ran)
+    for index, (since, to, link, analyser) in enumerate(everything):
+        for other_since, _, other, other_analyser in everything[index + 1 :]:
+            if other_since >= to:
+                break
+            assert other_since >= since
+            assert analyser != other_analyser
+            assert ends[link].isdisjoint(ends[other])
+
+
+def check_rest(ran: Slice) -> None:
+    """Every program has ended, no qubit and no analyser is missing."""
+    assert not ran.outcome.stuck
+    assert ran.finished
+    assert [leak for name in ran.lives if name != "hub" for leak in leaks(ran.node(name))] == []
+    switch: Any = ran.node("hub").station
+    assert isinstance(switch, Switch)
+    machine = switch._grants.machine
+    assert not machine._waiting
+    assert len(machine._resting) == ran.scenario.node("hub").switch.analysers  # type: ignore[union-attr]
+    assert not machine._ports
+    assert not switch._trains
+    assert not switch._early
+
+
+def heralds(ran: Slice) -> Iterator[tuple[int, int]]:
+    """(slot, link) of every success."""
+    for event in ran.events("heralded"):
+        if event["outcome"]:
+            yield event["slot"], event["link"]
+
+
+# ------------------------------------------------------------------------------------------------- without trouble
+
+
+@pytest.mark.parametrize("grade", ["sampled", "photonic"])
+def test_all_pairs_get_what_they_ask_for(tmp_path, grade):
+    asker = Asker(number=4)
+    ran = run(tmp_path, asker, star(4, 2, link={"grade": grade}))
+    check_rest(ran)
+    check_grants(ran)
+    assert not asker.errs
+    assert {link: len(asker.pairs(link)) for link in range(1, 7)} == dict.fromkeys(range(1, 7), 4)
+
+
+@pytest.mark.parametrize("analysers", [1, 2])
+def test_two_pairs_entangle_at_one_time_only_with_two_analysers(tmp_path, analysers):
+    """Perfect photons: every second attempt heralds, so two links that are listened to herald in one slot soon."""
+    text = star(4, analysers, pairs=[["q1", "q2"], ["q3", "q4"]], link={"efficiency": 1.0})
+    asker = Asker(number=40)
+    ran = run(tmp_path, asker, text)
+    check_rest(ran)
+    check_grants(ran)
+    slots = Counter(slot for slot, _ in heralds(ran))
+    assert sum(slots.values()) == 80
+    assert max(slots.values()) == analysers
+    assert at_once(ran) == analysers
+
+
+def test_one_port_one_link(tmp_path):
+    """All pairs of q1, and two analysers: they take turns, alike."""
+    asker = Asker(number=10, links=lambda a, b: a == 1)
+    ran = run(tmp_path, asker, star(4, 2))
+    check_rest(ran)
+    assert at_once(ran) == 1
+    order = [link for *_, link, _ in grants(ran)]
+    assert max(len(run) for run in _runs(order)) <= 3
+
+
+def _runs(order: list[int]) -> list[list[int]]:
+    runs = [[order[0]]]
+    for before, after in pairwise(order):
+        if before == after:
+            runs[-1].append(after)
+        else:
+            runs.append([after])
+    return runs
+
+
+@pytest.mark.parametrize("reconfigure_s", [0, 1e-9, 100e-6, 5e-3])
+def test_no_slot_is_looked_at_before_light_can_pass(tmp_path, reconfigure_s):
+    """Reconfiguration is in the plan: the first slot of a train lies behind it, and no Listen is refused."""
+    asker = Asker(number=2)
+    ran = run(tmp_path, asker, star(3, 1, reconfigure_s=reconfigure_s, link={"efficiency": 1.0}), qpus=3)
+    check_rest(ran)
+    assert not ran.events("listen refused")
+    since = {}
+    changes = 0
+    last = 0
+    for event in ran.all_events():
+        if event["event"] == "connect":
+            since[event["link"]] = event["t_ps"]
+            moved, last = event["link"] != last, event["link"]
+            changes += moved
+        elif event["event"] == "granted" and moved:
+            assert event["first_slot"] * 20_000_000 >= since[event["link"]] + reconfigure_s * 1e12
+    assert changes >= 3
+    assert ran.outcome.end_ps >= 3 * reconfigure_s * 1e12
+
+
+def test_fidelity_and_rate_pay_for_the_switch(tmp_path):
+    """F = 1 becomes .96 at a cost of .04; 3.0103 dB halve each photon's chance, and quarter p (5 sigma of 150)."""
+    asker = Asker(number=150)
+    text = star(
+        2, 1, insertion_loss_db=3.0103, fidelity_cost=0.04, link={"efficiency": 1.0, "attenuation_db_per_km": 0}
+    )
+    ran = run(tmp_path, asker, text, qpus=2)
+    check_rest(ran)
+    fidelities = [pair["fidelity_at_herald"] for pair in ran.outcome.plane["pairs"]]
+    assert fidelities == pytest.approx([0.96] * 150, abs=1e-6)
+    (link,) = ran.node("q1").config.links
+    assert link.estimate == pytest.approx(0.96, abs=1e-6)
+    assert link.success_probability == pytest.approx(0.125, rel=1e-5)
+    firsts = [event["first_slot"] for event in ran.events("train") if event["node"] == "q1"]
+    attempts = sum(slot - max(first for first in firsts if first <= slot) + 1 for slot, _ in heralds(ran))
+    assert 150 / attempts == pytest.approx(0.125, abs=5 * (0.125**2 * 0.875 / 150) ** 0.5)
+
+
+def test_a_held_qubit_does_not_hold_an_analyser(tmp_path):
+    """q1's one qubit is in use for 2 ms after each pair; the others' pairs are made meanwhile."""
+    asker = Asker(number=5, hold_ps=2_000_000_000)
+    ran = run(tmp_path, asker, star(4, 1))
+    check_rest(ran)
+    tally = ran.outcome.results["hub"]["switch"]
+    assert sum(link["held_ps"] for link in tally.values()) < 0.75 * ran.events("app ended")[-1]["t_ps"]
+
+
+def test_requests_end_in_time(tmp_path):
+    """A maximum time that load makes impossible ends in TIMEOUT at both ends."""
+    asker = Asker(number=50, max_time_ps=3_000_000_000)
+    ran = run(tmp_path, asker, star(4, 1))
+    check_rest(ran)
+    assert asker.errs
+    assert {err.code.name for *_, err in asker.errs} <= {"TIMEOUT", "EXPIRE", "OTHER"}
+
+
+def test_a_circuit_runs_over_switched_links(tmp_path):
+    """The layers above need not know."""
+    text = star(2, 1, device={"data_qubits": 2, "communication_qubits": 2}, link={"efficiency": 1.0})
+    text["job"] = job(shots=10)["job"] | {"mapping": {"q1": [0, 1], "q2": [2, 3]}}
+    ran = run_slice(text, tmp_path)
+    assert ran.finished
+    counts, spoilt = ran.shots()
+    assert spoilt == 0
+    assert set(counts) == {"0000", "1111"}
+
+
+def test_virtual_leaves_the_same_bytes(tmp_path):
+    """With trouble: a bad channel, a switch that restarts."""
+    text = star(4, 1, device={"data_qubits": 2, "communication_qubits": 1}, channel={"loss": 0.05})
+    text["faults"] = [{"at_s": 0.003, "kill": "hub"}, {"at_s": 0.0032, "restart": "hub"}]
+    text["jobs"] = [
+        job(shots=3)["job"] | {"name": name, "mapping": {a: [0, 1], b: [2, 3]}}
+        for name, a, b in (("one", "q1", "q2"), ("two", "q3", "q4"))
+    ]
+    scenario, jobs = write_and_load(text, tmp_path)
+    one = local(compose(scenario, "local", jobs), tmp_path / "local")
+    other = virtual(compose(scenario, "virtual", jobs), tmp_path / "virtual")
+    assert one.events("grant ended")
+    assert one.bytes == other.bytes
+    assert one.outcome.results == other.outcome.results
+
+
+# ---------------------------------------------------------------------------------------------------- with trouble
+
+
+def test_a_dead_switch_ends_the_requests(tmp_path):
+    """EGP-20: nothing waits for ever."""
+    asker = Asker(number=50)
+    text = star(4, 2, faults=[{"at_s": 0.004, "kill": "hub"}])
+    ran = run(tmp_path, asker, text)
+    assert ran.finished
+    assert not ran.outcome.stuck
+    assert {err.code.name for *_, err in asker.errs} <= {"OTHER", "EXPIRE"}
+    assert [leak for name in QPUS for leak in leaks(ran.node(name))] == []
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    loss=st.floats(0, 0.3),
+    duplicate=st.floats(0, 0.3),
+    jitter_s=st.sampled_from([0, 1e-7, 1e-5]),
+    analysers=st.integers(1, 2),
+    qubits=st.integers(1, 2),
+    seed=st.integers(0, 1000),
+    victim=st.sampled_from([None, "hub", "q1", "q2", "q4"]),
+    at_ms=st.floats(1.2, 6),
+)
+def test_whatever_happens_nothing_leaks_and_all_ends(
+    tmp_path_factory, loss, duplicate, jitter_s, analysers, qubits, seed, victim, at_ms
+):
+    asker = Asker(number=3)
+    faults = [] if victim is None else [
+        {"at_s": round(at_ms * 1e-3, 9), "kill": victim},
+        {"at_s": round(at_ms * 1e-3 + 2e-4, 9), "restart": victim},
+    ]  # fmt: skip
+    text = star(
+        4,
+        analysers,
+        seed=seed,
+        device={"communication_qubits": qubits},
+        channel={"loss": loss, "duplicate": duplicate, "jitter_s": jitter_s},
+        faults=faults,
+        link={"efficiency": 0.8},
+    )
+    ran = run(tmp_path_factory.mktemp("run"), asker, text, reborn=True)
+    check_rest(ran)
+    check_grants(ran)
+    for link in ran.scenario.links:
+        told = [err for *_, err in asker.errs if err.link == link.number]
+        if not told and victim is None:
+            assert len(asker.pairs(link.number)) == 3
