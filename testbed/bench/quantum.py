@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from testbed.bench.measure import Measured, Timed, timed_local, timed_virtual
-from testbed.circuits import compile_job
+from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.plan import Plan
 from testbed.scenario import load_scenario
@@ -46,5 +46,5 @@ def _teleport_plan() -> Plan:
 def _job_plan() -> tuple[Plan, int]:
     scenario = load_scenario(SCENARIOS / "two-qpus.yaml")
     scenario = replace(scenario, jobs=tuple(replace(job, shots=100) for job in scenario.jobs))
-    jobs = [compile_job(scenario, job) for job in scenario.jobs]
+    jobs = compile_jobs(scenario)
     return compose(scenario, "virtual", jobs), sum(job.shots * job.gates for job in jobs)

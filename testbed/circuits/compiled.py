@@ -35,6 +35,24 @@ class CompiledJob:
         return asdict(self)
 
 
+def compile_jobs(scenario: Scenario) -> list[CompiledJob]:
+    """All jobs of a scenario, which run at the same time: no two share a QPU.  Raises BadInput."""
+    owners: dict[str, str] = {}
+    if scenario.teleport is not None:
+        owners[scenario.teleport.source] = "the teleport section"  # its states wait in data qubit 0
+    compiled = []
+    for job in scenario.jobs:
+        compiled.append(compile_job(scenario, job))
+        for node in compiled[-1].programs:
+            if node in owners:
+                raise job.mapping_place.bad(
+                    f"{job.name} uses {node}, and so does {owners[node]}: both would work on the same data qubits",
+                    "map the job to other QPUs, or run the two one after the other",
+                )
+            owners[node] = f"the job {job.name}"
+    return compiled
+
+
 def compile_job(scenario: Scenario, job: Job) -> CompiledJob:
     """Raises BadInput, in the circuit file or at the job's place in the scenario."""
     parsed = parse(read_source(job.circuit, job.circuit_place))

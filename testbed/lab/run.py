@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from stack.runtime.virtual import CountError
-from testbed.circuits import compile_job
+from testbed.circuits import compile_jobs
 from testbed.errors import BadInput
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, ProcessDied, lifeline
@@ -92,7 +92,7 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
     mqtt = options.mqtt if options.mqtt is not None else scenario.mqtt
     if mqtt != "none":
         parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
-    jobs = [compile_job(scenario, job) for job in scenario.jobs]
+    jobs = compile_jobs(scenario)
     plan = compose(scenario, options.clock, jobs)
     _check(plan, options)
     folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)

@@ -177,6 +177,17 @@ CASES = {
         "    west: [0]\n    east: [1]\n", "    west: []\n", "mapping:", "job.mapping", "no qubit is mapped"
     ),
     "negative qubit": Case("east: [1]", "east: [-1]", "[-1]", "job.mapping.east[0]", "less than 0"),
+    "two jobs on one QPU": Case(
+        GOOD[GOOD.index("job:") :],
+        "jobs:\n  - {circuit: bell.qasm, shots: 1, mapping: {west: [0], east: [1]}}\n"
+        "  - {name: again, circuit: bell.qasm, shots: 1, mapping: {east: [0, 1]}}\n",
+        "again",
+        "jobs[1].mapping",
+        "again uses east, and so does the job bell",
+    ),
+    "a job where the teleports start": Case(
+        "", TELEPORT, "mapping:", "job.mapping", "bell uses west, and so does the teleport section"
+    ),
     "job and jobs": Case("", "jobs: []\n", "jobs: []", "jobs", "'jobs' has no meaning here"),
     "requested fidelity": Case(
         "shots: 200",

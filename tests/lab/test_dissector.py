@@ -21,7 +21,7 @@ from protocols.declare.fields import Enumerated, NamedBits, Records, layout, pub
 from protocols.declare.gen_lua import snake
 from protocols.declare.header import PORT, Header
 from testbed import dissector
-from testbed.circuits import compile_job
+from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.scenario import load_scenario, with_options
@@ -230,7 +230,7 @@ def test_tshark_reads_the_trace_of_a_real_run_as_scapy_does(reader: Reader, tmp_
     scenario = with_options(load_scenario(SCENARIOS / "two-qpus.yaml"), shots=10)
     spools = tmp_path / "spools"
     spools.mkdir()
-    plan = compose(scenario, "local", [compile_job(scenario, job) for job in scenario.jobs])
+    plan = compose(scenario, "local", compile_jobs(scenario))
     run_local(plan, spools, {})
     merge(spools, tmp_path, [NodeIdentity(n.number, n.name, n.kind) for n in plan.nodes])
     frames = [traced.frame for traced in read_trace(tmp_path / "trace.pcapng")]

@@ -7,7 +7,7 @@ from slice_lab import SCENARIOS
 
 from stack.config import Faults
 from stack.runtime.times import MS, NS, US
-from testbed.circuits import compile_job
+from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.toy import toy_plan
 from testbed.scenario import load_scenario, with_options
@@ -17,7 +17,7 @@ from testbed.trace.reading import read_trace
 
 def test_the_first_telegate_of_a_run_in_its_order(tmp_path):
     scenario = with_options(load_scenario(SCENARIOS / "two-qpus.yaml"), shots=1)
-    ran = local(compose(scenario, "local", [compile_job(scenario, job) for job in scenario.jobs]), tmp_path / "run")
+    ran = local(compose(scenario, "local", compile_jobs(scenario)), tmp_path / "run")
     svg = ladder(ran.folder, ["west", "mid", "east"], 0, 5 * MS, "a & b")
     texts = [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert texts[:4] == ["a & b", "west", "mid", "east"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from slice_lab import IDEAL, PERFECT, Slice, leaks, run_slice, two_qpus
 
+from testbed.scenario import PAULI_STATES
+
 TOPOLOGIES = {
     "line of 3": [(0, 1), (1, 2)],
     "ring of 3": [(0, 1), (1, 2), (2, 0)],
@@ -71,3 +73,21 @@ def test_a_circuit_over_all_of_them_ends(
     ran = run_slice(network(ways, communication_qubits, stations) | {"duration_s": 5.0}, tmp_path, qasm=qasm)
     ended_well(ran)
     assert ran.shots() == ({bits: SHOTS}, 0)
+
+
+def test_jobs_and_teleports_on_different_qpus_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Two circuits and a teleport at once; the teleports end at a QPU that a job uses, over its only other qubit."""
+    text = network(TOPOLOGIES["ring of 4"], 1, 1) | {
+        "jobs": [
+            {"name": "one", "circuit": "circuit.qasm", "shots": SHOTS, "mapping": {"q0": [0], "q1": [1]}},
+            {"name": "two", "circuit": "circuit.qasm", "shots": SHOTS, "mapping": {"q2": [0, 1]}},
+        ],
+        "teleport": {"from": "q3", "to": "q0", "rounds": 3},
+    }
+    del text["job"]
+    text["devices"]["ion"]["data_qubits"] = 2
+    qasm, bits = crossings([(0, 1)], 3, 5)
+    ran = run_slice(text, tmp_path, qasm=qasm)
+    ended_well(ran)
+    assert [ran.shots(index) for index in (0, 1)] == [({bits: SHOTS}, 0)] * 2
+    assert ran.result("q0", "teleport")["states"] == {state: [3, 3] for state in PAULI_STATES}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.circuits import compile_job
+from testbed.circuits import compile_jobs
 from testbed.errors import BadInput
 from testbed.scenario import load_scenario
 
@@ -74,8 +74,7 @@ def line_of(text: str, piece: str) -> int:
 def prepare(path: Path) -> None:
     """What a run does before it starts anything."""
     scenario = load_scenario(path)
-    for job in scenario.jobs:
-        compile_job(scenario, job)
+    compile_jobs(scenario)
 
 
 def refused(path: Path) -> BadInput:

@@ -16,7 +16,7 @@ import yaml
 import testbed.lab.local as local_clock
 from protocols.device import unpack_handle
 from stack.node import Node
-from testbed.circuits import CompiledJob, compile_job
+from testbed.circuits import CompiledJob, compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.outcome import Outcome
 from testbed.scenario import Scenario, load_scenario
@@ -125,7 +125,7 @@ def write_and_load(text: dict[str, Any], folder: Path, qasm: str | None = None) 
     path = folder / "scenario.yaml"
     path.write_text(yaml.safe_dump(text, sort_keys=False))
     scenario = load_scenario(path)
-    return scenario, [compile_job(scenario, job) for job in scenario.jobs]
+    return scenario, compile_jobs(scenario)
 
 
 type NodeProgram = Callable[[Node], Awaitable[None]]
