@@ -5,7 +5,7 @@ event does. `Timeline.run` costs four times as much per event, and leaves `now` 
 """
 
 from collections.abc import Iterable
-from heapq import heapify, heappop
+from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
 from sequence.kernel.event import Event
@@ -43,7 +43,7 @@ class Events:
 
     def at(self, time: int, priority: int, owner: object, method: str, *arguments: object) -> Event:
         event = Event(time, Process(owner, method, list(arguments)), priority)
-        self.timeline.schedule(event)
+        heappush(self._heap, event)  # as Timeline.schedule does, without numbering events for its own log
         return event
 
     def cancel(self, event: Event) -> None:
@@ -63,10 +63,11 @@ class Events:
         return heap[0].time if heap else NEVER
 
     def step(self) -> None:
-        """Execute the earliest event; there must be one."""
-        if self.next_ps() == NEVER:
-            raise IndexError("nothing is left to execute")
+        """Execute the earliest event; IndexError if there is none."""
         event = heappop(self._heap)
+        while event.is_invalid():
+            self._cancelled -= 1
+            event = heappop(self._heap)
         assert event.time >= self.timeline.time, f"event at {event.time} ps, after {self.timeline.time} ps"
         self.timeline.time = event.time
         event.process.run()

@@ -6,6 +6,8 @@ command goes through. Programs are executed by programs.py, trains and listens b
 the layout of commands is the codec's, the rules (DEV-n) stand in protocols/device.toml.
 """
 
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 from numpy.random import Generator
@@ -37,6 +39,9 @@ from testbed.plane.programs import Prepared, prepare, run
 from testbed.plane.state import FORMALISM, StateEngine
 from testbed.plane.switches import Switch
 from testbed.plane.trains import Link, World
+
+_PREPARED: Final = 4096
+"""Programs of a node that are kept compiled."""
 
 
 class Plane:
@@ -74,6 +79,10 @@ class Plane:
             number: Switch(model, {link.number: link for link in self._heard_by[number]})
             for number, model in config.switches.items()
         }
+        self._prepared: dict[int, Callable[[bytes], Prepared | DeviceFailed]] = {
+            number: lru_cache(maxsize=_PREPARED)(partial(prepare, device.model.durations))
+            for number, device in self._devices.items()
+        }
         self._pending: dict[int, dict[int, Event]] = {number: {} for number in self._devices}
         """Commands submitted but not executed, by sequence."""
         self.oracle = Oracle(engine, self._devices, log)
@@ -86,7 +95,7 @@ class Plane:
         command: Command
         earliest = t_ps + LEAST_ANSWER_PS
         if message == DeviceProgram.MESSAGE:
-            command = prepare(self._devices[node].model.durations, body)
+            command = self._prepared[node](body)
             if isinstance(command, Prepared):
                 earliest = t_ps + command.answer_ps
         else:
@@ -229,9 +238,7 @@ class Plane:
             return DeviceFailed(qubit, 0)
         return link.start(node, side, qubit, sequence, command, now)
 
-    def _stop_train(
-        self, node: int, sequence: int, command: DeviceStopTrain, now: int
-    ) -> DeviceFailed | None:
+    def _stop_train(self, node: int, sequence: int, command: DeviceStopTrain, now: int) -> DeviceFailed | None:
         link = self._links.get(command.link)
         if link is None or link.side(node) is None:
             return _NO_LINK

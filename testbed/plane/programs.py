@@ -1,66 +1,81 @@
-"""Executes device programs: operations on the state, with their noise, each at its own start.
+"""Device programs: compiled when they are submitted, executed with their noise, each operation at its own start.
 
 What may live here: what an operation does, and when a program is refused. Programs run as one, at the time of
 their command: what they do later than that is nobody else's to see, since their qubits are held until the
 program ends, and operations on different qubits commute.
 """
 
+from collections.abc import Sequence
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from numpy.random import Generator
 
-from protocols.device import TWO_QUBIT, Durations, answer_delay, fault, holds, radians, schedule
+from protocols.device import ONE_QUBIT, TWO_QUBIT, Durations, answer_delay, fault, holds, radians, schedule
 from protocols.wire.codec import DeviceBits, DeviceError, DeviceFailed, DeviceOp, DeviceOpcode, DeviceProgram
 from protocols.wire.error import WireError
 from testbed.plane.devices import Device, Qubit
-from testbed.plane.state import StateEngine, controlled_phase, read_out, rotation
-from testbed.plane.state.gates import Complex
+from testbed.plane.state import NAMED, StateEngine, read_out
+from testbed.plane.state.gates import Gate1, Gate2, gate1, gate2, turn1, turn2
 
-_NAMES: Final = {
-    opcode: opcode.name.lower()
-    for opcode in (
-        DeviceOpcode.X,
-        DeviceOpcode.Y,
-        DeviceOpcode.Z,
-        DeviceOpcode.H,
-        DeviceOpcode.S,
-        DeviceOpcode.SDG,
-        DeviceOpcode.T,
-        DeviceOpcode.TDG,
-        DeviceOpcode.SX,
-        DeviceOpcode.CX,
-        DeviceOpcode.CZ,
-        DeviceOpcode.SWAP,
-    )
-}
 _AXES: Final = {DeviceOpcode.RX: "x", DeviceOpcode.RY: "y", DeviceOpcode.RZ: "z"}
 
 
-@lru_cache(maxsize=4096)
-def _turned(opcode: DeviceOpcode, angle: int) -> Complex:
-    """The unitary of an operation with an angle, in units of the bus."""
-    if opcode == DeviceOpcode.CP:
-        return controlled_phase(radians(angle))
-    return rotation(_AXES[opcode], radians(angle))
+class _Do(IntEnum):
+    """What a step does; an IDLE is no step, since what a wait does to a qubit comes with its next touch."""
+
+    GATE1 = 0
+    GATE2 = 1
+    SWAP = 2
+    MEASURE = 3
+    INIT = 4
+    RELEASE = 5
 
 
-def _unitary(op: DeviceOp) -> Complex | str:
-    return _NAMES.get(op.opcode) or _turned(op.opcode, op.angle)
+_KINDS: Final = (
+    dict.fromkeys(ONE_QUBIT, _Do.GATE1)
+    | dict.fromkeys(TWO_QUBIT, _Do.GATE2)
+    | {
+        DeviceOpcode.SWAP: _Do.SWAP,
+        DeviceOpcode.MEASURE: _Do.MEASURE,
+        DeviceOpcode.INIT: _Do.INIT,
+        DeviceOpcode.RELEASE: _Do.RELEASE,
+    }
+)
+
+
+class Step(NamedTuple):
+    """One operation, compiled. `first`, `second`: which of the program's handles."""
+
+    do: _Do
+    first: int
+    second: int
+    gate: Gate1 | Gate2 | None
+    start_ps: int
+    op: DeviceOp
+
+
+class Claim(NamedTuple):
+    """A handle that a program needs, and its first operation that does."""
+
+    handle: int
+    op: int
 
 
 class Prepared(NamedTuple):
-    """A program whose bytes make sense: its operations, their starts, and when it is answered."""
+    """A program whose bytes make sense: the qubits it needs, its steps, and when it is answered."""
 
-    ops: tuple[DeviceOp, ...]
-    starts: tuple[int, ...]
+    claims: tuple[Claim, ...]
+    stale: int | None
+    """The operation that uses a qubit which the program itself has released (DEV-1), and ends it."""
+    steps: tuple[Step, ...]
     total_ps: int
     answer_ps: int
 
 
-@lru_cache(maxsize=4096)
 def prepare(durations: Durations, body: bytes) -> Prepared | DeviceFailed:
-    """What can be known of a program when it is submitted; nodes send the same few over and over."""
+    """What can be known of a program when it is submitted. Nodes send the same few over and over: worth a cache."""
     try:
         ops = DeviceProgram.unpack(body).ops
     except WireError:
@@ -69,79 +84,102 @@ def prepare(durations: Durations, body: bytes) -> Prepared | DeviceFailed:
     if wrong is not None:
         return DeviceFailed(DeviceError.BAD, wrong)
     starts, total = schedule(ops, durations)
-    return Prepared(ops, tuple(starts), total, answer_delay(total))
+    claims, stale = _claims(ops)
+    places = {claim.handle: place for place, claim in enumerate(claims)}
+    steps = [
+        Step(
+            _KINDS[op.opcode],
+            places.get(op.qubit, 0),
+            places.get(op.other, 0) if op.opcode in TWO_QUBIT else 0,
+            _compiled(op.opcode, op.angle),
+            start,
+            op,
+        )
+        for op, start in zip(ops, starts, strict=True)
+        if op.opcode in _KINDS
+    ]
+    return Prepared(claims, stale, tuple(steps), total, answer_delay(total))
+
+
+def _claims(ops: Sequence[DeviceOp]) -> tuple[tuple[Claim, ...], int | None]:
+    """The handles that operations use, in this order, up to the first that one of them has released."""
+    found: dict[int, Claim] = {}
+    released: set[int] = set()
+    for index, op in enumerate(ops):
+        for handle in (op.qubit, op.other) if op.opcode in TWO_QUBIT else (op.qubit,):
+            if handle in released:
+                return tuple(found.values()), index
+            found.setdefault(handle, Claim(handle, index))
+        if op.opcode == DeviceOpcode.RELEASE:
+            released.add(op.qubit)
+    return tuple(found.values()), None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(opcode: DeviceOpcode, angle: int) -> Gate1 | Gate2 | None:
+    """The gate of an operation, its angle in units of the bus; None for what is no gate."""
+    if opcode == DeviceOpcode.CP:
+        return turn2(radians(angle))
+    if opcode in _AXES:
+        return turn1(_AXES[opcode], radians(angle))
+    name = opcode.name.lower()
+    if name not in NAMED:
+        return None
+    return gate2(name) if opcode in TWO_QUBIT else gate1(name)
 
 
 def run(device: Device, program: Prepared, now: int, rng: Generator) -> DeviceBits | DeviceFailed:
-    """Execute a program at `now`. If Failed, nothing was touched."""
-    found = _claim(device, program.ops, now)
-    if isinstance(found, DeviceFailed):
-        return found
-    model = device.model
-    if model.attempt_dephasing:
-        for qubit in found.values():
+    """Execute a program at `now`. If Failed, nothing was touched (DEV-1, DEV-8, DEV-9)."""
+    qubits: list[Qubit] = []
+    for handle, op in program.claims:
+        qubit = device.claim(handle, now)
+        if isinstance(qubit, DeviceError):
+            return DeviceFailed(qubit, op)
+        qubits.append(qubit)
+    if program.stale is not None:
+        return DeviceFailed(DeviceError.STALE, program.stale)
+    if device.model.attempt_dephasing:
+        for qubit in qubits:
             if qubit.stores:
                 device.wear_out(qubit, now)
-    bits = _operate(device, program, found, now, rng)
+    bits = _operate(device, program.steps, qubits, now, rng)
     end = now + program.total_ps
-    for qubit in found.values():
+    for qubit in qubits:
         qubit.free_ps = end
     return DeviceBits(bytes(bits))
 
 
-def _claim(device: Device, ops: tuple[DeviceOp, ...], now: int) -> dict[int, Qubit] | DeviceFailed:
-    """The qubits of a program by handle, or why it is refused (DEV-1, DEV-8, DEV-9)."""
-    found: dict[int, Qubit] = {}
-    released: set[int] = set()
-    for index, op in enumerate(ops):
-        opcode = op.opcode
-        for handle in (op.qubit, op.other) if opcode in TWO_QUBIT else (op.qubit,):
-            if handle in released:
-                return DeviceFailed(DeviceError.STALE, index)
-            if handle not in found:
-                qubit = device.claim(handle, now)
-                if isinstance(qubit, DeviceError):
-                    return DeviceFailed(qubit, index)
-                found[handle] = qubit
-        if opcode == DeviceOpcode.RELEASE:
-            released.add(op.qubit)
-    return found
-
-
-def _operate(
-    device: Device, program: Prepared, found: dict[int, Qubit], now: int, rng: Generator
-) -> bytearray:
+def _operate(device: Device, steps: Sequence[Step], qubits: Sequence[Qubit], now: int, rng: Generator) -> bytearray:
     """An operation acts at its start; what happens to the qubit meanwhile comes with its next touch."""
     engine, model = device.engine, device.model
     bits = bytearray()
     results = 0
-    for op, start in zip(program.ops, program.starts, strict=True):
-        opcode = op.opcode
-        if not holds(op, results):
-            if opcode == DeviceOpcode.MEASURE:
+    for do, first, second, gate, start, op in steps:
+        if op.condition and not holds(op, results):
+            if do is _Do.MEASURE:
                 bits.append(0)
             continue
         at = now + start
-        qubit = found[op.qubit]
-        key = qubit.key
-        if opcode == DeviceOpcode.MEASURE:
+        key = qubits[first].key
+        if do is _Do.GATE1:
+            assert isinstance(gate, Gate1)
+            engine.gate1(key, gate, at, device.one_qubit_error)
+        elif do is _Do.GATE2 or do is _Do.SWAP:
+            assert isinstance(gate, Gate2)
+            error = device.two_qubit_error if do is _Do.GATE2 else device.swap_error
+            engine.gate2(key, qubits[second].key, gate, at, error)
+        elif do is _Do.MEASURE:
             bit = engine.measure(key, at, rng)
             bit = read_out(bit, model.readout_error_0, model.readout_error_1, rng)
             results |= bit << len(bits)
             bits.append(bit)
-        elif opcode == DeviceOpcode.INIT:
+        elif do is _Do.INIT:
             engine.reset(key, at)
             if model.init_error:
                 engine.pauli1(key, model.init_error, 0.0, 0.0)
-        elif opcode in TWO_QUBIT:
-            other = found[op.other].key
-            error = device.swap_error if opcode == DeviceOpcode.SWAP else device.two_qubit_error
-            engine.gate2(key, other, _unitary(op), at, error)
-        elif opcode == DeviceOpcode.RELEASE:
+        else:
             spoil(engine, key, at)
-            device.release(qubit)
-        elif opcode != DeviceOpcode.IDLE:
-            engine.gate1(key, _unitary(op), at, device.one_qubit_error)
+            device.release(qubits[first])
     return bits
 
 

@@ -103,7 +103,8 @@ def random_state(seed, size):
 
 
 qubit = st.integers(0, 3)
-chance = st.floats(0, 1)
+# Rounded: the reference cannot divide by what is smaller than a float can hold well.
+chance = st.floats(0, 1).map(lambda x: round(x, 12))
 seeds = st.integers(0, 10**6)
 steps = st.one_of(
     st.tuples(st.just("gate1"), qubit, st.one_of(st.sampled_from(ONE_QUBIT), seeds)),

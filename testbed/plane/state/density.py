@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
+from testbed.plane.state.gates import DECAY, DECAYS, PAULIS, Complex, Gate1, Gate2, Indices, Real
 from testbed.plane.state.noise import coherence, damping
 
 type Draw = Callable[[], float]
@@ -19,10 +19,12 @@ type Decay = tuple[int, int, int]
 type Decays = tuple[Decay | None, Decay | None]
 type Draws = tuple[Draw, Draw]
 
-# Beyond this size a precomputed map of the whole vector costs more memory than it saves time.
+_NO_DECAYS: Decays = (None, None)
+
+# Beyond this size a precomputed map of the whole vector costs more memory than it saves time, and a noisy gate is
+# quicker in parts than as one matrix.
 _MAPPED_QUBITS = 6
 _MATRIX_QUBITS = 2
-_IDENTITY = np.eye(4)
 
 
 @lru_cache(maxsize=_MATRIX_QUBITS + 1)
@@ -63,21 +65,58 @@ def from_pauli(vector: Real) -> Complex:
     return np.ascontiguousarray(tensor.transpose(order)).reshape(2**count, 2**count)
 
 
-def relaxation(elapsed_ps: int, t1_ps: int, t2_ps: int) -> Real:
-    """T1/T2 decay as a Pauli transfer matrix; 0 stands for an infinite time. Elapsed times seldom repeat: no cache."""
+def _left(decay: Decay | None) -> tuple[float, float, float]:
+    """Coherence c, 1 - gamma and gamma; elapsed times seldom repeat, so nothing made of them is kept."""
+    if decay is None:
+        return 1.0, 1.0, 0.0
+    elapsed_ps, t1_ps, t2_ps = decay
     gamma = damping(elapsed_ps, t1_ps)
-    matrix = _IDENTITY.copy()
-    matrix[1, 1] = matrix[2, 2] = coherence(elapsed_ps, t2_ps, t1_ps)
-    matrix[3, 3] = 1.0 - gamma
-    matrix[3, 0] = gamma
+    return coherence(elapsed_ps, t2_ps, t1_ps), 1.0 - gamma, gamma
+
+
+def _transfer1(gate: Gate1, error: float, decay: Decay | None) -> Real:
+    """The transfer matrix of decay, the gate, depolarising."""
+    matrix: Real = gate.transfer.dot(np.array((1.0, *_left(decay))).dot(DECAY).reshape(4, 4))
+    if error:
+        matrix[1:] *= 1.0 - 4.0 * error / 3.0
+    return matrix
+
+
+def _transfer2(gate: Gate2, error: float, decays: Decays) -> Real:
+    """The transfer matrix of decay of both, the gate, depolarising, over |ab>."""
+    c, z, g = _left(decays[0])
+    d, y, h = _left(decays[1])
+    products = np.array((1.0, d, y, h, c, c * d, c * y, c * h, z, z * d, z * y, z * h, g, g * d, g * y, g * h))
+    if gate.source is not None:
+        matrix: Real = products.dot(gate.channel(error)).reshape(16, 16)
+        return matrix
+    matrix = gate.transfer.dot(products.dot(DECAYS).reshape(16, 16))
+    matrix[1:] *= 1.0 - 16.0 * error / 15.0
+    return matrix
+
+
+@lru_cache(maxsize=256)
+def _to_front(count: int, a: int, b: int) -> Indices:
+    """The index that takes a Pauli vector to one whose first axes are a and b, in this order."""
+    index: Indices = np.moveaxis(np.arange(4**count).reshape((4,) * count), (a, b), (0, 1)).reshape(-1)
+    return index
+
+
+def relaxation(elapsed_ps: int, t1_ps: int, t2_ps: int) -> Real:
+    """T1/T2 decay as a Pauli transfer matrix; 0 stands for an infinite time."""
+    matrix: Real = np.array((1.0, *_left((elapsed_ps, t1_ps, t2_ps)))).dot(DECAY).reshape(4, 4)
     return matrix
 
 
 def apply1(vector: Real, axis: int, last: bool, matrix: Real) -> Real:
     """A 4x4 matrix on one axis of a Pauli vector; `last` says that it is the last, contiguous axis."""
+    product: Real
     if last:
-        return (vector.reshape(-1, 4) @ matrix.T).reshape(-1)
-    product: Real = np.matmul(matrix, vector.reshape(1 << (2 * axis), 4, -1))
+        product = vector.reshape(-1, 4).dot(matrix.T)
+    elif axis == 0:
+        product = matrix.dot(vector.reshape(4, -1))
+    else:
+        product = np.matmul(matrix, vector.reshape(1 << (2 * axis), 4, -1))
     return product.reshape(-1)
 
 
@@ -96,9 +135,7 @@ class DensityGroup:
     def _pair(self, a: int, b: int) -> Real:
         """View with two axes first, in the order given: view[P_a, P_b, ...]."""
         if a < b:
-            return self.vector.reshape(1 << (2 * a), 4, 1 << (2 * (b - a - 1)), 4, -1).transpose(
-                1, 3, 0, 2, 4
-            )
+            return self.vector.reshape(1 << (2 * a), 4, 1 << (2 * (b - a - 1)), 4, -1).transpose(1, 3, 0, 2, 4)
         return self.vector.reshape(1 << (2 * b), 4, 1 << (2 * (a - b - 1)), 4, -1).transpose(3, 1, 0, 2, 4)
 
     def gate1(self, axis: int, gate: Gate1) -> None:
@@ -108,31 +145,39 @@ class DensityGroup:
         decay = relaxation(elapsed_ps, t1_ps, t2_ps)
         self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, decay)
 
-    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay, draw: Draw) -> None:
+    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay | None, draw: Draw) -> None:
         """Decay, the gate, depolarising, in one pass."""
-        transfer = gate.transfer @ relaxation(*decay)
-        if error:
-            transfer[1:] *= 1.0 - 4.0 * error / 3.0
+        plain = decay is None and not error
+        transfer = gate.transfer if plain else _transfer1(gate, error, decay)
         self.vector = apply1(self.vector, axis, axis == len(self.keys) - 1, transfer)
 
     def noisy_gate2(self, a: int, b: int, gate: Gate2, error: float, decays: Decays, draws: Draws) -> None:
-        """Decay of both, the gate, depolarising."""
-        last = len(self.keys) - 1
-        for axis, decay in zip((a, b), decays, strict=True):
-            if decay is not None:
-                self.vector = apply1(self.vector, axis, axis == last, relaxation(*decay))
-        if error and gate.source is not None and last < _MAPPED_QUBITS:
-            index, weights = gate.whole_map(last + 1, a, b, error)
-            self.vector = self.vector.take(index)
-            if weights is not None:
-                self.vector *= weights
-            return
-        self.gate2(a, b, gate)
-        if error:
-            self.depolarise2(a, b, error, draws[0])
+        """Decay of both, the gate, depolarising: one pass in a small group, where the two come to the front."""
+        count = len(self.keys)
+        if not error and decays == _NO_DECAYS:
+            self.gate2(a, b, gate)
+        elif count <= _MAPPED_QUBITS:
+            if a or b != 1:
+                self.vector = self.vector.take(_to_front(count, a, b))
+                first, second = self.keys[a], self.keys[b]
+                self.keys.remove(first)
+                self.keys.remove(second)
+                self.keys[:0] = first, second
+            moved = _transfer2(gate, error, decays).dot(self.vector.reshape(16, -1))
+            self.vector = moved.reshape(-1)
+        else:
+            for axis, decay in zip((a, b), decays, strict=True):
+                if decay is not None:
+                    self.vector = apply1(self.vector, axis, axis == count - 1, relaxation(*decay))
+            self.gate2(a, b, gate)
+            if error:
+                self.depolarise2(a, b, error, draws[0])
 
     def gate2(self, a: int, b: int, gate: Gate2) -> None:
         count = len(self.keys)
+        if gate.swaps:
+            self.keys[a], self.keys[b] = self.keys[b], self.keys[a]
+            return
         if gate.source is not None and count <= _MAPPED_QUBITS:
             index, sign = gate.whole_map(count, a, b)
             self.vector = self.vector.take(index)

@@ -143,23 +143,40 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
 
     # ---- gates and channels ----
 
-    def gate1(self, key: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
+    def gate1(self, key: int, gate: Complex | str | Gate1, now_ps: int, error: float = 0.0) -> None:
         """A 2x2 unitary, or a name in gates.NAMED, at that time; error: as `depolarise1` with it right after."""
         qubit = self._qubits[key]
-        group = qubit.group
-        axis = group.keys.index(key)
-        compiled = gate1(gate)
-        decay = self._decay(qubit, now_ps)
-        if decay is None:
-            self._gate1(group, axis, compiled)
-            if error:
-                self.depolarise1(key, error)
-        else:
-            try:
-                group.noisy_gate1(axis, compiled, error, decay, qubit.draw)
-            except NotClifford as reason:
-                self._expand(group, reason).noisy_gate1(axis, compiled, error, decay, qubit.draw)
+        group, compiled = qubit.group, gate1(gate)
+        axis, decay = group.keys.index(key), self._decay(qubit, now_ps)
+        try:
+            group.noisy_gate1(axis, compiled, error, decay, qubit.draw)
+        except NotClifford as reason:
+            self._expand(group, reason).noisy_gate1(axis, compiled, error, decay, qubit.draw)
         qubit.touched_ps = now_ps
+
+    def gate2(self, key_a: int, key_b: int, gate: Complex | str | Gate2, now_ps: int, error: float = 0.0) -> None:
+        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on.
+
+        error: as `depolarise2` with that probability right after, in the same pass. A SWAP without error exchanges
+        the two, and joins nothing.
+        """
+        a, b = self._qubits[key_a], self._qubits[key_b]
+        compiled = gate2(gate)
+        decays = self._decay(a, now_ps), self._decay(b, now_ps)
+        group = a.group
+        if group is not b.group or a is b:
+            if compiled.swaps and not error and a is not b:
+                self._touch(a, now_ps)
+                self._touch(b, now_ps)
+                self._exchange(a, b)
+                return
+            group = self._merge(a, b)
+        axes, draws = (group.keys.index(key_a), group.keys.index(key_b)), (a.draw, b.draw)
+        try:
+            group.noisy_gate2(*axes, compiled, error, decays, draws)
+        except NotClifford as reason:
+            self._expand(group, reason).noisy_gate2(*axes, compiled, error, decays, draws)
+        a.touched_ps = b.touched_ps = now_ps
 
     def _gate1(self, group: Group, axis: int, gate: Gate1) -> None:
         try:
@@ -173,26 +190,11 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
         except NotClifford as error:
             self._expand(group, error).gate2(a, b, gate)
 
-    def gate2(self, key_a: int, key_b: int, gate: Complex | str, now_ps: int, error: float = 0.0) -> None:
-        """A 4x4 unitary over |ab>, or a name in gates.NAMED; the two share a state from then on.
-
-        error: as `depolarise2` with that probability right after, in the same pass.
-        """
-        a, b = self._qubits[key_a], self._qubits[key_b]
-        group = a.group
-        compiled = gate2(gate)
-        if group is not b.group or a is b or isinstance(group, StabilizerGroup):
-            self._touch(a, now_ps)
-            self._touch(b, now_ps)
-            group = a.group if a.group is b.group and a is not b else self._merge(a, b)
-            self._gate2(group, group.keys.index(key_a), group.keys.index(key_b), compiled)
-            if error:
-                self.depolarise2(key_a, key_b, error)
-            return
-        decays = self._decay(a, now_ps), self._decay(b, now_ps)
-        index = group.keys.index
-        group.noisy_gate2(index(key_a), index(key_b), compiled, error, decays, (a.draw, b.draw))
-        a.touched_ps = b.touched_ps = now_ps
+    def _exchange(self, a: Qubit, b: Qubit) -> None:
+        """Two qubits of different groups take each other's place."""
+        first, second = a.group, b.group
+        first.keys[first.keys.index(a.key)], second.keys[second.keys.index(b.key)] = b.key, a.key
+        a.group, b.group = second, first
 
     def _decay(self, qubit: Qubit, now_ps: int) -> Decay | None:
         elapsed = now_ps - qubit.touched_ps
@@ -398,9 +400,7 @@ class StateEngine(QuantumManager):  # type: ignore[misc, unused-ignore]
             self._detach(qubit)
             qubit.group = self._alone(key, 0)
 
-    def run_circuit(
-        self, circuit: Circuit, keys: list[int], meas_samp: float | None = None
-    ) -> dict[int, int]:
+    def run_circuit(self, circuit: Circuit, keys: list[int], meas_samp: float | None = None) -> dict[int, int]:
         """Runs one of SeQUeNCe's circuits; one sample serves all its measurements, as in its own managers."""
         gates: list[tuple[str, list[int], float | None]] = circuit.gates  # type: ignore[assignment]
         for name, where, argument in gates:

@@ -4,18 +4,29 @@ The ket is kept unnormalised between events that need its norm: a decay without 
 The unravelling is that of the channels of noise.py, so averages over draws equal the exact density matrix.
 """
 
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from testbed.plane.state.density import Decay, Decays, Draw, Draws, from_pauli, to_pauli
-from testbed.plane.state.gates import PAULIS, Complex, Gate1, Gate2, Real
-from testbed.plane.state.noise import damping, phase_flip
+from testbed.plane.state.gates import Complex, Gate1, Gate2, Indices, Real, Rows
+from testbed.plane.state.noise import coherence, damping, phase_flip
 
-# numpy runs a stacked product matrix by matrix: quick for up to _STACK of them. Beyond that one wider
-# product is quicker, as long as its inner size is below _WIDE.
-_STACK = 64
-_WIDE = 16
+# Up to so many amplitudes in a row are moved as one item, which numpy would else loop over one by one.
+_RUN = 8
+# A gate within so many last axes permutes each row of 2^n amplitudes by one index, or multiplies it by a row of phases.
+_ROW_QUBITS = 6
+_PHASE_QUBITS = 10
+
+
+@lru_cache(maxsize=1024)
+def _row_index(rows: Rows, a: int, b: int, count: int) -> Indices:
+    """Where the amplitudes of `count` qubits come from under a monomial gate on two of them."""
+    index = np.moveaxis(np.arange(1 << count).reshape((2,) * count), (a, b), (0, 1))
+    moved = index.reshape(4, -1)[[source for source, _ in rows]].reshape(index.shape)
+    return np.ascontiguousarray(np.moveaxis(moved, (0, 1), (a, b))).reshape(-1)
 
 
 def norm2(ket: Complex) -> float:
@@ -26,10 +37,15 @@ def sample_ket(vector: Real, draw: Draw) -> Complex:
     """One pure state out of the ensemble of eigenvectors of a mixed state given by its Pauli components."""
     weights, columns = np.linalg.eigh(from_pauli(vector))
     weights = np.clip(weights, 0.0, None)
-    chosen = min(
-        int(np.searchsorted(np.cumsum(weights), draw() * weights.sum(), side="right")), len(weights) - 1
-    )
+    chosen = min(int(np.searchsorted(np.cumsum(weights), draw() * weights.sum(), side="right")), len(weights) - 1)
     return np.ascontiguousarray(columns[:, chosen])
+
+
+@lru_cache(maxsize=256)
+def _row_phases(rows: Rows, a: int, b: int, count: int) -> Complex:
+    """The phases that those amplitudes take."""
+    phases = np.array([phase for _, phase in rows]).reshape(2, 2, *(1,) * (count - 2))
+    return np.moveaxis(np.broadcast_to(phases, (2,) * count), (0, 1), (a, b)).reshape(-1).copy()
 
 
 class TrajectoryGroup:
@@ -50,116 +66,165 @@ class TrajectoryGroup:
             return self.ket.reshape(1 << a, 2, 1 << (b - a - 1), 2, -1).transpose(1, 3, 0, 2, 4)
         return self.ket.reshape(1 << b, 2, 1 << (a - b - 1), 2, -1).transpose(3, 1, 0, 2, 4)
 
-    def _apply(self, axis: int, unitary: Complex) -> None:
-        """Any 2x2 matrix on one axis."""
+    def _apply(self, axis: int, unitary: Complex) -> int:
+        """Any 2x2 matrix on one axis; the axis where the qubit is afterwards."""
         cube = self._cube(axis)
-        outer, inner = cube.shape[0], cube.shape[2]
+        inner = cube.shape[2]
         if inner == 1:
-            self.ket = (self.ket.reshape(-1, 2) @ unitary.T).reshape(-1)
-        elif outer <= _STACK:
+            self.ket = self.ket.reshape(-1, 2).dot(unitary.T).reshape(-1)
+        elif inner >= _RUN or axis == 0:
             self.ket = np.matmul(unitary, cube).reshape(-1)
-        elif inner < _WIDE:
-            wide = np.zeros((2, inner, 2, inner), np.complex128)
-            every = np.arange(inner)
-            wide[:, every, :, every] = unitary.T
-            self.ket = (self.ket.reshape(-1, 2 * inner) @ wide.reshape(2 * inner, -1)).reshape(-1)
         else:
-            self.ket = np.matmul(unitary, cube).reshape(-1)
+            # numpy runs a stacked product matrix by matrix, too many of them here: the qubit comes to the front.
+            moved = self._items(axis).transpose(1, 0, 2).copy().view(np.complex128)
+            self.ket = unitary.dot(moved.reshape(2, -1)).reshape(-1)
+            self.keys.insert(0, self.keys.pop(axis))
+            return 0
+        return axis
 
-    def gate1(self, axis: int, gate: Gate1) -> None:
+    def _items(self, axis: int) -> NDArray[np.generic]:
+        """As `_cube`, for moving amplitudes about: a short run of them stands as one item."""
+        length = len(self.ket) >> (axis + 1)
+        items: NDArray[np.generic] = self.ket
+        if 1 < length <= _RUN:
+            items = items.view(np.dtype((np.void, length * self.ket.itemsize)))
+        return items.reshape(1 << axis, 2, -1)
+
+    def gate1(self, axis: int, gate: Gate1) -> int:
+        """The axis where the qubit is afterwards."""
         if not gate.diagonal:
-            self._apply(axis, gate.unitary)
-            return
+            return self._apply(axis, gate.unitary)
         cube = self._cube(axis)
         if gate.unitary[0, 0] != 1:
             cube[:, 0] *= gate.unitary[0, 0]
         cube[:, 1] *= gate.unitary[1, 1]
+        return axis
 
-    def gate2(self, a: int, b: int, gate: Gate2, factors: tuple[float, float] = (1.0, 1.0)) -> None:
-        """The gate, after scaling the amplitudes of |1> of either by its factor."""
+    def _scale(self, axis: int, bit: int, factor: float) -> None:
+        """All amplitudes whose qubit has this value, in place, as real numbers."""
+        parts = self.ket.view(np.float64).reshape(1 << axis, 2, -1)[:, bit]
+        if factor == -1.0:
+            np.negative(parts, out=parts)
+        else:
+            parts *= factor
+
+    def gate2(self, a: int, b: int, gate: Gate2) -> None:
         rows = gate.rows
-        if rows is None:
-            for axis, factor in zip((a, b), factors, strict=True):
-                if factor != 1.0:
-                    self._cube(axis)[:, 1] *= factor
+        if gate.swaps:
+            self.keys[a], self.keys[b] = self.keys[b], self.keys[a]
+        elif rows is None:
             blocks = self._blocks(a, b)
             moved = (gate.unitary @ blocks.reshape(4, -1)).reshape(blocks.shape)
             self.ket = np.empty_like(self.ket)
             self._blocks(a, b)[...] = moved
-            return
-        scale = (1.0, factors[1], factors[0], factors[0] * factors[1])
-        blocks = self._blocks(a, b)
-        if gate.stays:
-            for row, (_, phase) in enumerate(rows):
-                weight = phase * scale[row]
-                if weight != 1:
-                    blocks[row >> 1, row & 1] *= weight
-            return
-        self.ket = np.empty_like(self.ket)
-        target = self._blocks(a, b)
-        for row, (source, phase) in enumerate(rows):
-            weight = phase * scale[source]
-            if weight == 1:
-                target[row >> 1, row & 1] = blocks[source >> 1, source & 1]
-            elif weight.imag:
-                np.multiply(blocks[source >> 1, source & 1], weight, out=target[row >> 1, row & 1])
+        else:
+            self._monomial(a, b, rows)
+
+    def _monomial(self, a: int, b: int, rows: Rows) -> None:
+        """Blocks change places, then some take a phase."""
+        low = min(a, b)
+        count = len(self.keys) - low
+        if any(source != row for row, (source, _) in enumerate(rows)):
+            if count <= _ROW_QUBITS:
+                index = _row_index(rows, a - low, b - low, count)
+                self.ket = self.ket.reshape(-1, len(index)).take(index, axis=1).reshape(-1)
             else:
-                np.multiply(blocks[source >> 1, source & 1], weight.real, out=target[row >> 1, row & 1])
+                self._rotate(a, b, rows)
+        if any(phase != 1 for _, phase in rows):
+            if count <= _PHASE_QUBITS:
+                phases = _row_phases(rows, a - low, b - low, count)
+                wide = self.ket.reshape(-1, len(phases))
+                wide *= phases
+                return
+            blocks = self._blocks(a, b)
+            for row, (_, phase) in enumerate(rows):
+                if phase == -1:
+                    np.negative(blocks[row >> 1, row & 1], out=blocks[row >> 1, row & 1])
+                elif phase != 1:
+                    blocks[row >> 1, row & 1] *= phase
+
+    def _rotate(self, a: int, b: int, rows: Rows) -> None:
+        """Moves the four blocks along the cycles of a permutation, in place."""
+        low, high = (a, b) if a < b else (b, a)
+        cube = self._items(high).reshape(1 << low, 2, 1 << (high - low - 1), 2, -1)
+        order = ((0, 0), (0, 1), (1, 0), (1, 1)) if a < b else ((0, 0), (1, 0), (0, 1), (1, 1))
+        blocks = [cube[:, i, :, j] for i, j in order]
+        left = {row for row, (source, _) in enumerate(rows) if source != row}
+        while left:
+            first = here = min(left)
+            spare = blocks[first].copy()
+            while True:
+                left.discard(here)
+                source = rows[here][0]
+                if source == first:
+                    break
+                blocks[here][...] = blocks[source]
+                here = source
+            blocks[here][...] = spare
+
+    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay | None, draw: Draw) -> None:
+        """Decay, the gate, depolarising: one pass unless something is drawn to happen."""
+        factor = 1.0 if decay is None else self._survive(axis, *decay, draw)
+        if factor == 1.0:
+            axis = self.gate1(axis, gate)
+        else:
+            axis = self._apply(axis, gate.unitary * np.array([1.0, factor]))
+        if error:
+            self.pauli1(axis, error / 3, error / 3, error / 3, draw)
 
     def noisy_gate2(self, a: int, b: int, gate: Gate2, error: float, decays: Decays, draws: Draws) -> None:
-        """Decay of both, the gate, depolarising: one pass unless something is drawn to happen."""
-        owed: dict[int, float] = {}
+        """Decay of both, the gate, depolarising."""
         for axis, decay, draw in zip((a, b), decays, draws, strict=True):
             if decay is not None:
-                factor = self._survive(axis, *decay, draw, owed)
-                if factor is not None:
-                    owed[axis] = factor
-        self.gate2(a, b, gate, (owed.get(a, 1.0), owed.get(b, 1.0)))
+                self.relax(axis, *decay, draw)
+        self.gate2(a, b, gate)
         if error:
             self.depolarise2(a, b, error, draws[0])
 
-    def _survive(
-        self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw, owed: dict[int, float] | None = None
-    ) -> float | None:
-        """Draws what decay did: None for a jump, which is made, or the factor due to the amplitudes of |1>.
+    def relax(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> None:
+        factor = self._survive(axis, elapsed_ps, t1_ps, t2_ps, draw)
+        if factor != 1.0:
+            self._scale(axis, 1, factor)
 
-        Amplitude damping by jumps, then a phase flip: two draws at most, none for an infinite time. `owed` has
-        factors not yet applied on other axes; where the norm is needed, they are, and it is left empty.
+    def _survive(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> float:
+        """Draws what decay did; what is left to do is a factor for the amplitudes of |1>.
+
+        Where T2 <= T1, decay is a mixture: |0> with probability gamma, else a phase flip with probability
+        (1 - gamma - e^(-t/T2))/2, else nothing; seldom anything to do, and one draw tells. Where T1 < T2, amplitude
+        damping by jumps, then a phase flip: two draws at most.
         """
-        factor = 1.0
-        if t1_ps:
-            gamma = damping(elapsed_ps, t1_ps)
+        gamma = damping(elapsed_ps, t1_ps)
+        if t2_ps and (t2_ps <= t1_ps or not t1_ps):
             sample = draw()
-            # A jump has probability gamma P(1) <= gamma: the norm is needed only below gamma.
             if sample < gamma:
-                while owed:
-                    other, due = owed.popitem()
-                    self._cube(other)[:, 1] *= due
-                cube = self._cube(axis)
-                ones = cube[:, 1]
-                excited = norm2(ones.ravel()) / norm2(self.ket)
-                if sample < gamma * excited:
-                    cube[:, 0] = ones / sqrt(excited)
-                    cube[:, 1] = 0.0
-                    return None  # a phase flip does nothing to |0>
-            factor = sqrt(1.0 - gamma)
+                self._fall(axis, draw())
+            elif sample < gamma + 0.5 * (1.0 - gamma - coherence(elapsed_ps, t2_ps, t1_ps)):
+                return -1.0
+            return 1.0
+        # A jump has probability gamma P(1) <= gamma: the norm is needed only below gamma.
+        sample = draw()
+        if sample < gamma:
+            excited = self._excited(axis)
+            if sample < gamma * excited:
+                self._fall(axis, 0.0)
+                return 1.0  # a phase flip does nothing to |0>
+        factor = sqrt(1.0 - gamma)
         flip = phase_flip(elapsed_ps, t1_ps, t2_ps)
         return -factor if flip and draw() < flip else factor
 
-    def relax(self, axis: int, elapsed_ps: int, t1_ps: int, t2_ps: int, draw: Draw) -> None:
-        factor = self._survive(axis, elapsed_ps, t1_ps, t2_ps, draw)
-        if factor is not None:
-            self._cube(axis)[:, 1] *= factor
+    def _excited(self, axis: int) -> float:
+        """P(1)."""
+        return norm2(self._cube(axis)[:, 1].ravel()) / norm2(self.ket)
 
-    def noisy_gate1(self, axis: int, gate: Gate1, error: float, decay: Decay, draw: Draw) -> None:
-        """Decay, the gate, depolarising: one pass unless something is drawn to happen."""
-        factor = self._survive(axis, *decay, draw)
-        if factor is None:
-            self.gate1(axis, gate)
+    def _fall(self, axis: int, sample: float) -> None:
+        """A measurement whose result nobody learns, then |0>; `sample` below P(1) finds |1>."""
+        excited = self._excited(axis)
+        cube = self._cube(axis)
+        if sample < excited:
+            cube[:, 0] = cube[:, 1] / sqrt(excited)
         else:
-            self._apply(axis, gate.unitary * np.array([1.0, factor]))
-        if error:
-            self.pauli1(axis, error / 3, error / 3, error / 3, draw)
+            cube[:, 0] /= sqrt(1.0 - excited)
+        cube[:, 1] = 0.0
 
     def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
         sample = draw()
@@ -174,8 +239,16 @@ class TrajectoryGroup:
             self._pauli(b, which & 3)
 
     def _pauli(self, axis: int, which: int) -> None:
-        if which:
-            self.ket = np.matmul(PAULIS[which], self._cube(axis)).reshape(-1)
+        if which & 1 ^ which >> 1:  # X or Y
+            zeros, ones = self._items(axis).transpose(1, 0, 2)
+            spare = zeros.copy()
+            zeros[...] = ones
+            ones[...] = spare
+        if which == 2:
+            self._cube(axis)[:, 0] *= -1j
+            self._cube(axis)[:, 1] *= 1j
+        elif which == 3:
+            self._scale(axis, 1, -1.0)
 
     def measure(self, axis: int, sample: float) -> int:
         """Projects on Z = ±1 and drops the qubit; `sample` in [0, 1) below P(1) gives 1."""
