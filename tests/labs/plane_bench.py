@@ -147,7 +147,7 @@ def bench(
         arms = (link.parameters.arm_a_ps, link.parameters.arm_b_ps)
     nodes = {A: model, B: model, STATION: None, FAR: model}
     links = {1: LinkConfig(A, B, STATION, SLOT, *arms, link)}
-    return Bench(Plane(PlaneConfig(seed, nodes, links, formalism), oracle))
+    return Bench(Plane(PlaneConfig(seed, nodes, links, formalism=formalism), oracle))
 
 
 def timed(**changes: Any) -> DeviceModel:
