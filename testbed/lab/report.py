@@ -138,7 +138,9 @@ def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:
     pairs = outcome.plane.get("pairs", [])
     for link in scenario.links:
         mine = [p for p in pairs if p["link"] == link.number]
-        estimates = [r["estimates"][str(link.number)] for r in outcome.results.values() if "estimates" in r]
+        # Only nodes that had pairs of this link have an estimate of it.
+        known = [r.get("estimates", {}).get(str(link.number)) for r in outcome.results.values()]
+        estimates = [estimate for estimate in known if estimate is not None]
         report.figures.append(Figure("pairs_heralded", link.name, len(mine), "1", 1))
         if not mine:
             continue

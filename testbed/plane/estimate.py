@@ -3,31 +3,22 @@
 What may live here: that one figure, from device data alone; no run, no oracle.
 """
 
-from sequence.kernel.timeline import Timeline
-
+from stack.runtime.times import NS
 from testbed.keyed import keyed_generator
 from testbed.plane.config import LinkConfig
 from testbed.plane.devices import DeviceModel
-from testbed.plane.oracle import BELL_KETS
-from testbed.plane.state import FORMALISM, StateEngine
+from testbed.plane.oracle import pair_fidelity, waited
 
 
 def estimate_at_herald(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> float:
-    """Fidelity of a pair when both ends can have heard of it.
+    """Fidelity of a pair as its nodes find it when their heralds arrive.
 
     The model's estimate at emission, minus what T1 and T2 of the communication qubits take, each half from its
-    birth until the later end has its herald.
+    birth until its own node has its herald.
     """
     model = link.model
-    engine = Timeline(formalism=FORMALISM, manager_kwargs={"seed": 0}).quantum_manager
-    assert isinstance(engine, StateEngine)
-    start = max(link.arm_a_ps, link.arm_b_ps)
-    home = start + model.attempt_ps + start
-    keys = [engine.new_qubit(0, d.t1_communication_ps, d.t2_communication_ps) for d in (a, b)]
     outcome, state = model.draw_state(keyed_generator(0, "estimate", 0), alpha)
-    born_a, born_b = (start + birth for birth in model.births_ps)
-    engine.set_pair(keys[0], keys[1], state, born_a, born_b)
-    ket = BELL_KETS[outcome]
-    at_emission = float((ket.conj() @ state @ ket).real)
-    lost = at_emission - engine.fidelity(keys, ket, home)
+    known = model.attempt_ps + NS
+    waits = (known + link.arm_a_ps - model.births_ps[0], known + link.arm_b_ps - model.births_ps[1])
+    lost = pair_fidelity(state, outcome) - pair_fidelity(waited(state, waits, (a, b)), outcome)
     return max(0.25, model.estimate(alpha) - lost)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from protocols.device import unpack_handle
-from testbed.plane.devices import Device, Qubit
+from testbed.plane.devices import Device, DeviceModel, Qubit
 from testbed.plane.state import StateEngine
+from testbed.plane.state.density import apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class HeraldedPair:
     heralds_home_ps: int
     """When both nodes could have heard of it."""
     fidelity_at_home: float
-    """Fidelity at that time, if neither node touches its half before."""
+    """Fidelity when the heralds arrive: each half as its own node finds it, if neither touches it before."""
     lost_ps: int | None = None
     """When an emission after the success, or the death of a node, destroyed a half."""
 
@@ -55,25 +56,34 @@ class HeraldedPair:
 class HeraldLog:
     """The true fidelity of every heralded pair."""
 
-    def __init__(self, engine: StateEngine) -> None:
-        self._engine = engine
+    def __init__(self) -> None:
         self.pairs: list[HeraldedPair] = []
 
     def heralded(
-        self, link: int, slot: int, index: int, trains: "tuple[Train, Train]", state: Complex, home_ps: int
+        self,
+        link: int,
+        slot: int,
+        index: int,
+        trains: "tuple[Train, Train]",
+        state: Complex,
+        births_ps: tuple[int, int],
+        homes_ps: tuple[int, int],
     ) -> HeraldedPair:
-        """Called when the pair has been put into the engine, before anything else happens to it."""
+        """Called when the pair has been put into the engine, before anything else happens to it.
+
+        births_ps, homes_ps: when each half came to be, and when its node can know of it.
+        """
         a, b = trains
-        ket = BELL_KETS[index]
+        waits = (homes_ps[0] - births_ps[0], homes_ps[1] - births_ps[1])
         pair = HeraldedPair(
             link,
             slot,
             index,
             (a.node, a.qubit.index),
             (b.node, b.qubit.index),
-            float(np.vdot(ket, state @ ket).real),
-            home_ps,
-            self._engine.fidelity((a.key, b.key), ket, home_ps),
+            pair_fidelity(state, index),
+            max(homes_ps),
+            pair_fidelity(waited(state, waits, (a.device.model, b.device.model)), index),
         )
         self.pairs.append(pair)
         return pair
@@ -133,6 +143,23 @@ class Oracle:
         if not isinstance(qubit, Qubit):
             raise LookupError(f"node {node}: {unpack_handle(handle)} is {qubit.name}")
         return qubit
+
+
+def pair_fidelity(state: Complex, index: int) -> float:
+    """Of a 4x4 state to the Bell state of that index."""
+    ket = BELL_KETS[index]
+    return float(np.vdot(ket, state @ ket).real)
+
+
+def waited(
+    state: Complex, waits_ps: tuple[int, int], models: tuple[DeviceModel, DeviceModel]
+) -> Complex:
+    """A pair in communication qubits of those devices after each half has waited so long (T1, T2)."""
+    vector = to_pauli(np.asarray(state, complex))
+    for axis, (wait_ps, model) in enumerate(zip(waits_ps, models, strict=True)):
+        decay = relaxation(wait_ps, model.t1_communication_ps, model.t2_communication_ps)
+        vector = apply1(vector, axis, axis == 1, decay)
+    return from_pauli(vector)
 
 
 def _dephase(rho: Complex, axis: int, count: int, probability: float) -> None:

@@ -67,7 +67,7 @@ class Plane:
         self._readout: dict[int, Generator] = {
             number: keyed_generator(config.seed, "measure", number) for number in self._devices
         }
-        log = HeraldLog(engine) if oracle else None
+        log = HeraldLog() if oracle else None
         world = World(self._events, self._answers, engine, self._devices, log)
         self._links: dict[int, Link] = {
             number: make(number, link, world, config.seed) for number, link in sorted(config.links.items())

@@ -170,6 +170,12 @@ class Link(ABC):
         """When a node could know about a slot: the station's device says it 1 ns after knowing."""
         return self.over_ps(slot) + LEAST_ANSWER_PS + arm_ps
 
+    def births_ps(self, slot: int) -> tuple[int, int]:
+        """When the halves of a pair of that slot came to be."""
+        at = slot * self.config.slot_ps
+        a, b = self.model.births_ps
+        return at + a, at + b
+
     def side(self, node: int) -> int | None:
         """0 at the end a, 1 at the end b."""
         return 0 if node == self.config.a else 1 if node == self.config.b else None
@@ -311,12 +317,12 @@ class Link(ABC):
         assert now == self.over_ps(slot)
         world = self.world
         index, state = herald
-        born_a, born_b = (slot * self.config.slot_ps + birth for birth in self.model.births_ps)
-        world.engine.set_pair(a.key, b.key, state, born_a, born_b)
+        births = self.births_ps(slot)
+        world.engine.set_pair(a.key, b.key, state, *births)
         pair = None
         if world.log is not None:
             homes = self.home_ps(slot, a.arm_ps), self.home_ps(slot, b.arm_ps)
-            pair = world.log.heralded(self.number, slot, index, (a, b), state, max(homes))
+            pair = world.log.heralded(self.number, slot, index, (a, b), state, births, homes)
         for train in (a, b):
             train.pair = pair
             following = train.slots.after(slot)

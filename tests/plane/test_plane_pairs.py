@@ -65,18 +65,18 @@ def test_each_half_decays_from_its_own_emission() -> None:
     lab.listen(0, 100)
     lab.run()
 
-    def expected(now: int) -> float:
+    def expected(*times: int) -> float:
         """Psi+ under damping of both halves: |01> and |10> survive with the half that is excited."""
-        ages = [now - (100 * SLOT - arm) for arm in (ARM_A, ARM_B)]
+        ages = [now - (100 * SLOT - arm) for now, arm in zip(times, (ARM_A, ARM_B), strict=True)]
         return (sum(exp(-age / t1) for age in ages) / 2 + exp(-sum(ages) / t2)) / 2
 
-    assert lab.pair_fidelity(200 * SLOT) == pytest.approx(expected(200 * SLOT))
+    assert lab.pair_fidelity(200 * SLOT) == pytest.approx(expected(200 * SLOT, 200 * SLOT))
     for node, arm in ((A, ARM_A), (B, ARM_B)):
         excited = lab.plane.oracle.density([(node, lab.communication(node))], 200 * SLOT)[1, 1].real
         assert excited == pytest.approx(exp(-(100 * SLOT + arm) / t1) / 2)
     (pair,) = lab.plane.oracle.pairs
     assert pair.fidelity_at_emission == pytest.approx(1)
-    assert pair.fidelity_at_home == pytest.approx(expected(home(100, ARM_B)))
+    assert pair.fidelity_at_home == pytest.approx(expected(home(100, ARM_A), home(100, ARM_B)))
 
 
 def test_the_next_emission_destroys_a_half_and_only_that() -> None:  # DEV-11

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 class TransducerUpconversion(SingleClick):
     """Single click; `noise_photons` is N, `efficiency_a`, `efficiency_b` the whole chain of conversion."""
 
+    @override
+    def estimate(self, alpha: float) -> float:
+        """The published estimator takes noise for coherent: by much, where there is much of it. A node knows N."""
+        return self.heralded_fidelity(alpha)
+
 
 class TransducerPair(SingleClick):
     """Blue-detuned: alpha is the chance of a pair from vacuum, `noise_photons` n of the microwave mode.
