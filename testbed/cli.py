@@ -10,6 +10,9 @@ import os
 import shlex
 import signal
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -67,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     instead.add_argument("--shots", type=int, metavar="N", help="how often the circuit runs")
     instead.add_argument("--mqtt", metavar="SETTING", help="telemetry: none, embedded or mqtt://[USER[:PASSWORD]@]HOST")
     instead.add_argument("--dilation", type=float, metavar="D", help="paced: wall seconds per virtual second")
-    time = run.add_argument_group("time and placement")
-    time.add_argument(
+    clock = run.add_argument_group("time and placement")
+    clock.add_argument(
         "--clock",
         choices=("virtual", "local", "paced"),
         default="virtual",
         help="virtual: a process per node, time jumps (default); local: one process, the same bytes; paced: wall time",
     )
-    time.add_argument("--processes", type=int, metavar="K", help="pack the nodes into K processes; the same bytes")
+    clock.add_argument("--processes", type=int, metavar="K", help="pack the nodes into K processes; the same bytes")
     results = run.add_argument_group("results")
     results.add_argument("--out", type=Path, metavar="DIR", help="folder for them (default: a new one in out/)")
     results.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
@@ -189,10 +192,7 @@ def _run(args: argparse.Namespace) -> int:
         options = replayed(options, args.replay)
     elif args.scenario is None:
         raise BadInput("command line", "SCENARIO", "no scenario is named", "name a file, or --replay DIR")
-    if args.processes is not None and args.processes < 1:
-        raise BadInput("command line", "--processes", f"{args.processes} is not positive", "give 1 or more")
-    if args.json is not None:
-        _check_writable(args.json)
+    _check_writable(args.json)
     with _ProgressLine() as progress, _Terminable() as terminable:
         finished = run(options, progress.show, lambda line: _say([line], 2))
     code = 143 if terminable.asked and finished.code == 130 else finished.code
@@ -233,8 +233,10 @@ def _opening(trace: Path) -> list[str]:
     ]
 
 
-def _check_writable(path: Path) -> None:
-    """Find out before the work what would spoil its end."""
+def _check_writable(path: Path | None) -> None:
+    """Find out before the work what would spoil its end; ``path`` is what --json names, if anything."""
+    if path is None:
+        return
     if not path.parent.is_dir():
         raise BadInput(path, "--json", "its folder does not exist", "make it first")
     if path.is_dir():
@@ -262,11 +264,16 @@ class _Terminable:
 
 
 class _ProgressLine:
-    """Long work shows how far it is, on a terminal only; nothing is left of it at the end."""
+    """Long work shows how far it is: on a terminal in a line that is gone at the end, elsewhere now and then in one of
+    its own.  ``wall`` gives the time in seconds."""
 
-    def __init__(self) -> None:
+    EVERY_S = 10.0
+
+    def __init__(self, wall: Callable[[], float] = time.monotonic) -> None:
         self._live = sys.stderr.isatty()
         self._shown = False
+        self._wall = wall
+        self._began = self._said = wall()
 
     def __enter__(self) -> Self:
         return self
@@ -276,10 +283,19 @@ class _ProgressLine:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def show(self, facts: dict[str, Any]) -> None:
+        with suppress(OSError):  # nobody listens: no reason to end a run
+            self._show(facts)
+
+    def _show(self, facts: dict[str, Any]) -> None:
+        text = f"virtual time {facts['t_ps'] * 1e-12:.6f} s"
+        now = self._wall()
         if self._live:
-            text = f"virtual time {facts['t_ps'] * 1e-12:.6f} s   (Ctrl-C ends the run and keeps what there is)"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            hint = "   (Ctrl-C ends the run and keeps what there is)"
+            print(f"\r\x1b[K{text}{hint}", end="", file=sys.stderr, flush=True)
             self._shown = True
+        elif now - self._said >= self.EVERY_S:
+            self._said = now
+            print(f"bellwire run: {text} after {now - self._began:.0f} s", file=sys.stderr, flush=True)
 
 
 def _trace(args: argparse.Namespace) -> int:
@@ -314,17 +330,27 @@ def _abandon_stdout() -> None:
 
 
 def _validate(args: argparse.Namespace) -> int:
+    from testbed.scenario.load import MAX_SEED
     from testbed.validate import list_tables, run
 
     if args.list:
-        print(list_tables(args.area))
+        for option, value in (("--cases", args.cases), ("--json", args.json)):
+            if value is not None:
+                raise BadInput("command line", option, "--list measures nothing", "leave one of the two out")
+        _say(list_tables(args.area).splitlines(), 2)
         return 0
+    if not 0 <= args.seed <= MAX_SEED:
+        raise BadInput(
+            "command line", "--seed", f"{args.seed} is not a seed", f"give a whole number from 0 to {MAX_SEED}"
+        )
+    _check_writable(args.json)
     return run(args.area, args.seed, args.cases, args.json)
 
 
 def _bench(args: argparse.Namespace) -> int:
     from testbed.bench import run_bench
 
+    _check_writable(args.json)
     figures = run_bench(print)
     if args.json is not None:
         args.json.write_text(json.dumps({"schema": "bellwire.bench/1", "figures": figures}, indent=2) + "\n")

@@ -82,6 +82,7 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
     Raises BadInput before anything is started or made.  However the run ends, nothing of it is left running, and the
     trace so far is written, within 5 s if it was broken off.
     """
+    _check_options(options)
     scenario = with_options(
         load_scenario(options.scenario),
         seed=options.seed,
@@ -167,6 +168,24 @@ class _Ending:
             with suppress(OSError), open(self._log, "a") as log:
                 traceback.print_exception(error, file=log)
             self.judge(EXIT_DIED, f"an error of Bellwire's own, {type(error).__name__}: {error}; see {self._log}")
+
+
+def _check_options(options: Options) -> None:
+    """What each option may be beside the others."""
+
+    def bad(option: str, problem: str, remedy: str) -> BadInput:
+        return BadInput("command line", option, problem, remedy)
+
+    if options.processes is not None and options.processes < 1:
+        raise bad("--processes", f"{options.processes} is not positive", "give 1 or more")
+    if options.processes is not None and options.clock == "local":
+        raise bad(
+            "--processes", "under the local clock all nodes share one process", "leave it out, or take --clock virtual"
+        )
+    if options.dilation is not None and options.clock != "paced":
+        raise bad(
+            "--dilation", f"the {options.clock} clock does not follow the wall's", "leave it out, or take --clock paced"
+        )
 
 
 def _check(plan: Plan, options: Options) -> None:

@@ -57,7 +57,7 @@ def load_scenario(path: str | Path) -> Scenario:
         programs=tuple(work.programs(keys.get("programs"), by_name, path.parent)),
         toy=work.toy(keys.get("toy"), by_name, ways),
         duration_ps=keys.seconds("duration_s", None, 1e-9) if "duration_s" in keys else None,
-        linger_ps=keys.seconds("linger_s", LINGER_PS),
+        linger_ps=keys.seconds("linger_s", LINGER_PS, 1e-9),
         dilation=keys.number("dilation", 1.0, LEAST_DILATION, MOST_DILATION),
         mqtt=_mqtt(keys.get("mqtt")),
         formalism=schema.choice(keys.need("formalism"), FORMALISMS, "formalism") if "formalism" in keys else "auto",

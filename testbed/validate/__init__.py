@@ -54,7 +54,7 @@ def run(
     that cannot be used; the rows are all checked before the first is run, except for what only a runner can
     tell.
     """
-    say = write or sys.stdout.write
+    say = write or _say
     chosen = _area(area)
     file = Path(cases) if cases is not None else chosen.rows
     todo = read_cases(file, chosen.tables)
@@ -137,6 +137,12 @@ def _line(row: Row) -> str:
     sigma = f"{row.sigma:5.2f}" if row.sigma is not None else f"{'-':>5}"
     figures = f"{row.expected:13.8g} {row.measured:13.8g} {stderr} {count} {sigma}"
     return f"{row.id:34} {row.table:22} {figures} {'' if row.passed else 'FAILED'}".rstrip() + "\n"
+
+
+def _say(text: str) -> None:
+    """At once: whoever reads along, through a pipe too, sees how far it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _word(passed: bool) -> str:

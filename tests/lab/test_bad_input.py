@@ -277,6 +277,7 @@ CASES = {
     ),
     "no time at all": Case("", "duration_s: 0\n", "duration_s", "duration_s", "0 is less than 1e-09"),
     "time without end": Case("", "duration_s: 1e7\n", "duration_s", "duration_s", "more than 1e+06"),
+    "no time to linger": Case("", "linger_s: 0\n", "linger_s", "linger_s", "0 is less than 1e-09"),
     "dilation of zero": Case("", "dilation: 0\n", "dilation", "dilation", "less than 1e-06"),
     "broker without a host": Case("", "mqtt: mqtt://\n", "mqtt", "mqtt", "no address of an MQTT broker"),
     "broker of another kind": Case("", "mqtt: http://x\n", "mqtt", "mqtt", "no address of an MQTT broker"),
