@@ -57,6 +57,11 @@ class Device:
     data_qubits: int
     communication_qubits: int
     emission_ps: int
+    memory_t1_ps: int
+    """Of a communication qubit; 0 = infinite.  The same for T2."""
+    memory_t2_ps: int
+    swap_w: float
+    """What a Bell measurement here, its gates and readout, leaves of the w = (4F - 1)/3 of a chain of Werner pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Link:
     success_probability: float
     estimate: float
     """Fidelity of a heralded pair by the device model, when the herald has reached both ends."""
+    pairs_per_ks: int
+    """Pairs in 1,000 s, with nothing else to do and memories free."""
     switched: bool = False
     """Its station is a switch: a train needs an analyser of the pool."""
 
@@ -88,6 +95,28 @@ class Switch:
     reconfigure_ps: int
     longest_grant_ps: int
     policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteHop:
+    """One step of a configured way; ``offer`` has the fields of ``protocols.routes.Offer``."""
+
+    link: int
+    node: int
+    offer: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """How the circuits that start at a node are to be (``protocols.qnp.promise.Wishes``)."""
+
+    cutoff_ps: int | None = None
+    nested: bool = False
+    method: int = 0
+    link_rounds: int | None = None
+    end_rounds: int | None = None
+    pumping: bool = False
+    refresh_ps: int = 1_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +139,9 @@ class NodeConfig:
     device: Device | None = None
     links: tuple[Link, ...] = ()
     switch: Switch | None = None
+    routes: dict[int, tuple[tuple[RouteHop, ...], ...]] = field(default_factory=dict)
+    """Ways to other nodes, by destination, the best first."""
+    circuits: Circuits = Circuits()
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: int = 0
     spools: str = ""
@@ -136,4 +168,9 @@ class NodeConfig:
         fields["device"] = None if data["device"] is None else Device(**data["device"])
         fields["links"] = tuple(Link(**link) for link in data["links"])
         fields["switch"] = None if data["switch"] is None else Switch(**data["switch"])
+        fields["routes"] = {
+            int(n): tuple(tuple(RouteHop(h["link"], h["node"], tuple(h["offer"])) for h in way) for way in ways)
+            for n, ways in data["routes"].items()
+        }
+        fields["circuits"] = Circuits(**data["circuits"])
         return cls(**fields)

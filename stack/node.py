@@ -11,6 +11,7 @@ from typing import Any
 from stack.application.echo import EchoService
 from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
+from stack.application.pairs import PairsApp
 from stack.application.teleport import TeleportApp
 from stack.config import Device, NodeConfig
 from stack.link.service import EntanglementLink
@@ -61,9 +62,12 @@ class Node:
         jobs = JobRunner(kernel, self.physical, self.gates)
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
+        pairs = PairsApp(kernel, self.physical, self.network)
         for name in self.config.apps:
             if name.startswith("job-"):
                 self.apps[name] = jobs.app
+            elif name.startswith("pairs-"):
+                self.apps[name] = pairs.app
 
     async def main(self) -> None:
         """Boot: attached programs first, then the node's own apps, in the order of the scenario."""

@@ -1,298 +1,159 @@
-"""One end of one circuit: the tables of states.py at work.  Which circuits there are, qnp.py knows."""
+"""A circuit at one of its nodes: what an end and a repeater have in common.  Which circuits there are, node.py knows.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+What may live here: the hops of a circuit, its demand on the link away from the head, and its end.
+"""
 
-from protocols.holds import Holds
-from protocols.ignored import Ignored
-from protocols.machine import Output, Send
-from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.service import (
-    CircuitId,
-    CircuitOpened,
-    LinkPair,
-    NeedLinkPairs,
-    PairDelivered,
-    PairLost,
-    RequestEnded,
-    StopLinkPairs,
-)
-from protocols.qnp.states import (
-    HEAD_TABLE,
-    PAIR_TABLE,
-    TAIL_TABLE,
-    CircuitInput,
-    Do,
-    PairInput,
-    PairState,
-    Phase,
-)
-from protocols.wire.codec import EgpError, QnpComplete, QnpDiscard, QnpTrack
+from typing import Final
 
-MOST_AT_ONCE = 0xFFFF  # the link layer counts pairs in 16 bits
+from protocols.qnp.demand import MOST_AHEAD, Demand
+from protocols.qnp.service import CircuitClosed, CircuitId, LinkPair, LinkSequence
+from protocols.qnp.shared import Shared, TimerKey, TimerKind
+from protocols.qnp.states import CircuitInput, Do, Phase
+from protocols.wire.codec import CircuitFate, CircuitHop, Message, QnpDiscard, QnpInstall, QnpTeardown, QnpTrack
 
+_NO_LIMIT: Final = 1 << 40
 
-class LinkSequence(NamedTuple):
-    """A link pair, by the name that both its ends know."""
+INPUTS: Final = {
+    CircuitFate.FINISHED: CircuitInput.COMPLETE,
+    CircuitFate.PREEMPTED: CircuitInput.PREEMPTED,
+    CircuitFate.PEER_LOST: CircuitInput.PEER_LOST,
+    CircuitFate.LINK_FAILED: CircuitInput.LINK_FAILED,
+    CircuitFate.SILENT: CircuitInput.SILENT,
+}
+"""What a circuit's end is to its requests; every other fate is NO_PROMISE."""
 
-    link: int
-    number: int
+FATES: Final = {
+    CircuitInput.UNUSED: CircuitFate.FINISHED,
+    CircuitInput.UP_LOST: CircuitFate.PEER_LOST,
+    CircuitInput.DOWN_LOST: CircuitFate.PEER_LOST,
+    CircuitInput.LINK_FAILED: CircuitFate.LINK_FAILED,
+    CircuitInput.PREEMPTED: CircuitFate.PREEMPTED,
+    CircuitInput.SILENT: CircuitFate.SILENT,
+}
+"""What this node tells the others of it."""
 
 
-type HoldKey = tuple[CircuitId, LinkSequence | None]
-"""What is held a while: one link pair's mark, or (None) all that came before its circuit."""
+class Circuit:
+    """`up` is the hop towards the head, None at the head; `down` the hop towards the tail, None at the tail."""
 
-
-class Request(NamedTuple):
-    """What a circuit is for, as Forward says it."""
-
-    number: int
-    head: int
-    purpose: int
-    pairs: int  # 0: open-ended
-    minimum_fidelity: int
-
-
-@dataclass(slots=True)
-class _Record:
-    """What this end knows of one link pair."""
-
-    name: LinkSequence
-    state: PairState = PairState.ABSENT
-    half: LinkPair | None = None
-    track: QnpTrack | None = None
-    pair_id: int = 0  # 0: not known yet
-
-
-class CircuitEnd:
-    """The head or the tail of a circuit.  What it says goes to `outputs`, what it waits for to `holds`."""
-
-    def __init__(
-        self,
-        circuit: CircuitId,
-        link: int,
-        request: Request,
-        is_head: bool,
-        outputs: list[Output],
-        holds: Holds[HoldKey],
-        pair_ids: Iterator[int],
-    ) -> None:
-        self.id = circuit
-        self.link = link
-        self.request = request
-        self.is_head = is_head
+    def __init__(self, install: QnpInstall, up: CircuitId | None, down: CircuitId | None, shared: Shared) -> None:
+        self.install = install
+        self.up, self.down = up, down
         self.phase = Phase.OPENING
-        self.error: EgpError | None = None  # why it was refused or why the link layer gave up
-        self._outputs = outputs
-        self._holds = holds
-        self._pair_ids = pair_ids
-        self._wanted = request.pairs
-        self._delivered = 0
-        self._waiting = 0  # halves in state HERE
-        self._outstanding = 0  # link pairs that the head asked for and that have not come
-        self._records: dict[LinkSequence, _Record] = {}
+        self.fate, self.where = CircuitFate.FINISHED, shared.node
+        self.demand: Demand | None = None
+        self._shared = shared
+        self.link_up = self.link_down = 0
+        # The hop that leads here is `position` at every node but the head, whose Install is not sent yet.
+        if up is not None:
+            self.link_up = install.hops[install.position].link
+        if down is not None:
+            hop = self.hop_down
+            self.link_down = hop.link
+            ahead = MOST_AHEAD if len(install.hops) > 1 else _NO_LIMIT
+            each = raw_pairs(hop.rounds, bool(install.pumping))
+            self.demand = Demand(hop.link, down.label, hop.minimum_fidelity, each, ahead, shared.outputs)
 
-    def want(self, number: int) -> None:
-        """The user of an open-ended request needs more pairs."""
-        self._wanted += number
-        self._ask()
+    # What node.py asks of it.
+
+    @property
+    def id(self) -> CircuitId:
+        """Its first hop here."""
+        circuit = self.up or self.down
+        assert circuit is not None
+        return circuit
+
+    @property
+    def ids(self) -> list[CircuitId]:
+        return [hop for hop in (self.up, self.down) if hop is not None]
+
+    @property
+    def hop_down(self) -> CircuitHop:
+        position = 0 if self.up is None else self.install.position + 1
+        return self.install.hops[position]
+
+    @property
+    def tail(self) -> int:
+        node: int = self.install.hops[-1].node
+        return node
+
+    @property
+    def priority(self) -> int:
+        priority: int = self.install.priority
+        return priority
+
+    def beyond(self, neighbour: int) -> CircuitId | None:
+        """The hop on the other side of this node."""
+        return self.down if self.up is not None and neighbour == self.up.neighbour else self.up
+
+    def side(self, circuit_id: CircuitId) -> bool:
+        """Is it the hop towards the head?"""
+        return circuit_id == self.up
+
+    # What it is told; a subclass does the work.
 
     def take_half(self, pair: LinkPair, now: int) -> None:
         """The link layer made a pair."""
-        record = self._record(LinkSequence(pair.link, pair.link_sequence))
-        if self.is_head:
-            self._outstanding = max(0, self._outstanding - 1)
-            if record.state is not PairState.HERE and self._delivered + self._waiting >= self._wanted:
-                self._step(record, PairInput.SURPLUS, now, pair)
-                return
-        fits = record.state is not PairState.THERE or self._fits(record, pair, record.track)
-        self._step(record, PairInput.LINK_PAIR if fits else PairInput.MISFIT, now, pair)
+        raise NotImplementedError
 
     def take_track(self, track: QnpTrack, now: int) -> None:
-        """The peer holds its half."""
-        record = self._record(LinkSequence(track.link, track.link_sequence))
-        fits = record.state is not PairState.HERE or self._fits(record, record.half, track)
-        self._step(record, PairInput.TRACK if fits else PairInput.MISFIT, now, track)
+        """News of the chain that one of its pairs is the end of."""
+        raise NotImplementedError
 
     def take_discard(self, discard: QnpDiscard, now: int) -> None:
-        """The peer gave up its half."""
-        self._step(self._record(LinkSequence(discard.link, discard.link_sequence)), PairInput.DISCARD, now)
+        """The neighbour gave up a pair."""
+        raise NotImplementedError
 
     def expire(self, name: LinkSequence, now: int) -> None:
         """The link layer takes a pair back."""
-        self._step(self._record(name), PairInput.EXPIRED, now)
+        raise NotImplementedError
 
     def held_long(self, name: LinkSequence, now: int) -> None:
         """The hold of a mark has ended."""
-        self._step(self._record(name), PairInput.HELD_LONG, now)
-
-    def link_ended(self, error: EgpError) -> None:
-        """The link layer made no more of what it was asked for."""
-        self._outstanding = 0
-        if error is EgpError.EXPIRE:
-            self._ask()  # it dropped the request along with the pairs; the request here lives on
-        else:
-            self.error = error
-            self.move(CircuitInput.LINK_FAILED)
-
-    def move(self, stimulus: CircuitInput) -> None:
-        """One step of the circuit's table."""
-        table = HEAD_TABLE if self.is_head else TAIL_TABLE
-        self.phase, actions = table[self.phase, stimulus]
-        for action in actions:
-            match action:
-                case Do.ANNOUNCE:
-                    opened = CircuitOpened(
-                        self.id, self.request.number, self.request.head, *self._peer_and_purpose
-                    )
-                    self._outputs.append(opened)
-                case Do.ASK:
-                    self._ask()
-                case Do.STOP:
-                    if self._outstanding:
-                        self._outputs.append(StopLinkPairs(self.link, self.id.label))
-                case Do.DROP | Do.RELEASE_ALL:
-                    self._drop(tell=action is Do.DROP)
-                case Do.TELL:
-                    self._send(QnpComplete(self.id.label, self.request.number))
-                case Do.END:
-                    self._end(stimulus)
-                case _:
-                    raise AssertionError(f"{action} is not an action of a circuit")
-
-    def _step(
-        self, record: _Record, stimulus: PairInput, now: int, incoming: LinkPair | QnpTrack | None = None
-    ) -> None:
-        """One step of a link pair's table."""
-        before = record.state
-        record.state, actions = PAIR_TABLE[before, stimulus]
-        self._waiting += (record.state is PairState.HERE) - (before is PairState.HERE)
-        if before in (PairState.VOID, PairState.DEAD):
-            self._holds.drop((self.id, record.name))
-        if incoming is not None and before not in (PairState.HERE, PairState.THERE):
-            record.half, record.track, record.pair_id = None, None, 0  # a new pair, an old number
-        if record.state is PairState.ABSENT:
-            self._records.pop(record.name, None)
-        else:
-            self._records[record.name] = record
-        for action in actions:
-            match action:
-                case Do.TAKE:
-                    assert isinstance(incoming, LinkPair)
-                    record.half = incoming
-                    if self.is_head:
-                        record.pair_id = next(self._pair_ids)
-                case Do.NOTE:
-                    assert isinstance(incoming, QnpTrack)
-                    record.track = incoming
-                    if not self.is_head:
-                        record.pair_id = incoming.pair_id
-                case Do.TRACK:
-                    self._track(record)
-                case Do.DELIVER:
-                    self._deliver(record)
-                case Do.RELEASE:
-                    assert record.half is not None
-                    self._outputs.append(ReleaseQubit(record.half.qubit))
-                case Do.DISCARD:
-                    self._send(QnpDiscard(self.id.label, record.pair_id, *record.name))  # QNP-5
-                case Do.LOSE:
-                    pair = self._pair(record)
-                    self._outputs.append(
-                        PairLost(self.id, self.request.number, *self._peer_and_purpose, pair)
-                    )
-                case Do.HOLD:
-                    self._holds.put((self.id, record.name), now)
-                case Do.REPORT:
-                    reason = f"link pair {record.name.number} of link {record.name.link} is another one there"
-                    self._outputs.append(Ignored(self.id.neighbour, "QnpTrack", reason))
-                case Do.ASK:
-                    self._ask()
-                case _:
-                    raise AssertionError(f"{action} is not an action of a pair")
-
-    # Actions.
-
-    def _ask(self) -> None:
-        """The head asks its link layer for what neither is here nor on the way."""
-        if not self.is_head or self.phase is not Phase.OPEN:
-            return
-        missing = self._wanted - self._delivered - self._waiting - self._outstanding  # QNP-7
-        while missing > 0:
-            number = min(missing, MOST_AT_ONCE)
-            self._outputs.append(
-                NeedLinkPairs(self.link, self.id.label, number, self.request.minimum_fidelity)
-            )
-            self._outstanding += number
-            missing -= number
-
-    def _track(self, record: _Record) -> None:
-        half = record.half
-        assert half is not None
-        # One link: what this end holds is the whole chain.  A node that swaps will fold in bell.swap.
-        track = QnpTrack(self.id.label, record.pair_id, *record.name, half.bell_index, half.goodness, 0)
-        self._send(track)  # QNP-3
-
-    def _deliver(self, record: _Record) -> None:
-        assert record.half is not None
-        self._delivered += 1
-        pair, time_of_goodness = self._pair(record), record.half.time_of_goodness
-        delivered = PairDelivered(
-            self.id, self.request.number, *self._peer_and_purpose, pair, time_of_goodness
-        )
-        self._outputs.append(delivered)  # QNP-4
-        if self.is_head and self.request.pairs and self._delivered == self._wanted:
-            self.move(CircuitInput.SATISFIED)
-
-    def _drop(self, tell: bool) -> None:
-        for record in self._records.values():
-            if record.state is PairState.HERE:
-                assert record.half is not None
-                # QNP-8. The peer may have delivered its half already: it had this end's Track.
-                if tell:
-                    self._send(QnpDiscard(self.id.label, record.pair_id, *record.name))
-                self._outputs.append(ReleaseQubit(record.half.qubit))
-            self._holds.drop((self.id, record.name))
-        self._records.clear()
-
-    def _end(self, cause: CircuitInput) -> None:
-        for name in self._records:
-            self._holds.drop((self.id, name))
-        number, head, *_ = self.request
-        ended = RequestEnded(
-            self.id, number, head, *self._peer_and_purpose, self._delivered, cause, self.error
-        )
-        self._outputs.append(ended)
-
-    # Small things.
+        raise NotImplementedError
 
     def knows(self, name: LinkSequence) -> bool:
         """Has anything been heard of this link pair here?"""
-        return name in self._records
+        raise NotImplementedError
 
-    def _record(self, name: LinkSequence) -> _Record:
-        return self._records.get(name) or _Record(name)
+    def move(self, stimulus: CircuitInput, now: int) -> None:
+        """One step of the circuit's table."""
+        raise NotImplementedError
 
-    def _fits(self, record: _Record, half: LinkPair | None, track: QnpTrack | None) -> bool:
-        """Do both ends mean the same pair?  On one link both know the Bell index from the herald itself."""
-        assert half is not None
-        assert track is not None
-        if self.is_head and track.pair_id not in (0, record.pair_id):
-            return False
-        return half.bell_index == track.bell_index  # QNP-9
+    # Actions that all have.
 
-    def _pair(self, record: _Record) -> Pair:
-        """Both ends say the same of it: the head's number, the common index, the smaller estimate."""
-        half, track = record.half, record.track
-        assert half is not None
-        assert track is not None
-        goodness = min(half.goodness, track.goodness)
-        return Pair(self.request.head, record.pair_id, track.bell_index, half.qubit, goodness)
+    def _act(self, action: Do, stimulus: CircuitInput) -> None:
+        match action:
+            case Do.ASK:
+                assert self.demand is not None
+                self.demand.open = True
+                self.demand.ask()
+            case Do.STOP:
+                assert self.demand is not None
+                self.demand.stop()
+            case Do.TELL_UP | Do.TELL_DOWN:
+                hop = self.up if action is Do.TELL_UP else self.down
+                assert hop is not None
+                self._set_fate(stimulus)
+                self._send(hop, QnpTeardown(hop.label, self.where, self.fate))
+            case _:
+                raise AssertionError(f"{action} is not an action of a circuit")
 
-    @property
-    def _peer_and_purpose(self) -> tuple[int, int]:
-        return self.id.neighbour, self.request.purpose
+    def _set_fate(self, stimulus: CircuitInput) -> None:
+        if stimulus in FATES:
+            self.fate, self.where = FATES[stimulus], self._shared.node
 
-    def _send(self, message: QnpTrack | QnpDiscard | QnpComplete) -> None:
-        self._outputs.append(Send(self.id.neighbour, message, reliable=True))
+    def _closed(self) -> None:
+        """Say so, and stop its clocks."""
+        for kind in (TimerKind.REFRESH, TimerKind.LIFETIME):
+            self._shared.timers.cancel(TimerKey(kind, self.id))
+        where = (self.id, self.install.head, self.install.number)
+        self._shared.outputs.append(CircuitClosed(*where, self.fate, self.where))
+
+    def _send(self, hop: CircuitId, message: Message) -> None:
+        self._shared.send(hop.neighbour, message)
+
+
+def raw_pairs(rounds: int, pumping: bool) -> int:
+    """Pairs that one pair after so many rounds of purification is made of, if none fails."""
+    return rounds + 1 if pumping else 1 << rounds

@@ -1,22 +1,30 @@
 """What passes between QNP and its neighbours in the stack: the link pairs it is given, and its events.
 
-Events go upward (CircuitOpened, PairDelivered, PairLost, RequestEnded) or down to the link layer
-(NeedLinkPairs, StopLinkPairs); ReleaseQubit stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on
-the wire.
+Events go upward (RequestOpened, PairDelivered, PairLost, RequestEnded), down to the link layer
+(CircuitOpened, CircuitClosed, NeedLinkPairs, StopLinkPairs) or to the devices (RunProgram); ReleaseQubit
+stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire.
 """
 
 from typing import NamedTuple
 
+from protocols.device import Program
 from protocols.pairs import Pair
 from protocols.qnp.states import CircuitInput
-from protocols.wire.codec import EgpError
+from protocols.wire.codec import CircuitFate, EgpError, PairUse
 
 
 class CircuitId(NamedTuple):
-    """A circuit as one node knows it."""
+    """A circuit as one node knows it, on one of its hops."""
 
     neighbour: int
     label: int
+
+
+class LinkSequence(NamedTuple):
+    """A link pair, by the name that both its ends know."""
+
+    link: int
+    number: int
 
 
 class LinkPair(NamedTuple):
@@ -30,9 +38,13 @@ class LinkPair(NamedTuple):
     goodness: int  # u32 over 2^32 - 1
     time_of_goodness: int
 
+    @property
+    def name(self) -> LinkSequence:
+        return LinkSequence(self.link, self.link_sequence)
+
 
 class NeedLinkPairs(NamedTuple):
-    """Event at the head: ask the link layer for so many more pairs."""
+    """Event: ask the link layer for so many more pairs."""
 
     link: int
     purpose: int
@@ -41,13 +53,40 @@ class NeedLinkPairs(NamedTuple):
 
 
 class StopLinkPairs(NamedTuple):
-    """Event at the head: what was asked for and has not come is not needed any more."""
+    """Event: what was asked for and has not come is not needed any more."""
 
     link: int
     purpose: int
 
 
+class RunProgram(NamedTuple):
+    """Event: the devices are to execute this; Qnp.ran hears the results.  It releases `released` by itself."""
+
+    number: int
+    program: Program
+    released: tuple[int, ...]
+
+
 class CircuitOpened(NamedTuple):
+    """Event at every node of a circuit but its head: pairs of this neighbour are expected under this label."""
+
+    circuit: CircuitId
+    head: int
+    number: int  # with the head, the name of the circuit at all its nodes
+
+
+class CircuitClosed(NamedTuple):
+    """Event at every node of a circuit; `circuit` is the hop towards the head, at the head the one away from
+    it."""
+
+    circuit: CircuitId
+    head: int
+    number: int
+    fate: CircuitFate
+    where: int  # node that ended it
+
+
+class RequestOpened(NamedTuple):
     """Event at both ends."""
 
     circuit: CircuitId
@@ -78,8 +117,19 @@ class PairLost(NamedTuple):
     pair: Pair
 
 
+class PairTested(NamedTuple):
+    """Event at the head: a test round is done; the outcomes of both halves, readout errors included."""
+
+    circuit: CircuitId
+    peer: int
+    use: PairUse
+    bell_index: int
+    here: int
+    there: int
+
+
 class RequestEnded(NamedTuple):
-    """Event at both ends; at the tail only if the circuit opened."""
+    """Event at both ends; at the tail only if the request opened."""
 
     circuit: CircuitId
     request: int

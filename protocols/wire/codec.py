@@ -673,7 +673,101 @@ class BellIndex(IntEnum):
     PSI_MINUS = 3  # |Ψ−⟩ = (|01⟩ − |10⟩)/√2
 
 
-_QNP_TRACK = struct.Struct("!HIHHBII")
+class CircuitFate(IntEnum):
+    """Why a circuit ended, or never came to be."""
+
+    FINISHED = 0  # the head needs it no more
+    NOT_HERE = 1  # the route leads past this node, or over a link that it does not have
+    NO_REPEATER = 2  # this node has no memories to swap between its links
+    NO_MEMORY = 3  # every memory of a link is promised to circuits of the same or a higher priority
+    NO_RATE = 4  # a link cannot make so many pairs
+    FIDELITY = 5  # a link cannot make pairs so good
+    PREEMPTED = 6  # a circuit of a higher priority took its memories
+    PEER_LOST = 7  # a neighbour on the circuit is gone or has started anew
+    LINK_FAILED = 8  # a link layer makes no more pairs for it
+    SILENT = 9  # nothing was heard of it for its lifetime
+    IN_USE = 10  # the label is another circuit's, or none is free
+
+
+_CIRCUIT_FATE = {int(point): point for point in CircuitFate}
+
+
+class PairFate(IntEnum):
+    """Why a pair was given up."""
+
+    EXPIRED = 0  # the link layer took it back
+    CUTOFF = 1  # it has waited too long for a swap
+    SURPLUS = 2  # nobody needs it
+    MISFIT = 3  # the two ends name different pairs or Bell states
+    IMPURE = 4  # purification failed
+    UNKNOWN = 5  # no circuit was found for it
+    CLOSED = 6  # its circuit or its request has ended
+
+
+_PAIR_FATE = {int(point): point for point in PairFate}
+
+
+class PairUse(IntEnum):
+    """What both ends do with a pair."""
+
+    DELIVER = 0  # hand it up
+    TEST_X = 1  # measure both halves in X: a test round
+    TEST_Y = 2  # measure both halves in Y: a test round
+    TEST_Z = 3  # measure both halves in Z: a test round
+
+
+_PAIR_USE = {int(point): point for point in PairUse}
+
+
+class Purification(IntEnum):
+    """How two pairs become one."""
+
+    NONE = 0  # not at all
+    BBPSSW = 1  # twirl, CNOT, compare (Bennett et al. 1996)
+    DEJMPS = 2  # local permutation, CNOT, compare (Deutsch et al. 1996)
+    EPL = 3  # CNOT, keep if both ends measured 1 (Campbell and Benjamin 2008)
+
+
+_PURIFICATION = {int(point): point for point in Purification}
+
+
+class PurifyScope(IntEnum):
+    """Between which two nodes pairs are purified."""
+
+    LINK = 0  # the two nodes of a link; pairs are named by link sequence
+    ENDS = 1  # head and tail; pairs are named by pair id
+
+
+_PURIFY_SCOPE = {int(point): point for point in PurifyScope}
+
+
+_CIRCUIT_HOP = struct.Struct("!HHBBI")
+
+
+class _CircuitHop(NamedTuple):
+    link: int
+    node: int
+    rank: int
+    rounds: int
+    minimum_fidelity: int
+
+
+class CircuitHop(_CircuitHop):
+    """One step of a circuit's route, from the head on."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _CIRCUIT_HOP.pack(self.link, self.node, self.rank, self.rounds, self.minimum_fidelity)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _CIRCUIT_HOP.size:
+            raise _misfit(body, _CIRCUIT_HOP, cls)
+        return tuple.__new__(cls, _CIRCUIT_HOP.unpack(body))
+
+
+_QNP_TRACK = struct.Struct("!HIHHBBII")
 
 
 class _QnpTrack(NamedTuple):
@@ -682,8 +776,10 @@ class _QnpTrack(NamedTuple):
     link: int
     link_sequence: int
     bell_index: int
+    link_bell_index: int
+    use: PairUse
     goodness: int
-    epoch: int
+    request: int
 
 
 class QnpTrack(_QnpTrack):
@@ -695,25 +791,42 @@ class QnpTrack(_QnpTrack):
     MESSAGE: ClassVar[int] = 1
 
     def pack(self) -> bytes:
+        if self.link_bell_index >> 2:
+            raise struct.error("link_bell_index: 2 bits")
         return _QNP_TRACK.pack(
             self.circuit,
             self.pair_id,
             self.link,
             self.link_sequence,
-            self.bell_index << 6,
+            self.bell_index << 6 | self.link_bell_index << 4,
+            self.use,
             self.goodness,
-            self.epoch,
+            self.request,
         )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QNP_TRACK.size:
             raise _misfit(body, _QNP_TRACK, cls)
-        circuit, pair_id, link, link_sequence, bits4, goodness, epoch = _QNP_TRACK.unpack(body)
-        return tuple.__new__(cls, (circuit, pair_id, link, link_sequence, bits4 >> 6, goodness, epoch))
+        circuit, pair_id, link, link_sequence, bits4, use, goodness, request = _QNP_TRACK.unpack(body)
+        try:
+            values = (
+                circuit,
+                pair_id,
+                link,
+                link_sequence,
+                bits4 >> 6,
+                (bits4 >> 4) & 3,
+                _PAIR_USE[use],
+                goodness,
+                request,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"QnpTrack: {unknown}") from None
 
 
-_QNP_DISCARD = struct.Struct("!HIHH")
+_QNP_DISCARD = struct.Struct("!HIHHB")
 
 
 class _QnpDiscard(NamedTuple):
@@ -721,10 +834,11 @@ class _QnpDiscard(NamedTuple):
     pair_id: int
     link: int
     link_sequence: int
+    fate: PairFate
 
 
 class QnpDiscard(_QnpDiscard):
-    """A pair of the chain was discarded: the end that receives this frees its half."""
+    """A pair of a chain was given up, and with it the chain: who holds a part of it gives that up too."""
 
     __slots__ = ()
 
@@ -732,23 +846,25 @@ class QnpDiscard(_QnpDiscard):
     MESSAGE: ClassVar[int] = 2
 
     def pack(self) -> bytes:
-        return _QNP_DISCARD.pack(self.circuit, self.pair_id, self.link, self.link_sequence)
+        return _QNP_DISCARD.pack(self.circuit, self.pair_id, self.link, self.link_sequence, self.fate)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QNP_DISCARD.size:
             raise _misfit(body, _QNP_DISCARD, cls)
-        return tuple.__new__(cls, _QNP_DISCARD.unpack(body))
+        circuit, pair_id, link, link_sequence, fate = _QNP_DISCARD.unpack(body)
+        try:
+            return tuple.__new__(cls, (circuit, pair_id, link, link_sequence, _PAIR_FATE[fate]))
+        except KeyError as unknown:
+            raise WireError("value", f"QnpDiscard: {unknown}") from None
 
 
-_QNP_FORWARD = struct.Struct("!HIHHBIIH")
+_QNP_FORWARD = struct.Struct("!HIBIIH")
 
 
 class _QnpForward(NamedTuple):
     circuit: int
     request: int
-    head: int
-    tail: int
     kind: int
     pairs: int
     minimum_fidelity: int
@@ -756,7 +872,7 @@ class _QnpForward(NamedTuple):
 
 
 class QnpForward(_QnpForward):
-    """Announces a request for end-to-end pairs along the circuit."""
+    """Announces a request for end-to-end pairs on a circuit."""
 
     __slots__ = ()
 
@@ -767,8 +883,6 @@ class QnpForward(_QnpForward):
         return _QNP_FORWARD.pack(
             self.circuit,
             self.request,
-            self.head,
-            self.tail,
             self.kind,
             self.pairs,
             self.minimum_fidelity,
@@ -834,6 +948,346 @@ class QnpComplete(_QnpComplete):
         if len(body) != _QNP_COMPLETE.size:
             raise _misfit(body, _QNP_COMPLETE, cls)
         return tuple.__new__(cls, _QNP_COMPLETE.unpack(body))
+
+
+_QNP_INSTALL = struct.Struct("!HHIBIQQBBBBB")
+
+
+class _QnpInstall(NamedTuple):
+    circuit: int
+    head: int
+    number: int
+    priority: int
+    pairs_per_ks: int
+    cutoff_ps: int
+    refresh_ps: int
+    method: Purification
+    pumping: int
+    end_rounds: int
+    position: int
+    hops: tuple[CircuitHop, ...]
+
+
+class QnpInstall(_QnpInstall):
+    """Sets up a circuit, hop by hop from the head: each node reserves what it needs and passes it on."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        length = len(self.hops)
+        if length > 64:
+            raise ValueError(f"QnpInstall.hops: {length} > 64")
+        head = _QNP_INSTALL.pack(
+            self.circuit,
+            self.head,
+            self.number,
+            self.priority,
+            self.pairs_per_ks,
+            self.cutoff_ps,
+            self.refresh_ps,
+            self.method,
+            self.pumping,
+            self.end_rounds,
+            self.position,
+            length,
+        )
+        return head + b"".join([record.pack() for record in self.hops])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _QNP_INSTALL.size:
+            raise _misfit(body, _QNP_INSTALL, cls)
+        (
+            circuit,
+            head,
+            number,
+            priority,
+            pairs_per_ks,
+            cutoff_ps,
+            refresh_ps,
+            method,
+            pumping,
+            end_rounds,
+            position,
+            hops_count,
+        ) = _QNP_INSTALL.unpack_from(body)
+        if hops_count > 64:
+            raise WireError("bound", f"QnpInstall.hops: {hops_count} > 64")
+        if len(body) != _QNP_INSTALL.size + hops_count * _CIRCUIT_HOP.size:
+            raise _misfit_tail(body, _QNP_INSTALL.size + hops_count * _CIRCUIT_HOP.size, cls)
+        starts = range(_QNP_INSTALL.size, len(body), _CIRCUIT_HOP.size)
+        hops = tuple([CircuitHop.unpack(body[start : start + _CIRCUIT_HOP.size]) for start in starts])
+        try:
+            values = (
+                circuit,
+                head,
+                number,
+                priority,
+                pairs_per_ks,
+                cutoff_ps,
+                refresh_ps,
+                _PURIFICATION[method],
+                pumping,
+                end_rounds,
+                position,
+                hops,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"QnpInstall: {unknown}") from None
+
+
+_QNP_INSTALLED = struct.Struct("!H")
+
+
+class _QnpInstalled(NamedTuple):
+    circuit: int
+
+
+class QnpInstalled(_QnpInstalled):
+    """The circuit is set up from here to its tail."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        return _QNP_INSTALLED.pack(self.circuit)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_INSTALLED.size:
+            raise _misfit(body, _QNP_INSTALLED, cls)
+        return tuple.__new__(cls, _QNP_INSTALLED.unpack(body))
+
+
+_QNP_TEARDOWN = struct.Struct("!HHB")
+
+
+class _QnpTeardown(NamedTuple):
+    circuit: int
+    node: int
+    fate: CircuitFate
+
+
+class QnpTeardown(_QnpTeardown):
+    """The circuit has ended, or never came to be; passed on from either side."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 8
+
+    def pack(self) -> bytes:
+        return _QNP_TEARDOWN.pack(self.circuit, self.node, self.fate)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_TEARDOWN.size:
+            raise _misfit(body, _QNP_TEARDOWN, cls)
+        circuit, node, fate = _QNP_TEARDOWN.unpack(body)
+        try:
+            return tuple.__new__(cls, (circuit, node, _CIRCUIT_FATE[fate]))
+        except KeyError as unknown:
+            raise WireError("value", f"QnpTeardown: {unknown}") from None
+
+
+_QNP_REFRESH = struct.Struct("!H")
+
+
+class _QnpRefresh(NamedTuple):
+    circuit: int
+
+
+class QnpRefresh(_QnpRefresh):
+    """The circuit is still in use; passed on from the head to the tail."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 9
+
+    def pack(self) -> bytes:
+        return _QNP_REFRESH.pack(self.circuit)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_REFRESH.size:
+            raise _misfit(body, _QNP_REFRESH, cls)
+        return tuple.__new__(cls, _QNP_REFRESH.unpack(body))
+
+
+_QNP_WANT = struct.Struct("!HI")
+
+
+class _QnpWant(NamedTuple):
+    circuit: int
+    pairs: int
+
+
+class QnpWant(_QnpWant):
+    """How many chains the head has asked for since the circuit was set up, those that failed at it included."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 10
+
+    def pack(self) -> bytes:
+        return _QNP_WANT.pack(self.circuit, self.pairs)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_WANT.size:
+            raise _misfit(body, _QNP_WANT, cls)
+        return tuple.__new__(cls, _QNP_WANT.unpack(body))
+
+
+_QNP_REACH = struct.Struct("!HHHB")
+
+
+class _QnpReach(NamedTuple):
+    circuit: int
+    link: int
+    link_sequence: int
+    rank: int
+
+
+class QnpReach(_QnpReach):
+    """A chain has grown: says to the node that holds its one end how far its other end is (nested swapping)."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 11
+
+    def pack(self) -> bytes:
+        return _QNP_REACH.pack(self.circuit, self.link, self.link_sequence, self.rank)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_REACH.size:
+            raise _misfit(body, _QNP_REACH, cls)
+        return tuple.__new__(cls, _QNP_REACH.unpack(body))
+
+
+_QNP_PURIFY = struct.Struct("!HBIIBBBI")
+
+
+class _QnpPurify(NamedTuple):
+    circuit: int
+    scope: PurifyScope
+    kept: int
+    measured: int
+    kept_turn: int
+    measured_turn: int
+    outcome: int
+    request: int
+
+
+class QnpPurify(_QnpPurify):
+    """One end has done its part of a round of purification, and says what it measured."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 12
+
+    def pack(self) -> bytes:
+        return _QNP_PURIFY.pack(
+            self.circuit,
+            self.scope,
+            self.kept,
+            self.measured,
+            self.kept_turn,
+            self.measured_turn,
+            self.outcome,
+            self.request,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_PURIFY.size:
+            raise _misfit(body, _QNP_PURIFY, cls)
+        circuit, scope, kept, measured, kept_turn, measured_turn, outcome, request = _QNP_PURIFY.unpack(body)
+        try:
+            values = (
+                circuit,
+                _PURIFY_SCOPE[scope],
+                kept,
+                measured,
+                kept_turn,
+                measured_turn,
+                outcome,
+                request,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"QnpPurify: {unknown}") from None
+
+
+_QNP_PURIFY_ACK = struct.Struct("!HBIIB")
+
+
+class _QnpPurifyAck(NamedTuple):
+    circuit: int
+    scope: PurifyScope
+    kept: int
+    measured: int
+    outcome: int
+
+
+class QnpPurifyAck(_QnpPurifyAck):
+    """The other end has done its part; both know now what came of it."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 13
+
+    def pack(self) -> bytes:
+        return _QNP_PURIFY_ACK.pack(self.circuit, self.scope, self.kept, self.measured, self.outcome)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_PURIFY_ACK.size:
+            raise _misfit(body, _QNP_PURIFY_ACK, cls)
+        circuit, scope, kept, measured, outcome = _QNP_PURIFY_ACK.unpack(body)
+        try:
+            return tuple.__new__(cls, (circuit, _PURIFY_SCOPE[scope], kept, measured, outcome))
+        except KeyError as unknown:
+            raise WireError("value", f"QnpPurifyAck: {unknown}") from None
+
+
+_QNP_OUTCOME = struct.Struct("!HIB")
+
+
+class _QnpOutcome(NamedTuple):
+    circuit: int
+    pair_id: int
+    outcome: int
+
+
+class QnpOutcome(_QnpOutcome):
+    """What the tail measured on its half of a test round."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 14
+
+    def pack(self) -> bytes:
+        return _QNP_OUTCOME.pack(self.circuit, self.pair_id, self.outcome)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_OUTCOME.size:
+            raise _misfit(body, _QNP_OUTCOME, cls)
+        return tuple.__new__(cls, _QNP_OUTCOME.unpack(body))
 
 
 class QtpService(IntEnum):
@@ -1750,6 +2204,15 @@ type Message = (
     | QnpForward
     | QnpForwardAck
     | QnpComplete
+    | QnpInstall
+    | QnpInstalled
+    | QnpTeardown
+    | QnpRefresh
+    | QnpWant
+    | QnpReach
+    | QnpPurify
+    | QnpPurifyAck
+    | QnpOutcome
     | QtpOpen
     | QtpAccept
     | QtpRefuse
@@ -1800,6 +2263,15 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (QnpForward.PROTOCOL, QnpForward.MESSAGE): QnpForward,
     (QnpForwardAck.PROTOCOL, QnpForwardAck.MESSAGE): QnpForwardAck,
     (QnpComplete.PROTOCOL, QnpComplete.MESSAGE): QnpComplete,
+    (QnpInstall.PROTOCOL, QnpInstall.MESSAGE): QnpInstall,
+    (QnpInstalled.PROTOCOL, QnpInstalled.MESSAGE): QnpInstalled,
+    (QnpTeardown.PROTOCOL, QnpTeardown.MESSAGE): QnpTeardown,
+    (QnpRefresh.PROTOCOL, QnpRefresh.MESSAGE): QnpRefresh,
+    (QnpWant.PROTOCOL, QnpWant.MESSAGE): QnpWant,
+    (QnpReach.PROTOCOL, QnpReach.MESSAGE): QnpReach,
+    (QnpPurify.PROTOCOL, QnpPurify.MESSAGE): QnpPurify,
+    (QnpPurifyAck.PROTOCOL, QnpPurifyAck.MESSAGE): QnpPurifyAck,
+    (QnpOutcome.PROTOCOL, QnpOutcome.MESSAGE): QnpOutcome,
     (QtpOpen.PROTOCOL, QtpOpen.MESSAGE): QtpOpen,
     (QtpAccept.PROTOCOL, QtpAccept.MESSAGE): QtpAccept,
     (QtpRefuse.PROTOCOL, QtpRefuse.MESSAGE): QtpRefuse,

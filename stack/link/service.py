@@ -5,6 +5,7 @@ What may live here: the driver of ``protocols.egp`` and the facts of links that 
 
 from typing import Any
 
+from protocols.device import unpack_handle
 from protocols.egp.node import Egp
 from protocols.egp.service import (
     AskStation,
@@ -38,9 +39,7 @@ FULL = (1 << 32) - 1
 class EntanglementLink:
     """Implements ``LinkLayer``."""
 
-    def __init__(
-        self, kernel: Kernel, config: NodeConfig, physical: PhysicalLayer, messenger: Messenger
-    ) -> None:
+    def __init__(self, kernel: Kernel, config: NodeConfig, physical: PhysicalLayer, messenger: Messenger) -> None:
         self._kernel = kernel
         self._physical = physical
         self._messenger = messenger
@@ -51,6 +50,8 @@ class EntanglementLink:
         )
         self._switches = Reservations(kernel, config, messenger, self._on_switch)
         self._peers = {facts.peer: facts.number for facts in links}
+        # At a repeater a chain waits at two links: were a qubit free for either, one could take all, and wait for ever.
+        self._bound = [facts.number for facts in links] if config.kind == "repeater" else []
         self._asked: set[int] = set()
         messenger.register(ProtocolId.EGP, self._receive)
         messenger.on_broken(self._broken)
@@ -79,10 +80,11 @@ class EntanglementLink:
         self._driver.machine.stop_recv(remote, purpose)
 
     def _offer(self) -> None:
-        """Every free communication qubit is the link layer's to use."""
+        """Every free communication qubit is the link layer's to use: a repeater's for one link, others for any."""
         memory = self._physical.memory
         while (qubit := memory.take_communication()) is not None:
-            self._driver.machine.offer_qubit(qubit, self._kernel.now)
+            link = self._bound[unpack_handle(qubit).qubit % len(self._bound)] if self._bound else None
+            self._driver.machine.offer_qubit(qubit, self._kernel.now, link)
         self._driver.flush()
 
     def _receive(self, message: Any, source: int) -> None:

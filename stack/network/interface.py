@@ -36,10 +36,22 @@ class NetworkLayer(Protocol):
     def unlisten(self, purpose: int, peer: int | None = None) -> None:
         """Take back ``listen`` with the same purpose and peer; what is open stays."""
 
-    def request(self, peer: int, purpose: int, user: NetworkUser, minimum_fidelity: float) -> int:
+    def request(
+        self,
+        peer: int,
+        purpose: int,
+        user: NetworkUser,
+        minimum_fidelity: float,
+        *,
+        priority: int = 0,
+        pairs_per_s: float = 0.0,
+        max_time_ps: int = 0,
+    ) -> int:
         """Open a circuit to ``peer`` that makes pairs as :meth:`want` says; the number of the request.
 
-        Nothing is heard of it before this call has returned, not even that there is no way to ``peer``."""
+        ``pairs_per_s``: a rate that every link on the way must have left for it; 0: whatever there is.  A circuit with
+        a rate may take the place of others of a lower ``priority``.  ``max_time_ps``: the request ends after so long;
+        0: never.  Nothing is heard of it before this call has returned, not even that there is no way to ``peer``."""
 
     def want(self, request: int, number: int) -> None:
         """So many more pairs; none, if the request has ended (``no_pairs`` has said so)."""

@@ -3,6 +3,7 @@
 What may live here: the driver of ``protocols.qnp``, and who above hears of which purpose.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from protocols.egp.service import Err, Ok
@@ -10,7 +11,9 @@ from protocols.ignored import Ignored
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
 from protocols.qnp.node import Qnp
+from protocols.qnp.promise import Wishes
 from protocols.qnp.service import (
+    CircuitClosed,
     CircuitId,
     CircuitOpened,
     LinkPair,
@@ -18,10 +21,14 @@ from protocols.qnp.service import (
     PairDelivered,
     PairLost,
     RequestEnded,
+    RequestOpened,
+    RunProgram,
     StopLinkPairs,
 )
-from protocols.wire import ProtocolId
-from stack.config import NodeConfig
+from protocols.qnp.shared import NodeFacts
+from protocols.routes import Hop, Offer, Route
+from protocols.wire import ProtocolId, Purification
+from stack.config import Link, NodeConfig
 from stack.link.interface import LinkLayer
 from stack.network.interface import NetworkUser
 from stack.physical.interface import PhysicalLayer
@@ -30,6 +37,20 @@ from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
 
 _FULL = (1 << 32) - 1
+
+
+class StaticRoutes:
+    """Ways through the network from a table in the node's configuration."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._ways: dict[int, list[Route]] = {
+            destination: [tuple(Hop(hop.link, hop.node, Offer(*hop.offer)) for hop in way) for way in ways]
+            for destination, ways in config.routes.items()
+        }
+
+    def paths(self, destination: int, most: int) -> Sequence[Route]:
+        """Up to ``most`` ways, the best first."""
+        return self._ways.get(destination, [])[:most]
 
 
 class _Owed(NamedTuple):
@@ -51,7 +72,15 @@ class Network:
         self._neighbours = {
             n.number: n.b if n.a == config.number else n.a for n in config.links if config.number in (n.a, n.b)
         }
-        self._driver = Driver(kernel, Qnp(config.number, self._neighbours), messenger.send, self._on_event)
+        machine = Qnp(
+            config.number,
+            self._neighbours,
+            routes=StaticRoutes(config),
+            facts=_facts(config),
+            offers={link.number: _offer(config, link) for link in config.links if config.number in (link.a, link.b)},
+            wishes=_wishes(config),
+        )
+        self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._users: dict[int, NetworkUser] = {}
         # What the link layer still owes for each circuit, by create_id.
         self._created: dict[CircuitId, dict[int, _Owed]] = {}
@@ -70,10 +99,22 @@ class Network:
     def unlisten(self, purpose: int, peer: int | None = None) -> None:
         self._driver.machine.unlisten(purpose, peer)
 
-    def request(self, peer: int, purpose: int, user: NetworkUser, minimum_fidelity: float) -> int:
+    def request(
+        self,
+        peer: int,
+        purpose: int,
+        user: NetworkUser,
+        minimum_fidelity: float,
+        *,
+        priority: int = 0,
+        pairs_per_s: float = 0.0,
+        max_time_ps: int = 0,
+    ) -> int:
         self._users[purpose] = user
-        fidelity = round(minimum_fidelity * _FULL)
-        request = self._driver.machine.request(peer, purpose, 0, fidelity, self._kernel.now)
+        fidelity, rate = round(minimum_fidelity * _FULL), round(pairs_per_s * 1_000)
+        request = self._driver.machine.request(
+            peer, purpose, 0, fidelity, self._kernel.now, priority, rate, max_time_ps
+        )
         self._kernel.event("network", "request", request=request, peer=peer, purpose=purpose)
         # It may have ended already, for want of a way: the caller must know its number by then.
         self._kernel.after(0, self._driver.flush)
@@ -107,8 +148,8 @@ class Network:
                 machine.link_expired(err.link, (low + offset) % SEQUENCE_MODULUS, self._kernel.now)
         circuit = CircuitId(err.remote, err.purpose_id)
         if err.origin == self._kernel.number and err.create_id in self._created.get(circuit, {}):
-            del self._created[circuit][err.create_id]
-            machine.link_failed(err.link, err.purpose_id, err.code, self._kernel.now)
+            owed = self._created[circuit].pop(err.create_id)
+            machine.link_failed(err.link, err.purpose_id, err.code, owed.pairs, self._kernel.now)
         self._driver.flush()
 
     def _less(self, circuit: CircuitId, create_id: int) -> None:
@@ -134,12 +175,17 @@ class Network:
                 self._created.setdefault(CircuitId(self._neighbours[link], label), {})[create_id] = owed
             case StopLinkPairs(link=link, purpose=label):
                 self._withdraw(CircuitId(self._neighbours[link], label))
-            case CircuitOpened():
-                if event.head != self._kernel.number:
-                    self._link.recv(*event.circuit)
+            case RunProgram(number=number, program=program, released=released):
+                self._physical.submit(program, lambda bits: self._ran(number, released, bits))
+            case CircuitOpened(circuit=circuit, head=head, number=number):
+                self._link.recv(*circuit)
                 self._kernel.event(
-                    "network", "circuit", label=event.circuit.label, head=event.head, peer=event.peer
+                    "network", "circuit", peer=circuit.neighbour, label=circuit.label, head=head, number=number
                 )
+            case CircuitClosed():
+                self._closed(event)
+            case RequestOpened():
+                self._kernel.event("network", "request opened", request=event.request, head=event.head, peer=event.peer)
             case PairDelivered(peer=peer, purpose=purpose, pair=pair):
                 link, sequence = self._made.pop(pair.qubit)
                 self._kernel.event(
@@ -168,6 +214,27 @@ class Network:
             case _:
                 raise AssertionError(f"{event} is no event of Qnp")
 
+    def _ran(self, number: int, released: tuple[int, ...], bits: tuple[int, ...]) -> None:
+        for qubit in released:
+            self._made.pop(qubit, None)
+            self._physical.memory.void(qubit)
+        self._driver.machine.ran(number, bits, self._kernel.now)
+        self._driver.flush()
+
+    def _closed(self, event: CircuitClosed) -> None:
+        if event.head != self._kernel.number:
+            self._link.stop_recv(*event.circuit)
+        self._kernel.event(
+            "network",
+            "circuit closed",
+            peer=event.circuit.neighbour,
+            label=event.circuit.label,
+            head=event.head,
+            number=event.number,
+            fate=event.fate.name,
+            where=event.where,
+        )
+
     def _withdraw(self, circuit: CircuitId) -> None:
         for create_id, owed in self._created.pop(circuit, {}).items():
             self._link.withdraw(owed.link, create_id)
@@ -186,10 +253,44 @@ class Network:
         )
         user = self._users[event.purpose]
         if event.head == self._kernel.number:
-            self._withdraw(event.circuit)  # one CREATE may have failed; others of the circuit are of no use now
             user.no_pairs(event.peer, event.purpose, event.cause.name)
         else:
-            self._link.stop_recv(*event.circuit)
             user.peer_finished(event.peer, event.purpose)
 
 
+def _facts(config: NodeConfig) -> NodeFacts:
+    device = config.device
+    assert device is not None
+    links = sum(1 for link in config.links if config.number in (link.a, link.b))
+    swaps = config.kind == "repeater" and device.communication_qubits >= links > 1
+    return NodeFacts(
+        swaps,
+        device.communication_qubits // links if swaps else device.communication_qubits,
+        device.memory_t1_ps,
+        device.memory_t2_ps,
+        device.swap_w,
+    )
+
+
+def _offer(config: NodeConfig, link: Link) -> Offer:
+    """What a link of this node can do, as far as it knows by itself."""
+    peer = link.b if link.a == config.number else link.a
+    return Offer(
+        round(link.estimate * _FULL),
+        link.pairs_per_ks,
+        config.paths[peer].delay_ps,
+        _facts(config).memories,
+    )
+
+
+def _wishes(config: NodeConfig) -> Wishes:
+    circuits = config.circuits
+    return Wishes(
+        circuits.cutoff_ps,
+        circuits.nested,
+        Purification(circuits.method),
+        circuits.link_rounds,
+        circuits.end_rounds,
+        circuits.pumping,
+        circuits.refresh_ps,
+    )

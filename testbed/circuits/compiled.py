@@ -109,9 +109,9 @@ def _fill(scenario: Scenario, job: Job, qubits: int) -> list[Seat]:
 
 def _check_links(scenario: Scenario, parsed: Parsed, parts: Split) -> None:
     for control, target, instruction in parts.crossings:
-        if scenario.link_between(control, target) is None:
+        if not scenario.joined(control, target):
             raise parsed.bad(
                 instruction,
-                f"a gate from {control} to {target}, which no quantum link joins",
+                f"a gate from {control} to {target}, which no quantum link joins, and no chain of links with repeaters",
                 f"map both qubits to one node, or add a link to {scenario.path.name}",
             )

@@ -12,6 +12,7 @@ from stack.config import Device, Link, NodeConfig, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
+from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, swap_w
 from testbed.lab.clocks import oscillations
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
@@ -66,7 +67,11 @@ class PlaneSpec:
             }
             for pair in plane.oracle.pairs
         ]
-        return {"pairs": pairs}
+        spent = [
+            {"node": node, "qubit": handle, "at_ps": at_ps, "fidelities": list(fidelities)}
+            for (node, handle), (at_ps, fidelities) in plane.oracle.spent.items()
+        ]
+        return {"pairs": pairs, "spent": spent}
 
 
 def device_model(d: ScenarioDevice) -> "DeviceModel":
@@ -168,7 +173,8 @@ def compose(
                 ),
                 paths=ways[node.number],
                 keys={n: keys[node.number, n] for n in ways[node.number]} if secret else {},
-                device=Device(device.data_qubits, device.communication_qubits, device.emission_ps) if device else None,
+                device=_device(device) if device else None,
+                circuits=circuits(scenario.circuits),
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
                 switch=_switch(node),
                 apps=_apps(scenario, node.name, numbers, jobs),
@@ -176,6 +182,8 @@ def compose(
                 allowance_ps=allowance,
             )
         )
+    routes = all_routes(scenario, {config.number: config for config in configs})
+    configs = [replace(config, routes=routes.get(config.number, {})) for config in configs]
     planned = tuple(
         Planned(f.at_ps, numbers[f.node], Deed.KILL if f.kind == "kill" else Deed.RESTART)
         for f in scenario.faults
@@ -194,6 +202,18 @@ def compose(
     )
 
 
+def _device(device: ScenarioDevice) -> Device:
+    """What a node is told of its own qubits."""
+    return Device(
+        data_qubits=device.data_qubits,
+        communication_qubits=device.communication_qubits,
+        emission_ps=device.emission_ps,
+        memory_t1_ps=device.communication_t1_ps,
+        memory_t2_ps=device.communication_t2_ps,
+        swap_w=swap_w(device),
+    )
+
+
 def _link(scenario: Scenario, link: ScenarioLink) -> Link:
     """What the nodes of a link are told about it."""
     from testbed.plane.estimate import estimate_at_herald
@@ -202,7 +222,7 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
     alpha = config.model.parameters.alpha
     ends = [scenario.node(end).device for end in (link.a, link.b)]
     models = [device_model(device) for device in ends if device is not None]
-    return Link(
+    told = Link(
         number=link.number,
         name=link.name,
         a=config.a,
@@ -216,7 +236,9 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         success_probability=config.model.success_probability(alpha),
         estimate=estimate_at_herald(config, models[0], models[1], alpha),
         switched=scenario.node(link.station).switch is not None,
+        pairs_per_ks=0,
     )
+    return replace(told, pairs_per_ks=pairs_per_ks(told, told.success_probability))
 
 
 def _switch(node: Node) -> Switch | None:
@@ -250,6 +272,21 @@ def _apps(
                 "shots": job.shots,
                 "steps": _numbered(job.programs[name], numbers),
                 "minimum_fidelity": scenario.jobs[index].minimum_fidelity,
+            }
+    for index, request in enumerate(scenario.requests):
+        if name in (request.source, request.destination):
+            asks = name == request.source
+            apps[f"pairs-{index}"] = {
+                "number": index,
+                "asks": asks,
+                "peer": numbers[request.destination if asks else request.source],
+                "pairs": request.pairs,
+                "minimum_fidelity": request.minimum_fidelity,
+                "at_ps": request.at_ps,
+                "priority": request.priority,
+                "pairs_per_s": request.pairs_per_s,
+                "max_time_ps": request.max_time_ps,
+                "ahead": request.ahead,
             }
     teleport = scenario.teleport
     if teleport is not None and name in (teleport.source, teleport.destination):

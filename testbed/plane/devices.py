@@ -4,7 +4,7 @@ What may live here: the record, and the bookkeeping of handles and of who holds 
 a state is in programs.py, what attempts do in trains.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from testbed.plane.trains import Train
 
 MAX_QUBITS: Final = 1 << 16
+
+type Watcher = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Device:
         "swap_error",
         "trains",
         "two_qubit_error",
+        "watcher",
     )
 
     def __init__(self, model: DeviceModel | None, engine: StateEngine) -> None:
@@ -115,6 +118,7 @@ class Device:
         self.trains: list[Train] = []
         self.lives = 1
         """How often the node has been born: the incarnation that it knows itself by."""
+        self.watcher: Watcher | None = None
         self.emitted = 0
         """Emissions of the trains that are over."""
         self.qubits = [
@@ -146,6 +150,10 @@ class Device:
         if isinstance(qubit, Qubit) and (qubit.train is not None or qubit.free_ps > now):
             return DeviceError.BUSY
         return qubit
+
+    def watch(self, watcher: "Watcher") -> None:
+        """Have the oracle see every qubit that is about to be released: (handle, key, now)."""
+        self.watcher = watcher
 
     def release(self, qubit: Qubit) -> None:
         qubit.generation = next_generation(qubit.generation)

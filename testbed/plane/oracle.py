@@ -98,13 +98,37 @@ class HeraldLog:
             pair.fidelity_at_home = 0.25
 
 
+class SpentLog:
+    """The true state of every pair at the moment when its first half is released."""
+
+    def __init__(self, engine: StateEngine) -> None:
+        self._engine = engine
+        self.pairs: dict[Place, tuple[int, tuple[float, ...]]] = {}
+        """By whose half was released: when, and the fidelities to the four Bell states."""
+
+    def released(self, node: int, handle: int, key: int, now: int) -> None:
+        """Called before anything happens to the qubit; one that shares no state with one other is none of a pair."""
+        keys = self._engine.group_keys(key)
+        if len(keys) == 2:
+            rho = self._engine.density(keys, now)
+            fidelities = tuple(float(np.vdot(ket, rho @ ket).real) for ket in BELL_KETS)
+            self.pairs[node, handle] = (now, fidelities)
+
+
 class Oracle:
     """True states by handle. `log` has the heralded pairs if the plane was made with oracle=True."""
 
-    def __init__(self, engine: StateEngine, devices: Mapping[int, Device], log: HeraldLog | None) -> None:
+    def __init__(
+        self,
+        engine: StateEngine,
+        devices: Mapping[int, Device],
+        log: HeraldLog | None,
+        spent: SpentLog | None = None,
+    ) -> None:
         self._engine = engine
         self._devices = devices
         self._log = log
+        self._spent = spent
 
     @property
     def pairs(self) -> list[HeraldedPair]:
@@ -112,6 +136,11 @@ class Oracle:
         if self._log is None:
             raise LookupError("this plane keeps no log of pairs: make it with oracle=True")
         return self._log.pairs
+
+    @property
+    def spent(self) -> dict[Place, tuple[int, tuple[float, ...]]]:
+        """Pairs that were released as such, see :class:`SpentLog`; none if they are not logged."""
+        return {} if self._spent is None else self._spent.pairs
 
     def density(self, places: Sequence[Place], now: int) -> Complex:
         """Density matrix over these qubits, first most significant, as it would be at `now` if nothing else

@@ -34,7 +34,7 @@ from testbed.plane.config import PlaneConfig
 from testbed.plane.devices import Device, Qubit
 from testbed.plane.events import Answers, Events, priority
 from testbed.plane.heralds import make
-from testbed.plane.oracle import HeraldLog, Oracle
+from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
 from testbed.plane.programs import Prepared, prepare, run
 from testbed.plane.state import FORMALISM, StateEngine
 from testbed.plane.switches import Switch
@@ -68,6 +68,10 @@ class Plane:
             number: keyed_generator(config.seed, "measure", number) for number in self._devices
         }
         log = HeraldLog() if oracle else None
+        spent = SpentLog(engine) if oracle else None
+        if spent is not None:
+            for number, device in self._devices.items():
+                device.watch(partial(spent.released, number))
         world = World(self._events, self._answers, engine, self._devices, log)
         self._links: dict[int, Link] = {
             number: make(number, link, world, config.seed) for number, link in sorted(config.links.items())
@@ -85,7 +89,7 @@ class Plane:
         }
         self._pending: dict[int, dict[int, Event]] = {number: {} for number in self._devices}
         """Commands submitted but not executed, by sequence."""
-        self.oracle = Oracle(engine, self._devices, log)
+        self.oracle = Oracle(engine, self._devices, log, spent)
 
     # -- what the clocks drive -------------------------------------------------------------------------------
 

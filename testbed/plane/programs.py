@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from numpy.random import Generator
 
-from protocols.device import ONE_QUBIT, TWO_QUBIT, Durations, answer_delay, fault, holds, radians, schedule
+from protocols.device import ONE_QUBIT, TWO_QUBIT, Durations, answer_delay, fault, holds, pack_handle, radians, schedule
 from protocols.wire.codec import DeviceBits, DeviceError, DeviceFailed, DeviceOp, DeviceOpcode, DeviceProgram
 from protocols.wire.error import WireError
 from testbed.plane.devices import Device, Qubit
@@ -178,6 +178,8 @@ def _operate(device: Device, steps: Sequence[Step], qubits: Sequence[Qubit], now
             if model.init_error:
                 engine.pauli1(key, model.init_error, 0.0, 0.0)
         else:
+            if device.watcher is not None:
+                device.watcher(pack_handle(qubits[first].index, qubits[first].generation), key, at)
             spoil(engine, key, at)
             device.release(qubits[first])
     return bits

@@ -1,14 +1,16 @@
 """Scenario files: `load_scenario(path)` gives a checked, frozen `Scenario`, or raises one clear `BadInput`.
 
 Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, switches, links,
-stars, channels, planned and work read one section each; load.py the whole; options.py lets the command line override;
-model.py holds the result.
+stars, channels, planned, circuits and work read one section each; load.py the whole; options.py lets the command line
+override; model.py holds the result.
 """
 
 from testbed.scenario.load import load_scenario
 from testbed.scenario.model import (
     PAULI_STATES,
+    PURIFICATIONS,
     Channel,
+    CircuitPolicy,
     ClassicalLink,
     Clock,
     Device,
@@ -17,6 +19,7 @@ from testbed.scenario.model import (
     Node,
     PlannedFault,
     Program,
+    Requests,
     Scenario,
     Switch,
     Teleport,
@@ -26,7 +29,9 @@ from testbed.scenario.options import with_options
 
 __all__ = [
     "PAULI_STATES",
+    "PURIFICATIONS",
     "Channel",
+    "CircuitPolicy",
     "ClassicalLink",
     "Clock",
     "Device",
@@ -35,6 +40,7 @@ __all__ = [
     "Node",
     "PlannedFault",
     "Program",
+    "Requests",
     "Scenario",
     "Switch",
     "Teleport",

@@ -4,7 +4,7 @@ What may live here: the data and what follows from it without a choice. How it i
 refused, stands in the modules that read each section.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -223,6 +223,44 @@ class Job:
     """The circuit came from the command line: places in the mapping beyond its qubits are left empty."""
 
 
+PURIFICATIONS: Final = ("none", "bbpssw", "dejmps", "epl")
+"""Methods of purification, in the order of their numbers on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitPolicy:
+    """How circuits over several links are made."""
+
+    cutoff_ps: int | None = None
+    """How long a half waits at a repeater; None: what the fidelity that is asked for allows; 0: for ever."""
+    nested: bool = False
+    """Swap by rank, in a binary tree; else as soon as possible."""
+    method: int = 0
+    """Index into PURIFICATIONS."""
+    link_rounds: int | None = None
+    """Rounds of purification on every link; None: as many as the promise needs."""
+    end_rounds: int | None = None
+    pumping: bool = False
+    refresh_ps: int = 1_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Pairs that one node asks for with another, measured by the oracle and released as they come."""
+
+    source: str
+    destination: str
+    pairs: int
+    minimum_fidelity: float = 0.0
+    at_ps: int = 0
+    priority: int = 0
+    pairs_per_s: float = 0.0
+    """A rate that every link on the way must have left for it."""
+    max_time_ps: int = 0
+    ahead: int = 1
+    """How many of them may be asked for at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Teleport:
     """States to teleport in turn, `rounds` of each."""
@@ -285,6 +323,8 @@ class Scenario:
     mqtt: str
     """"none", "embedded" or the URL of a broker."""
     formalism: str = "auto"
+    circuits: CircuitPolicy = CircuitPolicy()
+    requests: tuple[Requests, ...] = ()
 
     def node(self, name: str) -> Node:
         """Raises KeyError."""
@@ -297,5 +337,26 @@ class Scenario:
         """The first quantum link between two nodes."""
         return next((link for link in self.links if {link.a, link.b} == {a, b}), None)
 
+    def joined(self, a: str, b: str) -> bool:
+        """Can pairs be made between the two, over one link or by repeaters that swap?"""
+        return joined(self.nodes, self.links, a, b)
+
     def channel_between(self, a: str, b: str) -> Channel | None:
         return next((channel for channel in self.channels if {channel.a, channel.b} == {a, b}), None)
+
+
+def joined(nodes: Iterable[Node], links: Iterable[Link], a: str, b: str) -> bool:
+    """Does a chain of links lead from a to b, with repeaters between them?"""
+    swaps = {node.name for node in nodes if node.kind == "repeater"}
+    ends = [(link.a, link.b) for link in links]
+    reached, waiting = {a}, [a]
+    while waiting:
+        here = waiting.pop()
+        for link in ends:
+            if here in link:
+                there = link[1] if link[0] == here else link[0]
+                if there not in reached:
+                    reached.add(there)
+                    if there in swaps:
+                        waiting.append(there)
+    return b in reached

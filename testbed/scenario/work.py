@@ -20,6 +20,7 @@ from testbed.scenario.model import (
     Program,
     Teleport,
     Toy,
+    joined,
 )
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, read_text
@@ -111,8 +112,9 @@ def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]
         return None
     keys = Section(item, _TELEPORT)
     source, destination = node_section.two(keys, "from", "to", nodes, ("qpu",))
-    if not any({link.a, link.b} == {source, destination} for link in links):
-        raise keys.need("to").bad(f"no quantum link joins {source} and {destination}", "add one under links")
+    if not joined(nodes.values(), links, source, destination):
+        problem = f"no quantum link joins {source} and {destination}, and no chain of links with repeaters between"
+        raise keys.need("to").bad(problem, "add one under links")
     for key, name in (("from", source), ("to", destination)):
         device = nodes[name].device
         if device is None or device.data_qubits == 0:

@@ -12,6 +12,7 @@ from protocols.machine import Send
 from protocols.pairs import Pair, ReleaseQubit
 from protocols.qnp.node import HOLD_PS, MAX_EARLY, Qnp
 from protocols.qnp.service import (
+    CircuitClosed,
     CircuitId,
     CircuitOpened,
     LinkPair,
@@ -19,17 +20,27 @@ from protocols.qnp.service import (
     PairDelivered,
     PairLost,
     RequestEnded,
+    RequestOpened,
     StopLinkPairs,
 )
-from protocols.qnp.states import CircuitInput, PairInput, PairState
+from protocols.qnp.shared import TimerKind
+from protocols.qnp.states import END_TABLE, SWAP_TABLE, CircuitInput, PairInput, PairState, PairTable
 from protocols.wire.codec import (
     BellIndex,
+    CircuitFate,
+    CircuitHop,
     EgpError,
     EgpKind,
+    PairFate,
+    PairUse,
+    Purification,
     QnpComplete,
     QnpDiscard,
     QnpForward,
     QnpForwardAck,
+    QnpInstall,
+    QnpInstalled,
+    QnpTeardown,
     QnpTrack,
 )
 
@@ -57,10 +68,22 @@ def half(circuit: CircuitId, sequence: int, node: int, index: int = BellIndex.PS
     return LinkPair(LINK, circuit.label, sequence, index, node * 100_000 + sequence, 4_000_000_000 - node, 5)
 
 
+def an_install(label: int = 2, **change: Any) -> QnpInstall:
+    """Of a circuit of one hop."""
+    hops = (CircuitHop(LINK, TAIL, 255, 0, FIDELITY),)
+    return QnpInstall(label, HEAD, 1, 0, 0, 0, 10**12, Purification.NONE, 0, 0, 0, hops)._replace(**change)
+
+
+def a_track(
+    circuit: int, pair_id: int, link: int, sequence: int, index: int, goodness: int = 5, request: int = 0
+) -> QnpTrack:
+    return QnpTrack(circuit, pair_id, link, sequence, index, index, PairUse.DELIVER, goodness, request)
+
+
 def open_circuit(network: Net, number: int) -> tuple[int, CircuitId]:
     request = qnp(network, HEAD).request(TAIL, PURPOSE, number, FIDELITY, network.now)
     network.run()
-    return request, network.of(HEAD, CircuitOpened)[-1].circuit
+    return request, network.of(HEAD, RequestOpened)[-1].circuit
 
 
 def arrive(network: Net, node: int, circuit: CircuitId, sequence: int, index: int = 2) -> None:
@@ -84,44 +107,65 @@ def test_the_link_layer_is_asked_when_the_tail_has_accepted() -> None:
     network.run()
     circuit = CircuitId(TAIL, 2)
     assert network.messages() == [
-        QnpForward(circuit.label, request, HEAD, TAIL, EgpKind.KEEP, 3, FIDELITY, PURPOSE),
+        an_install(circuit.label),
+        QnpForward(circuit.label, request, EgpKind.KEEP, 3, FIDELITY, PURPOSE),
+        QnpInstalled(circuit.label),
         QnpForwardAck(circuit.label, request, 1, 0),
     ]
     assert network.events[HEAD] == [
-        CircuitOpened(circuit, request, HEAD, TAIL, PURPOSE),
+        RequestOpened(circuit, request, HEAD, TAIL, PURPOSE),
         NeedLinkPairs(LINK, circuit.label, 3, FIDELITY),
     ]
     tail_circuit = CircuitId(HEAD, circuit.label)
-    assert network.events[TAIL] == [CircuitOpened(tail_circuit, request, HEAD, HEAD, PURPOSE)]
+    assert network.events[TAIL] == [
+        CircuitOpened(tail_circuit, HEAD, 1),
+        RequestOpened(tail_circuit, request, HEAD, HEAD, PURPOSE),
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
         ({"purpose": PURPOSE + 1}, EgpError.REJECTED),
-        ({"tail": 3}, EgpError.OTHER),
-        ({"head": 3}, EgpError.OTHER),
         ({"kind": EgpKind.MEASURE}, EgpError.UNSUPP),
-        ({"circuit": 3}, EgpError.CREATE),  # an odd label is the tail's own
     ],
 )
-def test_the_tail_refuses(change: dict[str, int], error: EgpError) -> None:
+def test_the_tail_refuses_a_request(change: dict[str, int], error: EgpError) -> None:
     """QNP-2."""
     tail = Qnp(TAIL, {LINK: HEAD})
     tail.listen(PURPOSE)
-    forward = QnpForward(2, 5, HEAD, TAIL, EgpKind.KEEP, 1, FIDELITY, PURPOSE)._replace(**change)
+    tail.receive(an_install(), HEAD, now=0)
+    tail.poll(0)
+    forward = QnpForward(2, 5, EgpKind.KEEP, 1, FIDELITY, PURPOSE)._replace(**change)
     tail.receive(forward, HEAD, now=0)
     assert tail.poll(0) == [Send(HEAD, QnpForwardAck(forward.circuit, 5, 0, error), reliable=True)]
 
 
+@pytest.mark.parametrize(
+    ("change", "fate"),
+    [
+        ({"circuit": 3}, CircuitFate.IN_USE),  # an odd label is the tail's own
+        ({"hops": (CircuitHop(LINK, 3, 255, 0, 0),)}, CircuitFate.NOT_HERE),
+        ({"hops": (CircuitHop(LINK + 1, TAIL, 255, 0, 0),)}, CircuitFate.NOT_HERE),
+        ({"position": 1}, CircuitFate.NOT_HERE),
+        ({"hops": (CircuitHop(LINK, TAIL, 0, 0, 0), CircuitHop(4, 3, 255, 0, 0))}, CircuitFate.NOT_HERE),
+    ],
+)
+def test_the_tail_refuses_a_circuit(change: dict[str, Any], fate: CircuitFate) -> None:
+    """QNP-12."""
+    tail = Qnp(TAIL, {LINK: HEAD})
+    message = an_install(**{"label": change.pop("circuit", 2), **change})
+    tail.receive(message, HEAD, now=0)
+    assert tail.poll(0) == [Send(HEAD, QnpTeardown(message.circuit, TAIL, fate), reliable=True)]
+
+
 def test_a_label_in_use_is_refused_and_the_circuit_lives() -> None:
-    """QNP-2."""
+    """QNP-12."""
     network = net()
     _, circuit = open_circuit(network, 1)
-    again = QnpForward(circuit.label, 9, HEAD, TAIL, EgpKind.KEEP, 1, FIDELITY, PURPOSE)
-    qnp(network, TAIL).receive(again, HEAD, network.now)
-    network.run()
-    assert network.sent[-1][1:] == (TAIL, HEAD, QnpForwardAck(circuit.label, 9, 0, EgpError.CREATE))
+    qnp(network, TAIL).receive(an_install(circuit.label, number=9), HEAD, network.now)
+    answers = [output.message for output in qnp(network, TAIL).poll(network.now)]
+    assert answers == [QnpTeardown(circuit.label, TAIL, CircuitFate.IN_USE)]
     arrive(network, HEAD, circuit, 1)
     arrive(network, TAIL, CircuitId(HEAD, circuit.label), 1)
     assert len(network.of(TAIL, PairDelivered)) == 1
@@ -129,16 +173,21 @@ def test_a_label_in_use_is_refused_and_the_circuit_lives() -> None:
 
 def test_listeners_may_be_for_one_head() -> None:
     tail = Qnp(TAIL, {LINK: HEAD, LINK + 1: 3})
+    tail.receive(an_install(), HEAD, now=0)
+    tail.poll(0)
+
+    def accepted(request: int) -> int:
+        tail.receive(QnpForward(2, request, EgpKind.KEEP, 1, FIDELITY, PURPOSE), HEAD, now=0)
+        answer = tail.poll(0)[0].message.accepted
+        assert isinstance(answer, int)
+        return answer
+
     tail.listen(PURPOSE, head=3)
-    forward = QnpForward(2, 5, HEAD, TAIL, EgpKind.KEEP, 1, FIDELITY, PURPOSE)
-    tail.receive(forward, HEAD, now=0)
-    assert tail.poll(0)[0].message.accepted == 0
+    assert not accepted(5)
     tail.listen(PURPOSE, head=HEAD)
-    tail.receive(forward._replace(circuit=4), HEAD, now=0)
-    assert tail.poll(0)[0].message.accepted == 1
+    assert accepted(6)
     tail.unlisten(PURPOSE, head=HEAD)
-    tail.receive(forward._replace(circuit=6), HEAD, now=0)
-    assert tail.poll(0)[0].message.accepted == 0
+    assert not accepted(7)
 
 
 def test_a_refusal_ends_the_request() -> None:
@@ -148,8 +197,9 @@ def test_a_refusal_ends_the_request() -> None:
     ended = RequestEnded(
         CircuitId(TAIL, 2), request, HEAD, TAIL, PURPOSE + 1, 0, CircuitInput.REFUSED, EgpError.REJECTED
     )
-    assert network.events[HEAD] == [ended]
-    assert network.events[TAIL] == []
+    closed = CircuitClosed(CircuitId(TAIL, 2), HEAD, 1, CircuitFate.FINISHED, HEAD)
+    assert network.events[HEAD] == [ended, closed]
+    assert network.of(TAIL, RequestOpened) == []
 
 
 def test_only_neighbours_can_be_reached() -> None:
@@ -188,11 +238,10 @@ def test_a_pair_goes_up_when_both_ends_hold_it(first: int, index: BellIndex) -> 
     tracks = network.messages(QnpTrack)
     assert {track.pair_id for track in tracks} == ({1} if first == HEAD else {0, 1})
     assert {(track.link, track.link_sequence, track.bell_index) for track in tracks} == {(LINK, 40, index)}
-    assert network.messages(QnpComplete) == [QnpComplete(circuit.label, request)]
+    assert network.messages(QnpTeardown) == [QnpTeardown(circuit.label, HEAD, CircuitFate.FINISHED)]
     for node, cause in ((HEAD, CircuitInput.SATISFIED), (TAIL, CircuitInput.COMPLETE)):
         (ended,) = network.of(node, RequestEnded)
         assert (ended.delivered, ended.cause, ended.error) == (1, cause, None)
-        assert network.events[node][-1] == ended
         assert network.of(node, ReleaseQubit) == []
 
 
@@ -206,13 +255,19 @@ def test_the_tail_delivers_before_the_head_can_use_its_half() -> None:
     network.run(until=network.now)
     assert len(network.of(HEAD, PairDelivered)) == 1
     kinds = [type(message) for _, source, _, message in network.sent if source == HEAD]
-    assert kinds == [QnpForward, QnpTrack, QnpComplete]
+    assert kinds == [QnpInstall, QnpForward, QnpTrack, QnpTeardown]
 
 
 def test_pair_ids_differ_across_circuits() -> None:
     """QNP-3: (head, pair_id) alone names a pair."""
     network = net()
-    circuits = [open_circuit(network, 2)[1] for _ in range(2)]
+    qnp(network, TAIL).listen(PURPOSE + 1)
+    first = open_circuit(network, 2)[1]
+    for node in (HEAD, TAIL):
+        arrive(network, node, first, 9)
+        arrive(network, node, first, 10)
+    circuits = [open_circuit(network, 2)[1]]
+    assert circuits != [first]
     for sequence, circuit in enumerate(circuits * 2):
         arrive(network, HEAD, circuit, sequence)
         arrive(network, TAIL, circuit, sequence)
@@ -227,7 +282,7 @@ def test_both_ends_may_be_heads_at_once() -> None:
     qnp(network, HEAD).request(TAIL, PURPOSE, 1, FIDELITY, now=0)
     qnp(network, TAIL).request(HEAD, PURPOSE, 1, FIDELITY, now=0)
     network.run()
-    labels = [event.circuit.label for event in network.of(HEAD, CircuitOpened)]
+    labels = [event.circuit.label for event in network.of(HEAD, RequestOpened)]
     assert sorted(labels) == [2, 3]
     for sequence, label in enumerate(labels):
         arrive(network, HEAD, CircuitId(TAIL, label), sequence)
@@ -354,7 +409,7 @@ def test_what_the_link_layer_dropped_is_asked_for_anew() -> None:
     _, circuit = open_circuit(network, 5)
     for node in (HEAD, TAIL):
         arrive(network, node, circuit, 1)
-    qnp(network, HEAD).link_failed(LINK, circuit.label, EgpError.EXPIRE, network.now)
+    qnp(network, HEAD).link_failed(LINK, circuit.label, EgpError.EXPIRE, 4, network.now)
     network.run()
     assert [need.number for need in network.of(HEAD, NeedLinkPairs)] == [5, 4]
 
@@ -365,12 +420,12 @@ def test_another_link_error_ends_the_request() -> None:
     request, circuit = open_circuit(network, 5)
     arrive(network, HEAD, circuit, 1)
     arrive(network, TAIL, circuit, 2)
-    qnp(network, TAIL).link_failed(LINK, circuit.label, EgpError.NORES, network.now)
-    qnp(network, HEAD).link_failed(LINK, circuit.label, EgpError.NORES, network.now)
+    qnp(network, TAIL).link_failed(LINK, circuit.label, EgpError.NORES, 5, network.now)
+    qnp(network, HEAD).link_failed(LINK, circuit.label, EgpError.NORES, 5, network.now)
     network.run()
     (ended,) = network.of(HEAD, RequestEnded)
     assert (ended.request, ended.cause, ended.error) == (request, CircuitInput.LINK_FAILED, EgpError.NORES)
-    assert network.of(TAIL, RequestEnded)[0].cause is CircuitInput.COMPLETE
+    assert network.of(TAIL, RequestEnded)[0].cause is CircuitInput.LINK_FAILED
     assert (released(network, HEAD), released(network, TAIL)) == ([1], [2])
 
 
@@ -397,8 +452,9 @@ def test_finishing_before_the_answer() -> None:
     request = qnp(network, HEAD).request(TAIL, PURPOSE, 1, FIDELITY, now=0)
     qnp(network, HEAD).finish(request, now=0)
     network.run()
-    assert [type(event) for event in network.events[HEAD]] == [RequestEnded]
-    assert [type(event) for event in network.events[TAIL]] == [CircuitOpened, RequestEnded]
+    assert [type(event) for event in network.events[HEAD]] == [RequestEnded, CircuitClosed]
+    ends = [CircuitOpened, RequestOpened, RequestEnded, CircuitClosed]
+    assert [type(event) for event in network.events[TAIL]] == ends
     refused = qnp(network, HEAD).request(TAIL, PURPOSE + 1, 1, FIDELITY, network.now)
     qnp(network, HEAD).finish(refused, network.now)
     network.run()
@@ -473,11 +529,12 @@ def test_what_comes_before_its_circuit_is_held() -> None:
     circuit = CircuitId(HEAD, 2)
     tail.link_pair(half(circuit, 1, TAIL), now=0)
     tail.link_pair(half(circuit, 2, TAIL), now=0)
-    tail.receive(QnpTrack(2, 1, LINK, 1, BellIndex.PSI_PLUS, 5, 0), HEAD, now=0)
-    tail.receive(QnpDiscard(2, 0, LINK, 2), HEAD, now=0)
+    tail.receive(QnpDiscard(2, 0, LINK, 2, PairFate.EXPIRED), HEAD, now=0)
     assert tail.poll(0) == []
     assert tail.next_timeout() == HOLD_PS
-    tail.receive(QnpForward(2, 5, HEAD, TAIL, EgpKind.KEEP, 2, FIDELITY, PURPOSE), HEAD, now=100)
+    tail.receive(an_install(), HEAD, now=100)
+    tail.receive(QnpForward(2, 5, EgpKind.KEEP, 2, FIDELITY, PURPOSE), HEAD, now=100)
+    tail.receive(a_track(2, 1, LINK, 1, BellIndex.PSI_PLUS, request=5), HEAD, now=100)
     outputs = tail.poll(100)
     assert [event.pair.qubit for event in outputs if isinstance(event, PairDelivered)] == [200_001]
     assert [event.qubit for event in outputs if isinstance(event, ReleaseQubit)] == [200_002]
@@ -491,7 +548,7 @@ def test_what_is_held_too_long_is_given_up() -> None:
     assert tail.poll(50 + HOLD_PS - 1) == []
     assert tail.poll(50 + HOLD_PS) == [
         ReleaseQubit(200_001),
-        Send(HEAD, QnpDiscard(2, 0, LINK, 1), reliable=True),
+        Send(HEAD, QnpDiscard(2, 0, LINK, 1, PairFate.UNKNOWN), reliable=True),
     ]
     assert tail.next_timeout() is None
 
@@ -532,23 +589,22 @@ def test_a_peer_that_breaks_the_rules_is_reported() -> None:
     head, tail = qnp(network, HEAD), qnp(network, TAIL)
     head.receive(QnpForwardAck(circuit.label, request, 1, 0), TAIL, network.now)
     head.receive(QnpComplete(circuit.label, request), TAIL, network.now)
-    head.receive(QnpTrack(circuit.label, 1, LINK + 1, 1, 0, 0, 0), TAIL, network.now)
+    head.receive(a_track(circuit.label, 1, LINK + 1, 1, 0), TAIL, network.now)
     assert [type(output) for output in head.poll(network.now)] == [Ignored] * 3
-    tail.receive(QnpTrack(circuit.label, 0, LINK, 1, 0, 0, 0), HEAD, network.now)
+    tail.receive(a_track(circuit.label, 0, LINK, 1, 0), HEAD, network.now)
     tail.receive(QnpComplete(400, 1), HEAD, network.now)
     assert [type(output) for output in tail.poll(network.now)] == [Ignored] * 2
     with pytest.raises(TypeError):
         tail.receive(NeedLinkPairs(1, 1, 1, 1), HEAD, network.now)
 
 
-def test_the_pair_table_leaves_no_peer_input_open() -> None:
+@pytest.mark.parametrize("table", [END_TABLE, SWAP_TABLE], ids=["end", "repeater"])
+def test_the_pair_tables_leave_no_input_of_others_open(table: PairTable) -> None:
     """Whatever the peer sends, and whatever the link layer says, there is a row for it."""
-    from protocols.qnp.states import PAIR_TABLE
-
-    for state in PairState:
-        for stimulus in (PairInput.LINK_PAIR, PairInput.TRACK, PairInput.EXPIRED, PairInput.DISCARD):
-            assert (state, stimulus) in PAIR_TABLE or (state, PairInput.MISFIT) in PAIR_TABLE
-    held = {state for (state, stimulus) in PAIR_TABLE if stimulus is PairInput.HELD_LONG}
+    for state in {state for state, _ in table}:
+        for stimulus in (PairInput.TRACK, PairInput.EXPIRED, PairInput.DISCARD):
+            assert (state, stimulus) in table or (state, PairInput.MISFIT) in table
+    held = {state for (state, stimulus) in table if stimulus is PairInput.HELD_LONG}
     assert held == {PairState.VOID, PairState.DEAD}
 
 
@@ -574,7 +630,7 @@ def told(outputs: list[Any], machine: Qnp) -> list[str]:
                 words.append(f"lose {pair.qubit}")
             case Ignored():
                 words.append(REPORT)
-    return words + [HOLD] * (machine.next_timeout() is not None)
+    return words + [HOLD] * any(key.kind is TimerKind.HOLD for key in machine._shared.timers._due)
 
 
 @pytest.mark.parametrize(
@@ -585,7 +641,7 @@ def told(outputs: list[Any], machine: Qnp) -> list[str]:
         ("expire", []),
         ("discard", [HOLD]),
         # here
-        ("half half", ["release 1", TRACK]),
+        ("half half", ["release 1", ASK, TRACK]),
         ("half half track", ["deliver 2"]),
         ("half track", ["deliver 1"]),
         ("half odd-track", [REPORT, DISCARD, "release 1", ASK]),
@@ -652,11 +708,11 @@ def test_what_becomes_of_one_link_pair_at_the_head(steps: str, last: list[str]) 
                 halves += 1
                 machine.link_pair(half(circuit, 7, HEAD, index)._replace(qubit=halves), network.now)
             case "track" | "odd-track":
-                machine.receive(QnpTrack(circuit.label, 0, LINK, 7, index, 5, 0), TAIL, network.now)
+                machine.receive(a_track(circuit.label, 0, LINK, 7, index), TAIL, network.now)
             case "expire":
                 machine.link_expired(LINK, 7, network.now)
             case "discard":
-                machine.receive(QnpDiscard(circuit.label, 0, LINK, 7), TAIL, network.now)
+                machine.receive(QnpDiscard(circuit.label, 0, LINK, 7, PairFate.EXPIRED), TAIL, network.now)
             case "enough":
                 for sequence in range(90, 93 - delivered):
                     machine.link_pair(half(circuit, sequence, HEAD), network.now)

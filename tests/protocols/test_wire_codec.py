@@ -160,7 +160,7 @@ def test_bounds_hold_both_ways(kind: tuple[int, int]) -> None:
     assert refusal(lambda: cls.unpack(beyond)) == "bound"
     name = cls.unpack(full)._fields[-1]
     longer = getattr(cls.unpack(full), name) + (
-        b"\0" if isinstance(tail, Bytes) else (wire.DeviceOp.unpack(one),)
+        b"\0" if isinstance(tail, Bytes) else getattr(cls.unpack(full), name)[:1]
     )
     with pytest.raises(ValueError, match=">") as own:
         cls.unpack(full)._replace(**{name: longer}).pack()
@@ -193,8 +193,10 @@ def test_message_bodies_known_by_heart() -> None:
         wire.MhpKind.INFO, 0x0102, 0x03040506, 0x0708090A0B0C0D0E, 0x0F101112, 0x13141516, 0x17181920
     )
     assert gen.pack().hex() == "020102030405060708090a0b0c0d0e0f1011121314151617181920"
-    track = wire.QnpTrack(1, 2, 3, 4, wire.BellIndex.PSI_PLUS, 5, 6)
-    assert track.pack().hex() == "00010000000200030004800000000500000006"
+    track = wire.QnpTrack(
+        1, 2, 3, 4, wire.BellIndex.PSI_PLUS, wire.BellIndex.PHI_MINUS, wire.PairUse.TEST_Y, 5, 6
+    )
+    assert track.pack().hex() == "0001000000020003000490020000000500000006"
     data = wire.RelData(1, 2, 3, 4, 5, 1, b"abc")
     assert data.pack().hex() == "0000000100000002000000030405800003616263"
     op = wire.DeviceOp(wire.DeviceOpcode.RX, qubit=0x00010002, angle=-1, condition=4, expect=1)

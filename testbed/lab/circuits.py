@@ -1,0 +1,128 @@
+"""What nodes are told so that they can set up circuits: ways to each other, and what links and swaps can do.
+
+What may live here: figures that follow from a scenario's devices and links; how circuits are made is the stack's.
+"""
+
+from heapq import heappop, heappush
+from math import log
+from typing import Final
+
+from protocols.egp.service import least_spacing
+from stack.config import Circuits, Link, NodeConfig, RouteHop
+from testbed.scenario import CircuitPolicy, Device, Scenario
+
+WAYS: Final = 3
+"""To each destination, at most."""
+
+_FULL: Final = (1 << 32) - 1
+_LEAST_W: Final = 1e-9
+
+
+def swap_w(device: Device) -> float:
+    """What a Bell measurement on this device leaves of the w of a chain of Werner pairs.
+
+    It is CX, H on the first qubit, and two readouts.  Depolarising gates of average fidelity F keep (dF - 1)/(d - 1) of
+    every correlator; an outcome that is wrong with probability e turns the correlators that it decides about by 1 - 2e:
+    the first those of XX and YY, the second those of ZZ and YY.
+    """
+    two = (4 * device.gate_2q_fidelity - 1) / 3
+    one = 2 * device.gate_1q_fidelity - 1
+    readout = 1 - device.readout_error_0 - device.readout_error_1
+    first, second = one * readout, readout
+    return two * (first + second + first * second) / 3
+
+
+def pairs_per_ks(link: Link, success_probability: float) -> int:
+    """Pairs in 1,000 s with one memory at each end: a train is agreed on, and runs until it succeeds."""
+    longest = 2 * max(link.arm_a_ps, link.arm_b_ps)
+    spacing = least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps)
+    if success_probability <= 0:
+        return 0
+    agreeing = 2 * (link.arm_a_ps + link.arm_b_ps) + longest
+    each_ps = agreeing + spacing * link.slot_ps / success_probability
+    return min(_FULL, round(1e15 / each_ps))
+
+
+def circuits(policy: CircuitPolicy) -> Circuits:
+    """What the scenario says about circuits."""
+    return Circuits(
+        policy.cutoff_ps,
+        policy.nested,
+        policy.method,
+        policy.link_rounds,
+        policy.end_rounds,
+        policy.pumping,
+        policy.refresh_ps,
+    )
+
+
+type Ways = dict[int, tuple[tuple[RouteHop, ...], ...]]
+
+
+def all_routes(scenario: Scenario, configs: dict[int, NodeConfig]) -> dict[int, Ways]:
+    """Ways from each node with qubits to every other that a chain of links and repeaters joins.
+
+    The best by fidelity: -log w is what adds up (w = (4F - 1)/3).  Others avoid the links of the better ones.
+    """
+    swaps = {node.number for node in scenario.nodes if node.kind == "repeater"}
+    roads: dict[int, list[tuple[int, Link]]] = {}
+    for config in configs.values():
+        for link in config.links:
+            if config.number in (link.a, link.b):
+                other = link.b if link.a == config.number else link.a
+                roads.setdefault(config.number, []).append((other, link))
+    offers = {
+        link.number: _offer(link, configs[link.a], configs[link.b], swaps)
+        for there in roads.values()
+        for _, link in there
+    }
+    found: dict[int, Ways] = {}
+    for start in sorted(roads):
+        ways: dict[int, list[tuple[RouteHop, ...]]] = {}
+        for _ in range(WAYS):
+            # Links that lead away from the start are what tells its ways apart: the rest is for a routing protocol.
+            used = {way[0].link for several in ways.values() for way in several}
+            for destination, way in _best(start, roads, swaps, used if ways else set()).items():
+                hops = tuple(RouteHop(link.number, node, offers[link.number]) for node, link in way)
+                if hops not in ways.setdefault(destination, []):
+                    ways[destination].append(hops)
+        found[start] = {destination: tuple(several) for destination, several in sorted(ways.items())}
+    return found
+
+
+def _best(
+    start: int, roads: dict[int, list[tuple[int, Link]]], swaps: set[int], shunned: set[int]
+) -> dict[int, list[tuple[int, Link]]]:
+    """Dijkstra from `start`, swapping at repeaters only; the first hop shuns some links."""
+    best: dict[int, list[tuple[int, Link]]] = {}
+    waiting: list[tuple[float, int, tuple[int, ...], list[tuple[int, Link]]]] = [(0.0, 0, (start,), [])]
+    while waiting:
+        cost, hops, through, way = heappop(waiting)
+        here = through[-1]
+        if here in best:
+            continue
+        best[here] = way
+        if here != start and here not in swaps:
+            continue
+        for there, link in roads[here]:
+            if there not in best and not (here == start and link.number in shunned):
+                step = -log(max(_LEAST_W, (4 * link.estimate - 1) / 3)) + 1e-6
+                heappush(waiting, (cost + step, hops + 1, (*through, there), [*way, (there, link)]))
+    del best[start]
+    return best
+
+
+def _offer(link: Link, a: NodeConfig, b: NodeConfig, swaps: set[int]) -> tuple[int, ...]:
+    """The fields of protocols.routes.Offer."""
+    memories = []
+    for end in (a, b):
+        assert end.device is not None
+        own = sum(1 for other in end.links if end.number in (other.a, other.b)) if end.number in swaps else 1
+        memories.append(end.device.communication_qubits // own)
+    return (
+        round(link.estimate * _FULL),
+        link.pairs_per_ks,
+        a.paths[b.number].delay_ps,
+        min(memories),
+        0,
+    )

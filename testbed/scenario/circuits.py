@@ -1,0 +1,80 @@
+"""The network layer in a scenario: how circuits are made, and pairs that are asked for between two nodes.
+
+What may live here: the `circuits:` and `requests:` sections.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from testbed.scenario import nodes as node_section
+from testbed.scenario import schema
+from testbed.scenario.model import PURIFICATIONS, CircuitPolicy, Link, Node, Requests, joined
+from testbed.scenario.nodes import WITH_DEVICE
+from testbed.scenario.schema import Form, Section
+from testbed.scenario.source import Item
+
+MAX_PAIRS: Final = 1_000_000
+MAX_AHEAD: Final = 0xFFFF
+MAX_ROUNDS: Final = 4
+_LEAST_REFRESH_S: Final = 1e-6
+_MOST_PAIRS_PER_S: Final = 4e6
+
+_CIRCUITS: Final = Form(
+    "circuits",
+    "the circuits section",
+    ("cutoff_s", "swapping", "purification", "link_rounds", "end_rounds", "pumping", "refresh_s"),
+)
+_REQUEST: Final = Form(
+    "requests[]",
+    "a request",
+    ("from", "to", "pairs", "minimum_fidelity", "at_s", "priority", "pairs_per_s", "max_time_s", "ahead"),
+)
+
+
+def read(item: Item | None) -> CircuitPolicy:
+    """How circuits are made."""
+    if item is None:
+        return CircuitPolicy()
+    keys = Section(item, _CIRCUITS)
+    method = 0
+    if "purification" in keys:
+        method = PURIFICATIONS.index(schema.choice(keys.need("purification"), PURIFICATIONS, "purification"))
+    if method == 0:
+        keys.refuse(["link_rounds", "end_rounds", "pumping"], "nothing is purified: name a method under purification")
+    swapping = "asap"
+    if "swapping" in keys:
+        swapping = schema.choice(keys.need("swapping"), ("asap", "nested"), "order of swapping")
+    return CircuitPolicy(
+        cutoff_ps=keys.seconds("cutoff_s") if "cutoff_s" in keys else None,
+        nested=swapping == "nested",
+        method=method,
+        link_rounds=keys.integer("link_rounds", 0, 0, MAX_ROUNDS) if "link_rounds" in keys else None,
+        end_rounds=keys.integer("end_rounds", 0, 0, MAX_ROUNDS) if "end_rounds" in keys else None,
+        pumping=schema.flag(keys.need("pumping")) if "pumping" in keys else False,
+        refresh_ps=keys.seconds("refresh_s", 1_000_000_000_000, _LEAST_REFRESH_S),
+    )
+
+
+def requests(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]) -> list[Requests]:
+    """Pairs that nodes ask for."""
+    read = []
+    for entry in [] if item is None else schema.items(item, "requests"):
+        keys = Section(entry, _REQUEST)
+        source, destination = node_section.two(keys, "from", "to", nodes, WITH_DEVICE)
+        if not joined(nodes.values(), links, source, destination):
+            problem = f"no quantum link joins {source} and {destination}, and no chain of links with repeaters between"
+            raise keys.need("to").bad(problem, "add one under links")
+        read.append(
+            Requests(
+                source=source,
+                destination=destination,
+                pairs=keys.integer("pairs", None, 1, MAX_PAIRS),
+                minimum_fidelity=keys.probability("minimum_fidelity"),
+                at_ps=keys.seconds("at_s"),
+                priority=keys.integer("priority", 0, 0, 255),
+                pairs_per_s=keys.number("pairs_per_s", 0.0, 0.0, _MOST_PAIRS_PER_S),
+                max_time_ps=keys.seconds("max_time_s"),
+                ahead=keys.integer("ahead", 1, 1, MAX_AHEAD),
+            )
+        )
+    return read
