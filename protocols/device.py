@@ -333,6 +333,14 @@ class Program:
         """Rotation about Z by `angle` radians."""
         return self.add(DeviceOpcode.RZ, qubit, angle=turn(angle), when=when)
 
+    def turn_x(self, qubit: int, angle: int, when: Condition = _ALWAYS) -> Self:
+        """Rotation about X, the angle in the bus's own unit of 2π/2³²."""
+        return self.add(DeviceOpcode.RX, qubit, angle=angle, when=when)
+
+    def turn_y(self, qubit: int, angle: int, when: Condition = _ALWAYS) -> Self:
+        """Rotation about Y, the angle in the bus's own unit."""
+        return self.add(DeviceOpcode.RY, qubit, angle=angle, when=when)
+
     def measure(self, qubit: int, when: Condition = _ALWAYS) -> Self:
         """Measure in the Z basis. If `when` fails nothing is measured and the result reads 0 (DEV-6)."""
         return self.add(DeviceOpcode.MEASURE, qubit, when=when)

@@ -62,6 +62,8 @@ class Device:
     memory_t2_ps: int
     swap_w: float
     """What a Bell measurement here, its gates and readout, leaves of the w = (4F - 1)/3 of a chain of Werner pairs."""
+    storage_qubits: int = 0
+    """Places into which the link layer moves its halves; they come after the communication qubits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,24 @@ class Link:
     emission_ps: int
     success_probability: float
     estimate: float
-    """Fidelity of a heralded pair by the device model, when the herald has reached both ends."""
+    """Fidelity of a heralded pair by the device model, when the herald has reached both ends (and its halves have been
+    moved to storage, where there is any)."""
     pairs_per_ks: int
     """Pairs in 1,000 s, with nothing else to do and memories free."""
+    measured_estimate: float = 0.0
+    """Fidelity of the state in which pairs measured right after emission are measured, by the device model."""
+    estimate_error: float = 0.0
+    """What the device model leaves open: half width at 99 %."""
+    settings: tuple[tuple[float, float, float, float], ...] = ()
+    """Other bright-state populations: (alpha, success probability, estimate, measured estimate), by rising alpha."""
+    measuring_ps: int = 0
+    """From an emission until its half has been measured, at the slower end."""
+    readout_a: tuple[float, float] = (0.0, 0.0)
+    """At end a: chance of reading 1 from |0>, and 0 from |1>."""
+    readout_b: tuple[float, float] = (0.0, 0.0)
+    scheduler: str = "fcfs"
+    test_share: float = 0.0
+    """Share of pairs that are measured to learn the link's fidelity."""
     switched: bool = False
     """Its station is a switch: a train needs an analyser of the pool."""
 
@@ -166,7 +183,7 @@ class NodeConfig:
         }
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else Device(**data["device"])
-        fields["links"] = tuple(Link(**link) for link in data["links"])
+        fields["links"] = tuple(_link(link) for link in data["links"])
         fields["switch"] = None if data["switch"] is None else Switch(**data["switch"])
         fields["routes"] = {
             int(n): tuple(tuple(RouteHop(h["link"], h["node"], tuple(h["offer"])) for h in way) for way in ways)
@@ -174,3 +191,9 @@ class NodeConfig:
         }
         fields["circuits"] = Circuits(**data["circuits"])
         return cls(**fields)
+
+
+def _link(data: dict[str, Any]) -> Link:
+    settings = tuple((a, p, kept, measured) for a, p, kept, measured in data["settings"])
+    readouts = {end: (data[end][0], data[end][1]) for end in ("readout_a", "readout_b")}
+    return Link(**{**data, "settings": settings, **readouts})

@@ -1,6 +1,7 @@
 """DEVICE: commands of a node to its quantum devices and their answers; on the device bus only, never in a
 frame."""
 
+from protocols.declare.egp import EgpBases, EgpBasis
 from protocols.declare.family import Family
 from protocols.declare.fields import (
     CodePoint,
@@ -144,6 +145,36 @@ class Connect(Message):
     fields_desc = in_order(u16("link", "number of the link"), u16("analyser", "number of the analyser, from 0"))
 
 
+class MeasuringTrain(Message):
+    """Node to device: a Train that measures the qubit right after each emission."""
+
+    name = "MeasuringTrain"
+    code = 10
+    fields_desc = in_order(
+        u16("link", "number of the link"),
+        u32("qubit", "handle of the communication qubit"),
+        u64("first_slot", "first slot, counted at the station"),
+        u32("spacing", "distance between two emissions", "slots"),
+        u32("count", "number of emissions"),
+        u32("alpha", "bright-state population; 0 = the link's default", "of 2³² − 1"),
+        u64("choice", "from which the basis at each slot follows"),
+        enum8("bases", EgpBases, "bases to choose from"),
+        u32("chance_1", "probability of the first basis; both 0 = all alike", "of 2³² − 1"),
+        u32("chance_2", "probability of the second basis of three", "of 2³² − 1"),
+        i32("x_1", "rotation before the measurement, about X", "2π/2³²"),
+        i32("y", "then about Y", "2π/2³²"),
+        i32("x_2", "then about X", "2π/2³²"),
+    )
+
+
+class Recall(Message):
+    """Node to device: what was measured after the emission for this slot? Answered by Remembered."""
+
+    name = "Recall"
+    code = 11
+    fields_desc = in_order(u16("link", "number of the link"), u64("slot", "the slot"))
+
+
 class Bits(Message):
     """Device to node: the results of a program."""
 
@@ -189,12 +220,27 @@ class Done(Message):
     fields_desc = in_order()
 
 
+class Remembered(Message):
+    """Device to node: what was measured after the emission for a slot."""
+
+    name = "Remembered"
+    code = 70
+    fields_desc = in_order(
+        u8("known", "1 = the device remembers it; only heralded slots are kept"),
+        u8("outcome", "result, 0 or 1"),
+        enum8("basis", EgpBasis, "what was measured, after the rotation"),
+    )
+
+
 FAMILY = Family(
     number=128,
     name="DEVICE",
     title="Device programs",
     about="Commands of a node to its own quantum devices, and answers matched by the command's bus sequence.",
-    messages=(Program, Train, StopTrain, Listen, StopListen, Connect, Bits, TrainDone, Herald, Failed, Done),
+    messages=(
+        *(Program, Train, StopTrain, Listen, StopListen, Connect, MeasuringTrain, Recall),
+        *(Bits, TrainDone, Herald, Failed, Done, Remembered),
+    ),
     points=(DeviceOpcode, DeviceOutcome, DeviceError),
     on_udp=False,
 )

@@ -1,7 +1,20 @@
 """EGP: the link layer's messages between the two nodes of a link (distributed queue, trains, expiry)."""
 
 from protocols.declare.family import Departure, Family
-from protocols.declare.fields import CodePoint, Message, enum8, in_order, u8, u16, u32, u64
+from protocols.declare.fields import (
+    CodePoint,
+    Message,
+    Record,
+    bits,
+    enum8,
+    i32,
+    in_order,
+    records,
+    u8,
+    u16,
+    u32,
+    u64,
+)
 
 
 class EgpKind(CodePoint):
@@ -33,6 +46,48 @@ class EgpVerdict(CodePoint):
     UNKNOWN = 2, "no such request in the queue"
 
 
+class EgpBases(CodePoint):
+    """Among which bases a node measures at random, anew for every pair."""
+
+    NONE = 0, "none: Z, after the rotation"
+    XZ = 1, "X, Z"
+    XYZ = 2, "X, Y, Z"
+    CHSH = 3, "(Z+X)/√2, (Z−X)/√2"
+
+
+class EgpBasis(CodePoint):
+    """The observable that was measured; after the request's rotation, if there is one."""
+
+    Z = 0, "Z"
+    X = 1, "X"
+    Y = 2, "Y"
+    ZPLUSX = 3, "(Z+X)/√2"
+    ZMINUSX = 4, "(Z−X)/√2"
+
+
+class EgpTest(CodePoint):
+    """Whether the pair of a train is measured by both nodes to learn the link's fidelity."""
+
+    NONE = 0, "no: it is a pair of the request"
+    ZZ = 1, "both measure Z"
+    XX = 2, "both measure X"
+    YY = 3, "both measure Y"
+
+
+class EgpMeasuring(Record):
+    """How one node measures: rotate about X, then Y, then X, then measure in a basis of the set."""
+
+    name = "Measuring"
+    fields_desc = in_order(
+        enum8("bases", EgpBases, "bases to choose from at random"),
+        u32("chance_1", "probability of the first basis; both 0 = all alike", "of 2³² − 1", default=0),
+        u32("chance_2", "probability of the second basis of three", "of 2³² − 1", default=0),
+        i32("x_1", "first rotation, about X", "2π/2³²", default=0),
+        i32("y", "second rotation, about Y", "2π/2³²", default=0),
+        i32("x_2", "third rotation, about X", "2π/2³²", default=0),
+    )
+
+
 class Add(Message):
     """Puts a request into the queue that both nodes share."""
 
@@ -47,6 +102,12 @@ class Add(Message):
         u8("priority", "queue of the scheduler, 0 first"),
         enum8("kind", EgpKind, "what is to become of the pairs", key=True),
         u64("max_time_ps", "time after which the pairs are of no use; 0 = no limit", "ps"),
+        u8("flags", "1 = atomic: the pairs are told all at once; 2 = consecutive: no other request between them"),
+        u16("queue_sequence", "place in the common order, from the master; the other node sends 0"),
+        u64("virtual_finish", "of the scheduler, from the master; the other node sends 0", "slots"),
+        records(
+            "measuring", EgpMeasuring, 2, "how the creator measures (M, R), then how the receiver does (M)"
+        ),
     )
 
 
@@ -56,7 +117,10 @@ class AddAck(Message):
     name = "AddAck"
     code = 2
     fields_desc = in_order(
-        u16("link", "number of the link", key=True), u32("create_id", "the request of the Add", key=True)
+        u16("link", "number of the link", key=True),
+        u32("create_id", "the request of the Add", key=True),
+        u16("queue_sequence", "place in the common order, from the master; the other node sends 0", default=0),
+        u64("virtual_finish", "of the scheduler, from the master; the other sends 0", "slots", default=0),
     )
 
 
@@ -87,6 +151,7 @@ class Train(Message):
         u32("count", "number of attempts", key=True),
         u32("alpha", "bright-state population; 0 = the link's default", "of 2³² − 1"),
         u16("expected_sequence", "MHP sequence that the sender expects next"),
+        enum8("test", EgpTest, "whether its pair is a test round"),
     )
 
 
@@ -128,13 +193,25 @@ class ExpireAck(Message):
     )
 
 
+class Tested(Message):
+    """What the sender measured of the pair of a test round."""
+
+    name = "Tested"
+    code = 8
+    fields_desc = in_order(
+        u16("link", "number of the link", key=True),
+        u16("mhp_sequence", "the pair", key=True),
+        bits("outcome", 1, "result", key=True),
+    )
+
+
 FAMILY = Family(
     number=3,
     name="EGP",
     title="Entanglement generation",
     about="The two nodes of a link keep one queue of requests and agree on trains of attempts.",
-    messages=(Add, AddAck, AddReject, Train, TrainAck, Expire, ExpireAck),
-    points=(EgpKind, EgpError, EgpVerdict),
+    messages=(Add, AddAck, AddReject, Train, TrainAck, Expire, ExpireAck, Tested),
+    points=(EgpKind, EgpError, EgpVerdict, EgpBases, EgpBasis, EgpTest),
     departures=(
         Departure(
             "The distributed queue has frames (command, data, communication sequence, expected sequence) "

@@ -1,12 +1,28 @@
-"""One end of one link: LINK_TABLE at work.  The rules are in egp.py.
+"""One end of one link: LINK_TABLE at work.  The rules are in node.py.
 
 What may live here: agreeing on trains with the peer, what comes of them, and expiry.
 """
 
 from typing import Final
 
+from protocols.egp.estimation import Estimator
+from protocols.egp.facts import LinkFacts
 from protocols.egp.queue import RequestQueue
-from protocols.egp.service import AskStation, LinkFacts, Ok, Reserve, StartTrain, StopTrain, Unreserve
+from protocols.egp.rounds import TestRounds
+from protocols.egp.schedulers import Scheduler
+from protocols.egp.service import (
+    AskStation,
+    CutTrain,
+    MeasureTest,
+    Ok,
+    OkAny,
+    OkMeasured,
+    OkPrepared,
+    Reserve,
+    StartTrain,
+    StopTrain,
+    Unreserve,
+)
 from protocols.egp.states import (
     LINK_TABLE,
     UNSET,
@@ -23,14 +39,20 @@ from protocols.egp.states import (
 )
 from protocols.ignored import Ignored
 from protocols.machine import Send
+from protocols.measuring import Measure
 from protocols.mhp.node import TrainOutcome
 from protocols.mhp.trains import SEQUENCE_MODULUS, SUCCESSES
 from protocols.pairs import ReleaseQubit
 from protocols.wire.codec import (
     BellIndex,
+    DeviceRemembered,
+    EgpBasis,
     EgpError,
     EgpExpire,
     EgpExpireAck,
+    EgpKind,
+    EgpTest,
+    EgpTested,
     EgpTrain,
     EgpTrainAck,
     EgpVerdict,
@@ -56,10 +78,13 @@ _BELL: Final = {MhpOutcome.PSI_PLUS: BellIndex.PSI_PLUS, MhpOutcome.PSI_MINUS: B
 class LinkEnd:
     """`served` says when it last got a qubit: those of one node take turns."""
 
-    def __init__(self, facts: LinkFacts, shared: Shared) -> None:
+    def __init__(self, facts: LinkFacts, shared: Shared, scheduler: Scheduler) -> None:
         self.facts = facts
-        self.requests = RequestQueue(facts, shared)
+        self.estimator = Estimator(facts)
+        self.requests = RequestQueue(facts, shared, self.estimator, scheduler)
         self.served = 0
+        self._scheduler = scheduler
+        self._rounds = TestRounds(facts, shared, self.estimator)
         self._shared = shared
         self._state = LinkState.IDLE
         self._train: Train | None = None
@@ -69,6 +94,7 @@ class LinkEnd:
         self._withdrawn: list[RequestId] = []  # requests of this node whose end the peer does not know yet
         self._owes_ack = False  # of an Expire that came during a train
         self._owed: int | None = None  # queue id of a proposal that was declined for want of a qubit
+        self._owed_keeps = False  # that proposal needs a place to keep its half, too
         self._held: int | None = None  # the qubit set aside after an invitation
         self._asked: RequestId | None = None  # what the peer was last asked about
         self._declined: int | None = None  # queue id of our own proposal that the peer declined
@@ -91,13 +117,25 @@ class LinkEnd:
             return
         self._tell_withdrawn()
         if self._owed is not None:
-            if self._held is None and (qubit := self._take()) is not None:
+            room = not self._owed_keeps or self._shared.rooms != 0
+            if room and self._held is None and (qubit := self._take()) is not None:
                 self._invite(self._owed, qubit, now)
         elif self.requests.master and self._retry not in self._shared.timers:
             if self.facts.switched:
                 self._reserve(now)
             else:
                 self._propose(self.facts.first_slot(now + self._extra_ps))
+
+    def consider(self, request: Request | None) -> None:
+        """A request has come into the queue: is it so urgent that the train that runs is cut short (EGP-24)?"""
+        train = self._train
+        if request is None or train is None or train.cut or self._state is not LinkState.RUNNING:
+            return
+        running = train.request
+        together = running.together and running.begun
+        if self.requests.master and not together and self._scheduler.preempts(request, running):
+            train.cut = True
+            self._shared.outputs.append(CutTrain(self.facts.number))
 
     def on_train(self, message: EgpTrain, now: int) -> None:
         facts = self.facts
@@ -110,23 +148,25 @@ class LinkEnd:
             self._ignore(message, "only the master proposes")  # EGP-2
             return
         self._owed = None
-        if request is None or message.spacing < facts.spacing_slots:
+        if request is None or message.spacing < facts.spacing(request.kind):
             self._answer(message, EgpVerdict.UNKNOWN)
         elif self._state is LinkState.RUNNING:
             # The master knows what came of the last train, this node does not: its Reply is late, or lost.
-            self._owed = message.queue_id
+            self._owed, self._owed_keeps = message.queue_id, False
             self._shared.outputs.append(AskStation(facts.number))
             self._answer(message, EgpVerdict.BUSY)
         elif not facts.in_time(message.first_slot, now):
             self._answer(message, EgpVerdict.BUSY)
-        elif (qubit := self._take()) is None:
-            self._owed = message.queue_id
-            self._answer(message, EgpVerdict.BUSY)  # EGP-5
         else:
-            self._adopt(message.expected_sequence)
-            self._answer(message, EgpVerdict.READY)
-            row = (message.first_slot, message.spacing, message.count, message.alpha)
-            self._move(LinkInput.ACCEPT, Train(request, message.queue_id, qubit, *row))
+            row = (message.first_slot, message.spacing, message.count, message.alpha, message.test)
+            train = self._with_qubit(request, message.queue_id, *row)
+            if train is None:
+                self._owed, self._owed_keeps = message.queue_id, self._keeps(request, message.test)
+                self._answer(message, EgpVerdict.BUSY)  # EGP-5
+            else:
+                self._adopt(message.expected_sequence)
+                self._answer(message, EgpVerdict.READY)
+                self._move(LinkInput.ACCEPT, train)
         self.let_go()  # an invitation is for one proposal
 
     def on_train_ack(self, ack: EgpTrainAck, now: int) -> None:
@@ -150,7 +190,7 @@ class LinkEnd:
             self._move(LinkInput.AGREED, train)
             return
         self._move(LinkInput.DECLINED)
-        self._shared.qubits.give_back(train.qubit)
+        self._put_back(train)
         if self.facts.switched:
             self._shared.outputs.append(Unreserve(self.facts.number))
         if ack.verdict == EgpVerdict.UNKNOWN:
@@ -168,12 +208,15 @@ class LinkEnd:
         self._asked = requests[(last + 1) % len(requests)]
         asked_here = int(self._asked.origin == self._shared.node)
         number, expected = self.facts.number, self._say_expected()
-        self._send(EgpTrain(number, asked_here, self._asked.create_id, _QUESTION, 0, 0, 0, 0, expected))
+        row = (_QUESTION, 0, 0, 0, 0, expected, EgpTest.NONE)
+        self._send(EgpTrain(number, asked_here, self._asked.create_id, *row))
 
     def _next_request(self, first_slot: int) -> tuple[Request, int] | None:
         """The first in the queue that has time for an attempt (EGP-2), and its attempts, for a train from this slot."""
-        for request in self.requests.ordered.values():
-            attempts = self.facts.attempts(first_slot, request.deadline) if request.agreed else 0  # EGP-6
+        facts = self.facts
+        for request in self.requests.in_line():
+            p, spacing = request.setting.success_probability, facts.spacing(request.kind)
+            attempts = facts.attempts(first_slot, request.deadline, p, spacing) if request.agreed else 0  # EGP-6
             if attempts:
                 return request, attempts
         return None  # who has no time for another attempt waits for its TIMEOUT
@@ -182,18 +225,23 @@ class LinkEnd:
         """A train from this slot on, for as long as its request needs and `slots` allow; False if there is none."""
         facts = self.facts
         following = self._next_request(first_slot)
-        qubit = self._take() if following is not None else None
-        if following is None or qubit is None:
+        if following is None:
             return False
         request, attempts = following
+        spacing = facts.spacing(request.kind)
         if slots is not None:
-            attempts = min(attempts, max(1, (slots - 1) // facts.spacing_slots + 1))
-        queue_id, self._next_queue_id = self._next_queue_id, self._next_queue_id % 0xFFFFFFFF + 1
-        row = (first_slot, facts.spacing_slots, attempts, facts.alpha)
-        self._move(LinkInput.PROPOSE, Train(request, queue_id, qubit, *row))
+            attempts = min(attempts, max(1, (slots - 1) // spacing + 1))
+        row = (first_slot, spacing, attempts, request.setting.alpha)
+        test = self._rounds.choose(request, first_slot)
+        train = self._with_qubit(request, self._next_queue_id, *row, test)
+        if train is None:
+            return False
+        self._next_queue_id = self._next_queue_id % 0xFFFFFFFF + 1
+        self._move(LinkInput.PROPOSE, train)
         origin, create_id = request.id
         asked_here = int(origin == self._shared.node)
-        self._send(EgpTrain(facts.number, asked_here, create_id, queue_id, *row, self._say_expected()))
+        expected = self._say_expected()
+        self._send(EgpTrain(facts.number, asked_here, create_id, train.queue_id, *row, expected, test))
         return True
 
     # Analysers of a switch.  No qubit waits for one (EGP-19).
@@ -206,8 +254,10 @@ class LinkEnd:
         if following is None or not self._shared.qubits.serves(facts.number):
             return
         request, attempts = following
+        if self._shared.rooms == 0 and self._keeps(request, EgpTest.NONE):
+            return
         self._move(LinkInput.RESERVE)
-        slots = (attempts - 1) * facts.spacing_slots + 1
+        slots = (attempts - 1) * facts.spacing(request.kind) + 1
         notice_ps += facts.delay_to_station_ps  # the grant's own way
         self._shared.outputs.append(Reserve(facts.number, min(slots, MOST_SLOTS), notice_ps, request.deadline))
 
@@ -265,25 +315,31 @@ class LinkEnd:
             facts = self.facts
             row = (train.first_slot, train.spacing, train.count, train.alpha)
             due = facts.reply_due(train.first_slot + (train.count - 1) * train.spacing)
-            self._shared.outputs.append(StartTrain(facts.number, train.queue_id, train.qubit, *row, due))
+            measure = None
+            if (how := train.measuring(self._shared.node)) is not None:
+                choice = self._shared.draw("bases", facts.number, train.queue_id, train.first_slot)
+                measure = Measure(choice, how)
+            self._shared.outputs.append(StartTrain(facts.number, train.queue_id, train.qubit, *row, due, measure))
 
     # What came of a train.
 
-    def on_result(self, outcome: TrainOutcome, last_emitted_slot: int, now: int) -> None:
-        """What MHP says, and the last slot for which the device has emitted."""
+    def on_result(
+        self, outcome: TrainOutcome, last_emitted_slot: int, now: int, remembered: DeviceRemembered | None
+    ) -> None:
+        """What MHP says, the last slot for which the device has emitted, and what it measured at the heralded one."""
         train = self._train
         if self._state is not LinkState.RUNNING or train is None or train.queue_id != outcome.queue_id:
             return  # of a train that was given up
         self._move(LinkInput.RESULT)
         if outcome.outcome in SUCCESSES:
-            self._on_success(train, outcome, last_emitted_slot)
+            self._on_success(train, outcome, last_emitted_slot, remembered)
         elif outcome.error is MhpError.GENERAL:
             self._on_silence(train)
         else:
-            self._shared.qubits.give_back(train.qubit)
+            self._put_back(train)
             if outcome.error in (MhpError.NO_CLASSICAL_OTHER, MhpError.OUT_OF_WINDOW):
                 self._come_earlier()
-            if outcome.outcome is MhpOutcome.ERROR:
+            if outcome.outcome is MhpOutcome.ERROR and not train.cut:
                 self._pause(now)
         self._settle(train)
 
@@ -293,7 +349,7 @@ class LinkEnd:
         if self._state is LinkState.RUNNING and train is not None and train.queue_id == queue_id:
             self._move(LinkInput.RESULT)
             self._shared.outputs.append(StopTrain(self.facts.number, queue_id, train.qubit))
-            self._release(train.qubit)
+            self._release(train)
             self._pause(now)
             self._settle(train)
 
@@ -305,71 +361,117 @@ class LinkEnd:
             self._shared.outputs.append(Unreserve(self.facts.number))
         if train is not None and state is LinkState.RUNNING:
             self._shared.outputs.append(StopTrain(self.facts.number, train.queue_id, train.qubit))
-            self._release(train.qubit)
+            self._release(train)
         elif train is not None:
-            self._shared.qubits.give_back(train.qubit)
+            self._put_back(train)
         self.let_go()
         self._owed = self._declined = None
         self._owes_ack = False
         self._misses = 0
         self._given.clear()
         self._withdrawn.clear()
+        self._rounds.forget()
         self._shared.timers.cancel(self._retry)
         for request in list(self.requests.open.values()):
-            self.requests.end(request, EgpError.OTHER)  # EGP-16
+            self._end(request, EgpError.OTHER)  # EGP-16
 
-    def _on_success(self, train: Train, outcome: TrainOutcome, last_emitted_slot: int) -> None:
+    def _on_success(
+        self, train: Train, outcome: TrainOutcome, last_emitted_slot: int, remembered: DeviceRemembered | None
+    ) -> None:
         request, sequence = train.request, outcome.mhp_sequence
         missed = 0 if self._expected is None else (sequence - self._expected) % SEQUENCE_MODULUS
         following = (sequence + 1) % SEQUENCE_MODULUS
         old, self._expected = self._expected, following
+        measures = train.measuring(self._shared.node) is not None
+        lost = (remembered is None or not remembered.known) if measures else last_emitted_slot > outcome.slot
         if missed > SEQUENCE_MODULUS // 2:
             # EGP-10: behind.  The Reply names our train, so it is no straggler: the station counts anew.
-            self._release(train.qubit)
+            self._release(train)
         elif missed and old is not None:
-            self._release(train.qubit)
-            self._send_expire(request.id, old, following)  # EGP-9
+            self._release(train)
+            self._send_expire(request, old, following)  # EGP-9
             self._end(request, EgpError.EXPIRE, old, sequence)
         elif train.void_from is not None and from_on(train.void_from, sequence):
-            self._release(train.qubit)  # the peer has told already that it has not got this pair
-        elif last_emitted_slot > outcome.slot:
-            self._release(train.qubit)
-            self._send_expire(request.id, sequence, following)  # EGP-11
+            self._release(train)  # the peer has told already that it has not got this pair
+        elif lost:
+            self._release(train)
+            self._send_expire(request, sequence, following)  # EGP-11
             self._end(request, EgpError.EXPIRE, sequence, sequence)
+        elif train.test:
+            self._on_test(train, outcome, remembered if measures else None)
         else:
-            self._deliver(train, outcome)  # EGP-8
+            self._deliver(train, outcome, remembered if measures else None)  # EGP-8
 
-    def _deliver(self, train: Train, outcome: TrainOutcome) -> None:
+    def _deliver(self, train: Train, outcome: TrainOutcome, remembered: DeviceRemembered | None) -> None:
+        request = train.request
+        if remembered is not None:
+            self._put_back(train)
+        else:
+            self._shared.qubits.part_with(train.qubit)
+        ok = self._ok(train, outcome, remembered)
+        request.remaining -= 1
+        request.begun = True
+        self._scheduler.served(request)
+        if request.atomic:
+            request.withheld.append(ok)
+        else:
+            self._tell(request, ok)
+        if not request.remaining:
+            for withheld in request.withheld:
+                self._tell(request, withheld)
+            request.withheld.clear()
+            self._end(request, None)  # EGP-14
+
+    def _ok(self, train: Train, outcome: TrainOutcome, remembered: DeviceRemembered | None) -> OkAny:
         request, facts = train.request, self.facts
-        self._shared.qubits.part_with(train.qubit)
-        sequence, given = outcome.mhp_sequence, self._given
+        directly = request.kind == EgpKind.MEASURE
+        fidelity, error = self.estimator.estimate(directly, self.estimator.setting(train.alpha))
+        row = (
+            facts.number,
+            request.id.create_id,
+            int(request.id.origin != self._shared.node),
+            outcome.mhp_sequence,
+            request.purpose_id,
+            facts.peer,
+            fidelity,
+            _BELL[outcome.outcome],
+        )
+        if remembered is None:
+            return Ok(*row, train.qubit, outcome.slot * facts.slot_ps, error)
+        result = (remembered.outcome, EgpBasis(remembered.basis), error)
+        return OkMeasured(*row, *result) if directly else OkPrepared(*row, *result)
+
+    def _tell(self, request: Request, ok: OkAny) -> None:
+        sequence, given = ok.link_sequence, self._given
         if given and from_on(sequence, next(reversed(given))):
             given.clear()  # numbers of an earlier count: the station has restarted
         given[sequence] = Given(request.id, request.purpose_id)
         if len(given) > REMEMBERED:
             del given[next(iter(given))]
-        self._shared.outputs.append(
-            Ok(
-                facts.number,
-                request.id.create_id,
-                int(request.id.origin != self._shared.node),
-                sequence,
-                request.purpose_id,
-                facts.peer,
-                facts.goodness(),
-                _BELL[outcome.outcome],
-                train.qubit,
-                outcome.slot * facts.slot_ps,
-            )
-        )
-        request.remaining -= 1
-        if not request.remaining:
-            self._end(request, None)  # EGP-14
+        self._shared.outputs.append(ok)
+
+    def _on_test(self, train: Train, outcome: TrainOutcome, remembered: DeviceRemembered | None) -> None:
+        """Both nodes measure the pair; a kept one when its herald has arrived (EGP-23)."""
+        sequence = outcome.mhp_sequence
+        self._rounds.succeeded(train, sequence, _BELL[outcome.outcome])
+        if remembered is not None:
+            self._put_back(train)
+            self._rounds.measured(sequence, remembered.outcome)
+        else:
+            self._shared.qubits.part_with(train.qubit)
+            self._shared.outputs.append(MeasureTest(self.facts.number, sequence, train.qubit, train.test))
+
+    def on_measured(self, sequence: int, outcome: int) -> None:
+        """This node's result of a test round."""
+        self._rounds.measured(sequence, outcome)
+
+    def on_tested(self, message: EgpTested) -> None:
+        self._rounds.on_tested(message)
 
     def _on_silence(self, train: Train) -> None:
         """Nobody knows what came of the train: the peer may hold a pair of which this node knows nothing."""
-        self._release(train.qubit)
-        self._send_expire(train.request.id, self._expected, self._expected)  # EGP-11
+        self._release(train)
+        self._send_expire(train.request, self._expected, self._expected)  # EGP-11
         self._expected = None
         self._end(train.request, EgpError.EXPIRE)
 
@@ -395,17 +497,20 @@ class LinkEnd:
         else:
             self._end(request, code)
 
-    def _end(
-        self, request: Request, code: EgpError | None, low: int | None = None, high: int | None = None
-    ) -> None:
+    def _end(self, request: Request, code: EgpError | None, low: int | None = None, high: int | None = None) -> None:
         was_open = self.requests.end(request, code, low, high)
+        for ok in request.withheld:  # EGP-22: all or none
+            if isinstance(ok, Ok):
+                self._shared.outputs.append(ReleaseQubit(ok.qubit))
+                self._more_room()
+        request.withheld.clear()
         if was_open and request.withdrawn and code not in (None, EgpError.EXPIRE):
             self._withdrawn.append(request.id)
 
     def _tell_withdrawn(self) -> None:
         """Only between trains: an Expire says from where on there is nothing, and a train may bring something."""
         for request_id in self._withdrawn:
-            self._send_expire(request_id, self._expected, self._expected)
+            self._expire(request_id, self._expected, self._expected)
         self._withdrawn.clear()
 
     # Expiry.
@@ -427,6 +532,9 @@ class LinkEnd:
                 self.requests.tell_err(request_id, purpose_id, EgpError.EXPIRE, low, high)
             else:
                 self._end(of_pairs, EgpError.EXPIRE, sequences[0], sequences[-1])
+        for other in list(self.requests.open.values()):
+            if any(from_on(message.old_sequence, ok.link_sequence) for ok in other.withheld):
+                self.end_in_time(other, EgpError.EXPIRE)
         if request is not None and request.id in self.requests.open:
             self.end_in_time(request, EgpError.EXPIRE)
         if train is not None:
@@ -444,7 +552,11 @@ class LinkEnd:
     def _send_expire_ack(self) -> None:
         self._send(EgpExpireAck(self.facts.number, self._say_expected()))
 
-    def _send_expire(self, request: RequestId, old: int | None, new: int | None) -> None:
+    def _send_expire(self, request: Request, old: int | None, new: int | None) -> None:
+        """From `old` on this node has nothing; of a request whose pairs belong together, nothing at all."""
+        self._expire(request.id, request.withheld[0].link_sequence if request.withheld else old, new)
+
+    def _expire(self, request: RequestId, old: int | None, new: int | None) -> None:
         asked_here = int(request.origin == self._shared.node)
         old_sequence, new_sequence = UNSET if old is None else old, UNSET if new is None else new
         self._send(EgpExpire(self.facts.number, asked_here, request.create_id, old_sequence, new_sequence))
@@ -458,6 +570,24 @@ class LinkEnd:
         return UNSET if self._expected is None else self._expected
 
     # Qubits and messages.
+
+    def _keeps(self, request: Request, test: EgpTest) -> bool:
+        """Does this node keep its half of such a pair?"""
+        if test:
+            return request.kind != EgpKind.MEASURE
+        return request.measuring(self._shared.node) is None
+
+    def _with_qubit(
+        self, request: Request, queue_id: int, first_slot: int, spacing: int, count: int, alpha: int, test: EgpTest
+    ) -> Train | None:
+        """A train, with all that this node must set aside for it; None if there is not enough (EGP-5)."""
+        shared = self._shared
+        room = self._keeps(request, test) and shared.rooms is not None
+        if (room and not shared.rooms) or (qubit := self._take()) is None:
+            return None
+        if room and shared.rooms is not None:
+            shared.rooms -= 1
+        return Train(request, queue_id, qubit, first_slot, spacing, count, alpha, test, room)
 
     def _take(self) -> int | None:
         qubit = self._held
@@ -477,10 +607,22 @@ class LinkEnd:
             self._held = None
             self._shared.timers.cancel(self._hold)
 
-    def _release(self, qubit: int) -> None:
-        """It may be entangled with something: the device is to empty it and to give it a new name."""
-        self._shared.qubits.part_with(qubit)
-        self._shared.outputs.append(ReleaseQubit(qubit))
+    def _put_back(self, train: Train) -> None:
+        """Its qubit is as good as before: nothing was made, or it has been measured."""
+        self._shared.qubits.give_back(train.qubit)
+        if train.room:
+            self._more_room()
+
+    def _release(self, train: Train) -> None:
+        """Its qubit may be entangled with something: the device is to empty it and to give it a new name."""
+        self._shared.qubits.part_with(train.qubit)
+        self._shared.outputs.append(ReleaseQubit(train.qubit))
+        if train.room:
+            self._more_room()
+
+    def _more_room(self) -> None:
+        if self._shared.rooms is not None:
+            self._shared.rooms += 1
 
     def _ignore(self, message: Message, reason: str) -> None:
         self._shared.outputs.append(Ignored(self.facts.peer, type(message).__name__, reason))

@@ -1,4 +1,4 @@
-"""EGP, the link layer: pairs with a neighbour, created and kept.  EGP-n: egp.toml.
+"""EGP, the link layer: pairs with a neighbour, kept, measured directly or prepared remotely.  EGP-n: egp.toml.
 
 Theory of operation.  Of the two nodes of a link the lower-numbered one is its master.  Either may ask for
 pairs; the requests of both form one queue per link, in the same order at both nodes.  The order is the
@@ -23,22 +23,27 @@ link.py is one end of one link, queue.py its requests; states and table stand in
 passes to and from other layers in service.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from protocols.egp.estimation import Estimator
+from protocols.egp.facts import LinkFacts
 from protocols.egp.link import LinkEnd
-from protocols.egp.service import LinkFacts
-from protocols.egp.states import Request, RequestId, Shared, TimerKind
+from protocols.egp.schedulers import make_scheduler
+from protocols.egp.service import KEPT, How
+from protocols.egp.states import RequestId, Shared, TimerKind
 from protocols.ignored import Ignored
 from protocols.machine import Output
 from protocols.mhp.node import TrainOutcome
 from protocols.wire.codec import (
+    DeviceRemembered,
     EgpAdd,
     EgpAddAck,
     EgpAddReject,
     EgpError,
     EgpExpire,
     EgpExpireAck,
+    EgpTested,
     EgpTrain,
     EgpTrainAck,
 )
@@ -53,9 +58,24 @@ class Egp:
     what the sublayer says about a peer (`broken`).
     """
 
-    def __init__(self, node: int, links: Iterable[LinkFacts]) -> None:
-        self._shared = Shared(node)
-        self._links = {facts.number: LinkEnd(facts, self._shared) for facts in links}
+    def __init__(
+        self,
+        node: int,
+        links: Iterable[LinkFacts],
+        *,
+        seed: int = 0,
+        rooms: int | None = None,
+        schedulers: Mapping[int, str] | None = None,
+    ) -> None:
+        """`rooms`: free places in storage, None if kept halves stay where they are made.  `schedulers`: by link, names
+        of files in protocols/egp/schedulers; else fcfs.
+        """
+        self._shared = Shared(node, seed, rooms)
+        names = schedulers or {}
+        self._links = {
+            facts.number: LinkEnd(facts, self._shared, make_scheduler(names.get(facts.number, "fcfs")))
+            for facts in links
+        }
         self._next_create_id = 0
 
     # The service upward.
@@ -77,20 +97,18 @@ class Egp:
         priority: int,
         max_time_ps: int,
         now: int,
+        how: How = KEPT,
     ) -> int:
-        """CREATE `number` pairs to keep, within max_time_ps (0: any time); returns the create_id of Ok and
-        Err.
+        """CREATE `number` pairs, within max_time_ps (0: any time); returns the create_id of Ok and Err.
 
-        What cannot be is told by an Err, at the next poll.  Requests are served in order; priority is passed
-        on.
+        What cannot be is told by an Err, at the next poll.  `priority` names the scheduler's queue: 0 NL, 1 CK, 2 MD.
+        A minimum fidelity of 0 leaves the brightness of attempts to the link.
         """
         create_id, self._next_create_id = self._next_create_id, (self._next_create_id + 1) % _CREATE_IDS
-        deadline = now + max_time_ps if max_time_ps else None
         request_id = RequestId(self._shared.node, create_id)
-        request = Request(
-            request_id, purpose_id, number, minimum_fidelity, priority, deadline, agreed=False
+        self._links[link].requests.create(
+            request_id, purpose_id, number, minimum_fidelity, priority, max_time_ps, how, now
         )
-        self._links[link].requests.create(request, now)
         return create_id
 
     def withdraw(self, link: int, create_id: int, now: int) -> None:
@@ -126,13 +144,34 @@ class Egp:
         """Those that wait to be used."""
         return self._shared.qubits.free()
 
+    def offer_room(self, now: int) -> None:
+        """A place in storage is free again: a pair was given back, or a test round is over."""
+        if self._shared.rooms is not None:
+            self._shared.rooms += 1
+            self._serve(now)
+
+    def estimator(self, link: int) -> Estimator:
+        """What is known of the fidelity of a link's pairs."""
+        return self._links[link].estimator
+
     # From the layer below, and from the reliable sublayer.
 
-    def train_result(self, outcome: TrainOutcome, last_emitted_slot: int, now: int) -> None:
-        """What MHP says of a train, and the last slot for which the device has emitted, now that it has
-        stopped."""
-        self._links[outcome.link].on_result(outcome, last_emitted_slot, now)
+    def train_result(
+        self,
+        outcome: TrainOutcome,
+        last_emitted_slot: int,
+        now: int,
+        remembered: DeviceRemembered | None = None,
+    ) -> None:
+        """What MHP says of a train, the last slot for which the device has emitted, now that it has stopped, and what a
+        measuring device remembers of the slot that heralded."""
+        self._links[outcome.link].on_result(outcome, last_emitted_slot, now, remembered)
         self._serve(now)
+
+    def tested(self, link: int, sequence: int, outcome: int, now: int) -> None:
+        """The answer to a MeasureTest; the place of its half is free again."""
+        self._links[link].on_measured(sequence, outcome)
+        self.offer_room(now)
 
     def train_failed(self, link: int, queue_id: int, now: int) -> None:
         """The device did not take the train; its qubit is given up."""
@@ -166,9 +205,9 @@ class Egp:
             return
         match message:
             case EgpAdd():
-                end.requests.on_add(message, now)
+                end.consider(end.requests.on_add(message, now))
             case EgpAddAck():
-                end.requests.on_add_ack(message)
+                end.consider(end.requests.on_add_ack(message))
             case EgpAddReject():
                 end.requests.on_add_reject(message)
             case EgpTrain():
@@ -179,6 +218,8 @@ class Egp:
                 end.on_expire(message)
             case EgpExpireAck():
                 end.on_expire_ack(message)
+            case EgpTested():
+                end.on_tested(message)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message of EGP")
         end.requests.heard(now)

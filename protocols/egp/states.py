@@ -1,17 +1,20 @@
-"""The states of EGP's links, requests and trains, and the table that moves a link.  The rules are in
-egp.py."""
+"""The states of EGP's links, requests and trains, and the table that moves a link.  The rules are in node.py."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from hashlib import blake2b
 from itertools import count
 from typing import Final, NamedTuple
 
+from protocols.egp.facts import Setting
+from protocols.egp.service import How, OkAny
 from protocols.machine import Output
+from protocols.measuring import TESTS
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.qubit_pool import QubitPool
 from protocols.timers import Timers
-from protocols.wire.codec import EgpError
+from protocols.wire.codec import BellIndex, EgpError, EgpKind, EgpMeasuring, EgpTest
 
 UNSET: Final = 0xFFFF
 """On the wire: this node does not know which MHP sequence comes next.  No sequence has this value."""
@@ -74,8 +77,37 @@ class Request:
     priority: int
     deadline: int | None
     agreed: bool  # the peer has it, too
+    how: How
+    setting: Setting
+    estimated_cycles: int  # slots per pair
+    queue_sequence: int = 0  # place in the common order, as the master numbers it
+    virtual_finish: int = 0  # of the scheduler
+    number: int = 0  # pairs asked for
+    begun: bool = False  # it has had a pair
     withdrawn: bool = False
     over: EgpError | None = None  # it ends with this when its train has ended
+    withheld: list[OkAny] = field(default_factory=list)  # of an atomic request: told when it has all its pairs
+
+    @property
+    def kind(self) -> EgpKind:
+        return self.how.kind
+
+    @property
+    def atomic(self) -> bool:
+        return self.how.atomic
+
+    @property
+    def together(self) -> bool:
+        """Once begun, no other request is served before its end."""
+        return self.how.atomic or self.how.consecutive
+
+    def measuring(self, node: int) -> EgpMeasuring | None:
+        """How this node measures its halves right after emission; None: it keeps them."""
+        if self.kind == EgpKind.KEEP:
+            return None
+        if node == self.id.origin:
+            return self.how.local
+        return self.how.remote if self.kind == EgpKind.MEASURE else None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +121,19 @@ class Train:
     spacing: int
     count: int
     alpha: int
+    test: EgpTest = EgpTest.NONE
+    room: bool = False  # a place in storage is set aside for it
     void_from: int | None = None  # the peer has nothing from this MHP sequence on
+    cut: bool = False  # the master has cut it short for another request
+
+    def measuring(self, node: int) -> EgpMeasuring | None:
+        """How this node measures its half right after emission; None: it keeps it.
+
+        A test round of a kept pair is kept, too: it must wait and move as kept pairs do.
+        """
+        if not self.test:
+            return self.request.measuring(node)
+        return TESTS[self.test] if self.request.kind == EgpKind.MEASURE else None
 
 
 class Given(NamedTuple):
@@ -97,6 +141,18 @@ class Given(NamedTuple):
 
     request: RequestId
     purpose_id: int
+
+
+@dataclass(slots=True, eq=False)
+class Round:
+    """What is known of a test round whose results are not both here."""
+
+    measured: bool
+    alpha: int
+    test: EgpTest = EgpTest.NONE  # NONE: the peer's result came first
+    bell: BellIndex = BellIndex.PHI_PLUS
+    here: int | None = None
+    there: int | None = None
 
 
 class TimerKind(Enum):
@@ -121,11 +177,19 @@ class Shared:
     """What the links of one node have in common."""
 
     node: int
+    seed: int = 0
+    rooms: int | None = None
+    """Free places in storage, into which kept halves are moved; None: halves stay where they are made."""
     outputs: list[Output] = field(default_factory=list)
     timers: Timers[TimerKey] = field(default_factory=Timers)
     qubits: QubitPool[int] = field(default_factory=QubitPool)  # its users are the links
     rules: set[tuple[int, int]] = field(default_factory=set)  # (remote, purpose id) of every RECV
     turns: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def draw(self, purpose: str, link: int, *what: int) -> int:
+        """64 bits that follow from the node's seed: other draws move nothing here."""
+        key = "/".join(["egp", str(self.seed), str(self.node), purpose, str(link), *map(str, what)])
+        return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
 def from_on(old: int, sequence: int) -> bool:

@@ -114,6 +114,12 @@ class NodeMhp:
         if train is not None:
             self._send(train.gen._replace(kind=MhpKind.INFO))
 
+    def cut(self, link: int) -> None:
+        """Have the station end the running train; what comes of it is told as ever."""
+        train = self._trains.get(link)
+        if train is not None:
+            self._send(train.gen._replace(kind=MhpKind.ERR))  # MHP-5
+
     def abort(self, link: int) -> None:
         """This node cannot go on with the running train, and wants to hear no more of it."""
         train = self._trains.get(link)

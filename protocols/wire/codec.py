@@ -413,7 +413,75 @@ class EgpVerdict(IntEnum):
 _EGP_VERDICT = {int(point): point for point in EgpVerdict}
 
 
-_EGP_ADD = struct.Struct("!HIHHIBBQ")
+class EgpBases(IntEnum):
+    """Among which bases a node measures at random, anew for every pair."""
+
+    NONE = 0  # none: Z, after the rotation
+    XZ = 1  # X, Z
+    XYZ = 2  # X, Y, Z
+    CHSH = 3  # (Z+X)/√2, (Z−X)/√2
+
+
+_EGP_BASES = {int(point): point for point in EgpBases}
+
+
+class EgpBasis(IntEnum):
+    """The observable that was measured; after the request's rotation, if there is one."""
+
+    Z = 0  # Z
+    X = 1  # X
+    Y = 2  # Y
+    ZPLUSX = 3  # (Z+X)/√2
+    ZMINUSX = 4  # (Z−X)/√2
+
+
+_EGP_BASIS = {int(point): point for point in EgpBasis}
+
+
+class EgpTest(IntEnum):
+    """Whether the pair of a train is measured by both nodes to learn the link's fidelity."""
+
+    NONE = 0  # no: it is a pair of the request
+    ZZ = 1  # both measure Z
+    XX = 2  # both measure X
+    YY = 3  # both measure Y
+
+
+_EGP_TEST = {int(point): point for point in EgpTest}
+
+
+_EGP_MEASURING = struct.Struct("!BIIiii")
+
+
+class _EgpMeasuring(NamedTuple):
+    bases: EgpBases
+    chance_1: int = 0
+    chance_2: int = 0
+    x_1: int = 0
+    y: int = 0
+    x_2: int = 0
+
+
+class EgpMeasuring(_EgpMeasuring):
+    """How one node measures: rotate about X, then Y, then X, then measure in a basis of the set."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _EGP_MEASURING.pack(self.bases, self.chance_1, self.chance_2, self.x_1, self.y, self.x_2)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_MEASURING.size:
+            raise _misfit(body, _EGP_MEASURING, cls)
+        bases, chance_1, chance_2, x_1, y, x_2 = _EGP_MEASURING.unpack(body)
+        try:
+            return tuple.__new__(cls, (_EGP_BASES[bases], chance_1, chance_2, x_1, y, x_2))
+        except KeyError as unknown:
+            raise WireError("value", f"EgpMeasuring: {unknown}") from None
+
+
+_EGP_ADD = struct.Struct("!HIHHIBBQBHQB")
 
 
 class _EgpAdd(NamedTuple):
@@ -425,6 +493,10 @@ class _EgpAdd(NamedTuple):
     priority: int
     kind: EgpKind
     max_time_ps: int
+    flags: int
+    queue_sequence: int
+    virtual_finish: int
+    measuring: tuple[EgpMeasuring, ...]
 
 
 class EgpAdd(_EgpAdd):
@@ -436,7 +508,10 @@ class EgpAdd(_EgpAdd):
     MESSAGE: ClassVar[int] = 1
 
     def pack(self) -> bytes:
-        return _EGP_ADD.pack(
+        length = len(self.measuring)
+        if length > 2:
+            raise ValueError(f"EgpAdd.measuring: {length} > 2")
+        head = _EGP_ADD.pack(
             self.link,
             self.create_id,
             self.purpose_id,
@@ -445,11 +520,16 @@ class EgpAdd(_EgpAdd):
             self.priority,
             self.kind,
             self.max_time_ps,
+            self.flags,
+            self.queue_sequence,
+            self.virtual_finish,
+            length,
         )
+        return head + b"".join([record.pack() for record in self.measuring])
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
-        if len(body) != _EGP_ADD.size:
+        if len(body) < _EGP_ADD.size:
             raise _misfit(body, _EGP_ADD, cls)
         (
             link,
@@ -460,7 +540,17 @@ class EgpAdd(_EgpAdd):
             priority,
             kind,
             max_time_ps,
-        ) = _EGP_ADD.unpack(body)
+            flags,
+            queue_sequence,
+            virtual_finish,
+            measuring_count,
+        ) = _EGP_ADD.unpack_from(body)
+        if measuring_count > 2:
+            raise WireError("bound", f"EgpAdd.measuring: {measuring_count} > 2")
+        if len(body) != _EGP_ADD.size + measuring_count * _EGP_MEASURING.size:
+            raise _misfit_tail(body, _EGP_ADD.size + measuring_count * _EGP_MEASURING.size, cls)
+        starts = range(_EGP_ADD.size, len(body), _EGP_MEASURING.size)
+        measuring = tuple([EgpMeasuring.unpack(body[start : start + _EGP_MEASURING.size]) for start in starts])
         try:
             values = (
                 link,
@@ -471,18 +561,24 @@ class EgpAdd(_EgpAdd):
                 priority,
                 _EGP_KIND[kind],
                 max_time_ps,
+                flags,
+                queue_sequence,
+                virtual_finish,
+                measuring,
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:
             raise WireError("value", f"EgpAdd: {unknown}") from None
 
 
-_EGP_ADD_ACK = struct.Struct("!HI")
+_EGP_ADD_ACK = struct.Struct("!HIHQ")
 
 
 class _EgpAddAck(NamedTuple):
     link: int
     create_id: int
+    queue_sequence: int = 0
+    virtual_finish: int = 0
 
 
 class EgpAddAck(_EgpAddAck):
@@ -494,7 +590,7 @@ class EgpAddAck(_EgpAddAck):
     MESSAGE: ClassVar[int] = 2
 
     def pack(self) -> bytes:
-        return _EGP_ADD_ACK.pack(self.link, self.create_id)
+        return _EGP_ADD_ACK.pack(self.link, self.create_id, self.queue_sequence, self.virtual_finish)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
@@ -534,7 +630,7 @@ class EgpAddReject(_EgpAddReject):
             raise WireError("value", f"EgpAddReject: {unknown}") from None
 
 
-_EGP_TRAIN = struct.Struct("!HBIIQIIIH")
+_EGP_TRAIN = struct.Struct("!HBIIQIIIHB")
 
 
 class _EgpTrain(NamedTuple):
@@ -547,6 +643,7 @@ class _EgpTrain(NamedTuple):
     count: int  # type: ignore[assignment]
     alpha: int
     expected_sequence: int
+    test: EgpTest
 
 
 class EgpTrain(_EgpTrain):
@@ -568,13 +665,41 @@ class EgpTrain(_EgpTrain):
             self.count,
             self.alpha,
             self.expected_sequence,
+            self.test,
         )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _EGP_TRAIN.size:
             raise _misfit(body, _EGP_TRAIN, cls)
-        return tuple.__new__(cls, _EGP_TRAIN.unpack(body))
+        (
+            link,
+            origin,
+            create_id,
+            queue_id,
+            first_slot,
+            spacing,
+            count,
+            alpha,
+            expected_sequence,
+            test,
+        ) = _EGP_TRAIN.unpack(body)
+        try:
+            values = (
+                link,
+                origin,
+                create_id,
+                queue_id,
+                first_slot,
+                spacing,
+                count,
+                alpha,
+                expected_sequence,
+                _EGP_TEST[test],
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"EgpTrain: {unknown}") from None
 
 
 _EGP_TRAIN_ACK = struct.Struct("!HIBH")
@@ -662,6 +787,34 @@ class EgpExpireAck(_EgpExpireAck):
         if len(body) != _EGP_EXPIRE_ACK.size:
             raise _misfit(body, _EGP_EXPIRE_ACK, cls)
         return tuple.__new__(cls, _EGP_EXPIRE_ACK.unpack(body))
+
+
+_EGP_TESTED = struct.Struct("!HHB")
+
+
+class _EgpTested(NamedTuple):
+    link: int
+    mhp_sequence: int
+    outcome: int
+
+
+class EgpTested(_EgpTested):
+    """What the sender measured of the pair of a test round."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 3
+    MESSAGE: ClassVar[int] = 8
+
+    def pack(self) -> bytes:
+        return _EGP_TESTED.pack(self.link, self.mhp_sequence, self.outcome << 7)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _EGP_TESTED.size:
+            raise _misfit(body, _EGP_TESTED, cls)
+        link, mhp_sequence, bits2 = _EGP_TESTED.unpack(body)
+        return tuple.__new__(cls, (link, mhp_sequence, bits2 >> 7))
 
 
 class BellIndex(IntEnum):
@@ -2041,6 +2194,116 @@ class DeviceConnect(_DeviceConnect):
         return tuple.__new__(cls, _DEVICE_CONNECT.unpack(body))
 
 
+_DEVICE_MEASURING_TRAIN = struct.Struct("!HIQIIIQBIIiii")
+
+
+class _DeviceMeasuringTrain(NamedTuple):
+    link: int
+    qubit: int
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+    alpha: int
+    choice: int
+    bases: EgpBases
+    chance_1: int
+    chance_2: int
+    x_1: int
+    y: int
+    x_2: int
+
+
+class DeviceMeasuringTrain(_DeviceMeasuringTrain):
+    """Node to device: a Train that measures the qubit right after each emission."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 10
+
+    def pack(self) -> bytes:
+        return _DEVICE_MEASURING_TRAIN.pack(
+            self.link,
+            self.qubit,
+            self.first_slot,
+            self.spacing,
+            self.count,
+            self.alpha,
+            self.choice,
+            self.bases,
+            self.chance_1,
+            self.chance_2,
+            self.x_1,
+            self.y,
+            self.x_2,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_MEASURING_TRAIN.size:
+            raise _misfit(body, _DEVICE_MEASURING_TRAIN, cls)
+        (
+            link,
+            qubit,
+            first_slot,
+            spacing,
+            count,
+            alpha,
+            choice,
+            bases,
+            chance_1,
+            chance_2,
+            x_1,
+            y,
+            x_2,
+        ) = _DEVICE_MEASURING_TRAIN.unpack(body)
+        try:
+            values = (
+                link,
+                qubit,
+                first_slot,
+                spacing,
+                count,
+                alpha,
+                choice,
+                _EGP_BASES[bases],
+                chance_1,
+                chance_2,
+                x_1,
+                y,
+                x_2,
+            )
+            return tuple.__new__(cls, values)
+        except KeyError as unknown:
+            raise WireError("value", f"DeviceMeasuringTrain: {unknown}") from None
+
+
+_DEVICE_RECALL = struct.Struct("!HQ")
+
+
+class _DeviceRecall(NamedTuple):
+    link: int
+    slot: int
+
+
+class DeviceRecall(_DeviceRecall):
+    """Node to device: what was measured after the emission for this slot? Answered by Remembered."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 11
+
+    def pack(self) -> bytes:
+        return _DEVICE_RECALL.pack(self.link, self.slot)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_RECALL.size:
+            raise _misfit(body, _DEVICE_RECALL, cls)
+        return tuple.__new__(cls, _DEVICE_RECALL.unpack(body))
+
+
 _DEVICE_BITS = struct.Struct("!H")
 
 
@@ -2183,6 +2446,37 @@ class DeviceDone(_DeviceDone):
         return cls()
 
 
+_DEVICE_REMEMBERED = struct.Struct("!BBB")
+
+
+class _DeviceRemembered(NamedTuple):
+    known: int
+    outcome: int
+    basis: EgpBasis
+
+
+class DeviceRemembered(_DeviceRemembered):
+    """Device to node: what was measured after the emission for a slot."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 70
+
+    def pack(self) -> bytes:
+        return _DEVICE_REMEMBERED.pack(self.known, self.outcome, self.basis)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_REMEMBERED.size:
+            raise _misfit(body, _DEVICE_REMEMBERED, cls)
+        known, outcome, basis = _DEVICE_REMEMBERED.unpack(body)
+        try:
+            return tuple.__new__(cls, (known, outcome, _EGP_BASIS[basis]))
+        except KeyError as unknown:
+            raise WireError("value", f"DeviceRemembered: {unknown}") from None
+
+
 type Message = (
     EchoPing
     | EchoPong
@@ -2199,6 +2493,7 @@ type Message = (
     | EgpTrainAck
     | EgpExpire
     | EgpExpireAck
+    | EgpTested
     | QnpTrack
     | QnpDiscard
     | QnpForward
@@ -2234,11 +2529,14 @@ type Message = (
     | DeviceListen
     | DeviceStopListen
     | DeviceConnect
+    | DeviceMeasuringTrain
+    | DeviceRecall
     | DeviceBits
     | DeviceTrainDone
     | DeviceHerald
     | DeviceFailed
     | DeviceDone
+    | DeviceRemembered
 )
 
 
@@ -2258,6 +2556,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (EgpTrainAck.PROTOCOL, EgpTrainAck.MESSAGE): EgpTrainAck,
     (EgpExpire.PROTOCOL, EgpExpire.MESSAGE): EgpExpire,
     (EgpExpireAck.PROTOCOL, EgpExpireAck.MESSAGE): EgpExpireAck,
+    (EgpTested.PROTOCOL, EgpTested.MESSAGE): EgpTested,
     (QnpTrack.PROTOCOL, QnpTrack.MESSAGE): QnpTrack,
     (QnpDiscard.PROTOCOL, QnpDiscard.MESSAGE): QnpDiscard,
     (QnpForward.PROTOCOL, QnpForward.MESSAGE): QnpForward,
@@ -2293,9 +2592,12 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (DeviceListen.PROTOCOL, DeviceListen.MESSAGE): DeviceListen,
     (DeviceStopListen.PROTOCOL, DeviceStopListen.MESSAGE): DeviceStopListen,
     (DeviceConnect.PROTOCOL, DeviceConnect.MESSAGE): DeviceConnect,
+    (DeviceMeasuringTrain.PROTOCOL, DeviceMeasuringTrain.MESSAGE): DeviceMeasuringTrain,
+    (DeviceRecall.PROTOCOL, DeviceRecall.MESSAGE): DeviceRecall,
     (DeviceBits.PROTOCOL, DeviceBits.MESSAGE): DeviceBits,
     (DeviceTrainDone.PROTOCOL, DeviceTrainDone.MESSAGE): DeviceTrainDone,
     (DeviceHerald.PROTOCOL, DeviceHerald.MESSAGE): DeviceHerald,
     (DeviceFailed.PROTOCOL, DeviceFailed.MESSAGE): DeviceFailed,
     (DeviceDone.PROTOCOL, DeviceDone.MESSAGE): DeviceDone,
+    (DeviceRemembered.PROTOCOL, DeviceRemembered.MESSAGE): DeviceRemembered,
 }

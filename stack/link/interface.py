@@ -1,15 +1,19 @@
 """What the link layer offers upward: CREATE and RECV down, OK and ERR up, as published (draft-dahlberg-ll-quantum).
 
-What may live here: the interface only.
+What may live here: the interface only.  The same service in the terms of the `qlink-interface` package is in
+`qlink.py`.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from protocols.egp.service import Err, Ok
+from protocols.egp.service import KEPT, Err, How, Ok, OkMeasured, OkPrepared
+
+APPLICATION_PURPOSES: Final = range(0xFF00, 0x10000)
+"""Purpose ids of programs that use links directly; the others are the network layer's, for its circuits."""
 
 
 class LinkUser(Protocol):
-    """The network layer, to the link layer."""
+    """Who asks for pairs that are kept, to the link layer."""
 
     def link_ok(self, ok: Ok) -> None:
         """This node's half of a pair; its qubit is the user's from now on."""
@@ -18,15 +22,34 @@ class LinkUser(Protocol):
         """A request has ended without all its pairs, or pairs delivered before are void (EXPIRE)."""
 
 
+class MeasuringUser(LinkUser, Protocol):
+    """Who also asks for pairs that are measured."""
+
+    def link_measured(self, ok: OkMeasured | OkPrepared) -> None:
+        """This node's result of a pair measured directly (M), or at the creator of a state prepared remotely (R)."""
+
+
 class LinkLayer(Protocol):
     """Pairs with neighbours, on request of either end.  Fidelities are u32 over 2**32 - 1."""
 
     def serve(self, user: LinkUser) -> None:
-        """Say who hears OK and ERR."""
+        """Say who hears OK and ERR of all purposes that nobody else serves."""
 
-    def create(self, link: int, purpose: int, number: int, minimum_fidelity: int, max_time_ps: int = 0) -> int:
+    def serve_purpose(self, purpose: int, user: MeasuringUser) -> None:
+        """Say who hears OK and ERR of one of APPLICATION_PURPOSES."""
+
+    def create(
+        self,
+        link: int,
+        purpose: int,
+        number: int,
+        minimum_fidelity: int,
+        max_time_ps: int = 0,
+        priority: int = 0,
+        how: How = KEPT,
+    ) -> int:
         """CREATE; the create_id of what will be heard about it, at the same instant at the earliest but never before
-        this call has returned."""
+        this call has returned.  ``priority`` is the scheduler's queue: 0 NL, 1 CK, 2 MD."""
 
     def withdraw(self, link: int, create_id: int) -> None:
         """End a request of this node."""

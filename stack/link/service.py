@@ -6,34 +6,39 @@ What may live here: the driver of ``protocols.egp`` and the facts of links that 
 from typing import Any
 
 from protocols.device import unpack_handle
+from protocols.egp.facts import LinkFacts, Setting, least_spacing
 from protocols.egp.node import Egp
 from protocols.egp.service import (
+    KEPT,
     AskStation,
+    CutTrain,
     Err,
-    LinkFacts,
+    How,
+    MeasureTest,
     Ok,
+    OkAny,
+    OkMeasured,
+    OkPrepared,
     Reserve,
     StartTrain,
     StopTrain,
     Unreserve,
-    least_spacing,
 )
 from protocols.egp.states import UNSET
 from protocols.ignored import Ignored
 from protocols.machine import Send
+from protocols.measuring import FULL
 from protocols.pairs import ReleaseQubit
 from protocols.srp.node import Granted, Refused
 from protocols.wire import EgpExpireAck, ProtocolId
 from stack.config import Link, NodeConfig
-from stack.link.interface import LinkUser
+from stack.link.interface import APPLICATION_PURPOSES, LinkUser, MeasuringUser
 from stack.link.reservations import Reservations
+from stack.link.storage import Storage
 from stack.physical.interface import Herald, PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
-
-FULL = (1 << 32) - 1
-"""A fidelity of 1 on the wire."""
 
 
 class EntanglementLink:
@@ -44,10 +49,14 @@ class EntanglementLink:
         self._physical = physical
         self._messenger = messenger
         self._user: LinkUser | None = None
-        links = [_facts(config, link) for link in config.links if config.number in (link.a, link.b)]
-        self._driver = Driver(
-            kernel, Egp(config.number, links), messenger.send, self._on_event, config.allowance_ps
-        )
+        self._users: dict[int, MeasuringUser] = {}
+        own = [link for link in config.links if config.number in (link.a, link.b)]
+        links = [_facts(config, link) for link in own]
+        rooms = config.device.storage_qubits if config.device is not None else 0
+        self._storage = Storage(physical, rooms)
+        schedulers = {link.number: link.scheduler for link in own}
+        machine = Egp(config.number, links, seed=config.seed, rooms=rooms or None, schedulers=schedulers)
+        self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._switches = Reservations(kernel, config, messenger, self._on_switch)
         self._peers = {facts.peer: facts.number for facts in links}
         # At a repeater a chain waits at two links: were a qubit free for either, one could take all, and wait for ever.
@@ -56,14 +65,29 @@ class EntanglementLink:
         messenger.register(ProtocolId.EGP, self._receive)
         messenger.on_broken(self._broken)
         physical.memory.when_freed(self._offer)
+        physical.memory.when_room(self._offer_room)
         self._offer()
 
     def serve(self, user: LinkUser) -> None:
         self._user = user
 
-    def create(self, link: int, purpose: int, number: int, minimum_fidelity: int, max_time_ps: int = 0) -> int:
-        machine = self._driver.machine
-        create_id = machine.create(link, purpose, number, minimum_fidelity, 0, max_time_ps, self._kernel.now)
+    def serve_purpose(self, purpose: int, user: MeasuringUser) -> None:
+        if purpose not in APPLICATION_PURPOSES:
+            raise ValueError(f"purpose {purpose} is the network layer's")
+        self._users[purpose] = user
+
+    def create(
+        self,
+        link: int,
+        purpose: int,
+        number: int,
+        minimum_fidelity: int,
+        max_time_ps: int = 0,
+        priority: int = 0,
+        how: How = KEPT,
+    ) -> int:
+        row = (link, purpose, number, minimum_fidelity, priority, max_time_ps, self._kernel.now, how)
+        create_id = self._driver.machine.create(*row)
         self._kernel.event("link", "create", link=link, create_id=create_id, purpose=purpose, number=number)
         # The answer may be an Err at once: the caller must know the create_id by then.
         self._kernel.after(0, self._driver.flush)
@@ -85,6 +109,10 @@ class EntanglementLink:
         while (qubit := memory.take_communication()) is not None:
             link = self._bound[unpack_handle(qubit).qubit % len(self._bound)] if self._bound else None
             self._driver.machine.offer_qubit(qubit, self._kernel.now, link)
+        self._driver.flush()
+
+    def _offer_room(self) -> None:
+        self._driver.machine.offer_room(self._kernel.now)
         self._driver.flush()
 
     def _receive(self, message: Any, source: int) -> None:
@@ -119,6 +147,8 @@ class EntanglementLink:
                 self._physical.start_train(event, lambda herald: self._herald(event, herald))
             case StopTrain(link=link, qubit=qubit):
                 self._physical.give_up(link, qubit)
+            case CutTrain(link=link):
+                self._physical.cut(link)
             case AskStation(link=link):
                 self._physical.ask(link)
             case Reserve():
@@ -126,7 +156,11 @@ class EntanglementLink:
             case Unreserve(link=link):
                 self._switches.release(link)
             case Ok():
-                self._ok(event)
+                self._storage.keep(event, self._ok)
+            case OkMeasured() | OkPrepared():
+                self._measured(event)
+            case MeasureTest():
+                self._storage.test(event, lambda bit: self._tested(event, bit))
             case Err():
                 self._err(event)
             case ReleaseQubit(qubit=qubit):
@@ -149,7 +183,12 @@ class EntanglementLink:
         if herald is None:
             machine.train_failed(train.link, train.queue_id, self._kernel.now)
         else:
-            machine.train_result(herald.told, herald.last_emitted_slot, self._kernel.now)
+            machine.train_result(herald.told, herald.last_emitted_slot, self._kernel.now, herald.remembered)
+        self._driver.flush()
+
+    def _tested(self, test: MeasureTest, bit: int) -> None:
+        self._kernel.event("link", "test", link=test.link, sequence=test.sequence, test=test.test.name, outcome=bit)
+        self._driver.machine.tested(test.link, test.sequence, bit, self._kernel.now)
         self._driver.flush()
 
     def _err(self, err: Err) -> None:
@@ -159,8 +198,10 @@ class EntanglementLink:
         self._kernel.event(
             "link", "err", link=err.link, create_id=err.create_id, origin=err.origin, code=err.code.name, **void
         )
-        if self._user is not None:
-            self._user.link_error(err)
+        self._storage.expire(err)
+        user = self._users.get(err.purpose_id, self._user)
+        if user is not None:
+            user.link_error(err)
 
     def _ok(self, ok: Ok) -> None:
         self._kernel.event(
@@ -173,11 +214,33 @@ class EntanglementLink:
             goodness=ok.goodness,
             qubit=ok.qubit,
         )
+        self._count(ok)
+        user = self._users.get(ok.purpose_id, self._user)
+        if user is not None:
+            user.link_ok(ok)
+
+    def _measured(self, ok: OkMeasured | OkPrepared) -> None:
+        self._kernel.event(
+            "link",
+            "measured",
+            link=ok.link,
+            create_id=ok.create_id,
+            sequence=ok.link_sequence,
+            bell_index=int(ok.bell_index),
+            goodness=ok.goodness,
+            basis=ok.basis.name,
+            outcome=ok.outcome,
+        )
+        self._count(ok)
+        user = self._users.get(ok.purpose_id)
+        if user is not None:
+            user.link_measured(ok)
+
+    def _count(self, ok: OkAny) -> None:
+        """What the node believes of its pairs, for the report."""
         estimates = self._kernel.results.setdefault("estimates", {}).setdefault(str(ok.link), [0, 0.0])
         estimates[0] += 1
         estimates[1] += ok.goodness / FULL
-        if self._user is not None:
-            self._user.link_ok(ok)
 
 
 def _facts(config: NodeConfig, link: Link) -> LinkFacts:
@@ -201,8 +264,24 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         delay_peer_to_station_ps=peer_arm,
         attempt_ps=link.attempt_ps,
         spacing_slots=least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, slack),
-        success_probability=link.success_probability,
-        estimate=round(link.estimate * FULL),
+        own=_setting(0.0, link.success_probability, link.estimate, link.measured_estimate),
+        settings=tuple(_setting(*row) for row in link.settings),
+        measuring_slots=max(1, -(-(link.emission_ps + link.measuring_ps) // link.slot_ps)),
+        error=round(link.estimate_error * FULL),
+        readout=link.readout_a if a_is_here else link.readout_b,
+        peer_readout=link.readout_b if a_is_here else link.readout_a,
+        test_share=link.test_share,
+        capacity=_capacity(config),
         margin_ps=margin,
         switched=link.switched,
     )
+
+
+def _setting(alpha: float, success_probability: float, kept: float, measured: float) -> Setting:
+    return Setting(round(alpha * FULL), success_probability, round(kept * FULL), round(measured * FULL))
+
+
+def _capacity(config: NodeConfig) -> int:
+    """Pairs that the node can keep at a time."""
+    device = config.device
+    return 0 if device is None else device.storage_qubits or device.communication_qubits

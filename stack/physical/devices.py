@@ -15,6 +15,9 @@ from protocols.wire import (
     DeviceFailed,
     DeviceHerald,
     DeviceListen,
+    DeviceMeasuringTrain,
+    DeviceRecall,
+    DeviceRemembered,
     DeviceStopListen,
     DeviceStopTrain,
     DeviceTrain,
@@ -23,7 +26,7 @@ from protocols.wire import (
 from stack.runtime.kernel import Kernel
 
 _ANSWERS: dict[int, Any] = {
-    m.MESSAGE: m for m in (DeviceBits, DeviceTrainDone, DeviceHerald, DeviceFailed, DeviceDone)
+    m.MESSAGE: m for m in (DeviceBits, DeviceTrainDone, DeviceHerald, DeviceFailed, DeviceDone, DeviceRemembered)
 }
 
 
@@ -50,13 +53,21 @@ class Devices:
 
         self._command(program.message(), answered)
 
-    def train(self, command: DeviceTrain, ended: Callable[[DeviceTrainDone | DeviceFailed], None]) -> None:
+    def train(
+        self,
+        command: DeviceTrain | DeviceMeasuringTrain,
+        ended: Callable[[DeviceTrainDone | DeviceFailed], None],
+    ) -> None:
         """Start a train; ``ended`` hears how many emissions there were, whether it ran out or was stopped."""
         self._command(command, ended)
 
     def stop_train(self, link: int, qubit: int) -> None:
         """The train's own ``ended`` hears the result; a train that has run out is none to stop."""
         self._command(DeviceStopTrain(link, qubit), lambda _: None)
+
+    def recall(self, link: int, slot: int, told: Callable[[DeviceRemembered], None]) -> None:
+        """What a measuring train has read after the emission for that slot."""
+        self._command(DeviceRecall(link, slot), told)
 
     def listen(self, command: DeviceListen, heard: Callable[[DeviceHerald | DeviceFailed], None]) -> None:
         self._command(command, heard)

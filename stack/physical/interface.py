@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from protocols.device import Program
 from protocols.egp.service import StartTrain
 from protocols.mhp.node import TrainOutcome
+from protocols.wire import DeviceRemembered
 
 
 class Herald(NamedTuple):
@@ -16,7 +17,10 @@ class Herald(NamedTuple):
 
     told: TrainOutcome
     last_emitted_slot: int
-    """The slot of the qubit's last emission.  Later than the herald's: this half of the pair has been destroyed."""
+    """The slot of the qubit's last emission.  Later than the herald's: this half of the pair, if it was kept, has been
+    destroyed."""
+    remembered: DeviceRemembered | None = None
+    """Of a measuring train that has heralded: what was measured at that slot."""
 
 
 class QubitMemory(Protocol):
@@ -28,15 +32,21 @@ class QubitMemory(Protocol):
     def take_communication(self) -> int | None:
         """A free communication qubit, now the caller's, or None."""
 
+    def take_storage(self) -> int | None:
+        """A free place for a half that is to be kept, now the caller's, or None."""
+
     def release(self, qubit: int) -> None:
-        """Give a communication qubit back; its handle is void from now on.  It is free once the device has let go of
-        it.  Raises ValueError if nobody has it."""
+        """Give a communication or storage qubit back; its handle is void from now on.  It is free once the device has
+        let go of it.  Raises ValueError if nobody has it."""
 
     def void(self, qubit: int) -> None:
         """The same for a qubit that a device program has released already."""
 
     def when_freed(self, callback: Callable[[], None]) -> None:
         """Call back whenever a communication qubit becomes free."""
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a storage qubit becomes free."""
 
 
 class PhysicalLayer(Protocol):
@@ -57,6 +67,9 @@ class PhysicalLayer(Protocol):
 
     def ask(self, link: int) -> None:
         """Ask the station for the outcome of the running train: there is reason to think that it has one."""
+
+    def cut(self, link: int) -> None:
+        """Have the station end the running train; ``done`` of its start will be called."""
 
     def give_up(self, link: int, qubit: int) -> None:
         """End the running train of a link: what comes of it is of no interest any more."""

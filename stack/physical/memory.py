@@ -10,10 +10,10 @@ from stack.config import Device
 
 
 class Memory:
-    """Data qubits are numbered from 0, communication qubits after them (as on the device).
+    """Data qubits are numbered from 0, communication qubits after them, then storage qubits (as on the device).
 
-    A communication qubit is free, or out (somebody's), or on its way back: given up, but not yet released by the
-    device, which may still be busy with it.
+    A communication or storage qubit is free, or out (somebody's), or on its way back: given up, but not yet released by
+    the device, which may still be busy with it.
     """
 
     def __init__(
@@ -21,12 +21,15 @@ class Memory:
     ) -> None:
         """``release_on_device(qubit, done)`` calls ``done`` when the device has released the qubit."""
         self._data = device.data_qubits
-        total = device.data_qubits + device.communication_qubits
+        self._storage = device.data_qubits + device.communication_qubits
+        total = self._storage + device.storage_qubits
         generation = first_generation(incarnation)
         self._current = [pack_handle(index, generation) for index in range(total)]
-        self._free = list(range(device.data_qubits, total))
+        self._free = list(range(device.data_qubits, self._storage))
+        self._rooms = list(range(self._storage, total))
         self._leaving: set[int] = set()
         self._watchers: list[Callable[[], None]] = []
+        self._room_watchers: list[Callable[[], None]] = []
         self._release_on_device = release_on_device
 
     def data(self, index: int) -> int:
@@ -37,8 +40,11 @@ class Memory:
     def take_communication(self) -> int | None:
         return self._current[self._free.pop(0)] if self._free else None
 
+    def take_storage(self) -> int | None:
+        return self._current[self._rooms.pop(0)] if self._rooms else None
+
     def release(self, qubit: int) -> None:
-        """Give a communication qubit back; raises ValueError if it is not out."""
+        """Give a communication or storage qubit back; raises ValueError if it is not out."""
         self._check_out(qubit)
         self._leaving.add(qubit)
         self._release_on_device(qubit, lambda: self._freed(qubit))
@@ -55,17 +61,22 @@ class Memory:
     def _check_out(self, qubit: int) -> None:
         index = unpack_handle(qubit).qubit
         known = self._data <= index < len(self._current) and self._current[index] == qubit
-        if not known or index in self._free or qubit in self._leaving:
+        if not known or index in self._free or index in self._rooms or qubit in self._leaving:
             raise ValueError(f"qubit {qubit:#x} is not out: it cannot be given back")
 
     def _freed(self, qubit: int) -> None:
         index = unpack_handle(qubit).qubit
         self._leaving.discard(qubit)
         self._current[index] = released(qubit)
-        self._free.append(index)
-        self._free.sort()
-        for watcher in self._watchers:
+        rooms = index >= self._storage
+        free = self._rooms if rooms else self._free
+        free.append(index)
+        free.sort()
+        for watcher in self._room_watchers if rooms else self._watchers:
             watcher()
 
     def when_freed(self, callback: Callable[[], None]) -> None:
         self._watchers.append(callback)
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        self._room_watchers.append(callback)

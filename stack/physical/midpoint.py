@@ -12,7 +12,16 @@ from protocols.device import Program
 from protocols.egp.service import StartTrain
 from protocols.ignored import Ignored
 from protocols.mhp.node import Midpoint, NodeMhp, TrainOutcome
-from protocols.wire import DeviceFailed, DeviceTrain, DeviceTrainDone, MhpReply, ProtocolId
+from protocols.mhp.trains import SUCCESSES
+from protocols.wire import (
+    DeviceFailed,
+    DeviceMeasuringTrain,
+    DeviceRemembered,
+    DeviceTrain,
+    DeviceTrainDone,
+    MhpReply,
+    ProtocolId,
+)
 from stack.config import Device, Link, NodeConfig
 from stack.physical.devices import DeviceRefused, Devices
 from stack.physical.interface import Herald, QubitMemory
@@ -29,6 +38,7 @@ class _Running:
     done: Callable[[Herald | None], None]
     outcome: TrainOutcome | None = None
     last_emitted_slot: int | None = None
+    remembered: DeviceRemembered | None = None
 
 
 class Physical:
@@ -74,7 +84,10 @@ class Physical:
         running = _Running(train, done)
         self._running[train.link] = running
         self._programs.hold(train.qubit)
-        command = DeviceTrain(train.link, train.qubit, train.first_slot, train.spacing, train.count, train.alpha)
+        row = (train.link, train.qubit, train.first_slot, train.spacing, train.count, train.alpha)
+        command: DeviceTrain | DeviceMeasuringTrain = DeviceTrain(*row)
+        if train.measure is not None:
+            command = DeviceMeasuringTrain(*row, train.measure.choice, *train.measure.how)
         self._devices.train(command, lambda answer: self._train_ended(running, answer))
         self._driver.machine.start_train(
             train.link, train.queue_id, train.first_slot, train.spacing, train.count, train.alpha, train.deadline
@@ -83,6 +96,10 @@ class Physical:
 
     def ask(self, link: int) -> None:
         self._driver.machine.ask(link)
+        self._driver.flush()
+
+    def cut(self, link: int) -> None:
+        self._driver.machine.cut(link)
         self._driver.flush()
 
     def give_up(self, link: int, qubit: int) -> None:
@@ -115,16 +132,24 @@ class Physical:
             running.outcome = event
             if running.last_emitted_slot is None:
                 self._devices.stop_train(event.link, running.spec.qubit)
+            if running.spec.measure is not None and event.outcome in SUCCESSES:
+                self._devices.recall(event.link, event.slot, lambda answer: self._recalled(running, answer))
             self._finish(running)
         elif isinstance(event, Ignored):
             self._kernel.count(f"ignored {event.message}")
         else:
             raise AssertionError(f"{event} is no event of NodeMhp")
 
+    def _recalled(self, running: _Running, answer: DeviceRemembered) -> None:
+        running.remembered = answer
+        self._finish(running)
+
     def _finish(self, running: _Running) -> None:
         outcome, last = running.outcome, running.last_emitted_slot
         if outcome is None or last is None or self._running.get(running.spec.link) is not running:
             return
+        if running.spec.measure is not None and outcome.outcome in SUCCESSES and running.remembered is None:
+            return  # the device will say
         del self._running[running.spec.link]
         self._kernel.event(
             "physical",
@@ -137,7 +162,7 @@ class Physical:
             sequence=outcome.mhp_sequence,
             slot=outcome.slot,
         )
-        running.done(Herald(outcome, last))
+        running.done(Herald(outcome, last, running.remembered))
 
     def _release(self, qubit: int, done: Callable[[], None]) -> None:
         self._kernel.event("physical", "released", qubit=qubit)

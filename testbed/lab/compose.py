@@ -100,6 +100,7 @@ def device_model(d: ScenarioDevice) -> "DeviceModel":
         readout_error_1=d.readout_error_1,
         swap_fidelity=d.swap_fidelity,
         attempt_dephasing=d.attempt_dephasing,
+        storage=d.storage_qubits,
     )
 
 
@@ -211,17 +212,21 @@ def _device(device: ScenarioDevice) -> Device:
         memory_t1_ps=device.communication_t1_ps,
         memory_t2_ps=device.communication_t2_ps,
         swap_w=swap_w(device),
+        storage_qubits=device.storage_qubits,
     )
 
 
 def _link(scenario: Scenario, link: ScenarioLink) -> Link:
     """What the nodes of a link are told about it."""
-    from testbed.plane.estimate import estimate_at_herald
+    from testbed.plane.estimate import DEVICE_DATA_ERROR, outlook, outlooks
 
     config = link_config(scenario, link, "sampled", 0)
     alpha = config.model.parameters.alpha
-    ends = [scenario.node(end).device for end in (link.a, link.b)]
-    models = [device_model(device) for device in ends if device is not None]
+    devices = [device for end in (link.a, link.b) if (device := scenario.node(end).device) is not None]
+    models = [device_model(device) for device in devices]
+    own = outlook(config, models[0], models[1], alpha)
+    choices = outlooks(config, models[0], models[1]) if link.alpha or link.best_alpha else []
+    (zero_a, one_a), (zero_b, one_b) = ((d.readout_error_0, d.readout_error_1) for d in devices)
     told = Link(
         number=link.number,
         name=link.name,
@@ -232,9 +237,17 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         arm_a_ps=link.delay_a_ps,
         arm_b_ps=link.delay_b_ps,
         attempt_ps=config.model.attempt_ps,
-        emission_ps=max(device.emission_ps for device in ends if device is not None),
-        success_probability=config.model.success_probability(alpha),
-        estimate=estimate_at_herald(config, models[0], models[1], alpha),
+        emission_ps=max(device.emission_ps for device in devices),
+        success_probability=own.success_probability,
+        estimate=own.kept,
+        measured_estimate=own.measured,
+        estimate_error=DEVICE_DATA_ERROR,
+        settings=tuple((c.alpha, c.success_probability, c.kept, c.measured) for c in choices),
+        measuring_ps=max(device.readout_ps + device.gate_1q_ps for device in devices),
+        readout_a=(zero_a, one_a),
+        readout_b=(zero_b, one_b),
+        scheduler=link.scheduler,
+        test_share=link.test_rounds,
         switched=scenario.node(link.station).switch is not None,
         pairs_per_ks=0,
     )

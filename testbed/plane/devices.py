@@ -24,8 +24,8 @@ type Watcher = Callable[[int, int, int], None]
 @dataclass(frozen=True, slots=True)
 class DeviceModel:
     """One node's quantum device. Times in ps, 0 = infinite; fidelities are average gate fidelities of a
-    depolarising channel (Nielsen 2002). Data qubits have indexes 0 .. data-1, communication qubits follow.
-    Raises ValueError.
+    depolarising channel (Nielsen 2002). Data qubits have indexes 0 .. data-1, communication qubits follow, then
+    storage qubits. Raises ValueError.
     """
 
     data: int
@@ -45,11 +45,14 @@ class DeviceModel:
     """Chance that a qubit found in |0⟩ is reported as 1."""
     readout_error_1: float = 0.0
     attempt_dephasing: float = 0.0
-    """Chance of a phase flip on each data qubit per emission of the node (damage to storage by attempts)."""
+    """Chance of a phase flip on each data or storage qubit per emission of the node (damage by attempts)."""
+    storage: int = 0
+    """Qubits like data qubits, for halves of pairs that are kept; their indexes follow the communication qubits'."""
 
     def __post_init__(self) -> None:
-        if self.data < 0 or self.communication < 0 or self.data + self.communication > MAX_QUBITS:
-            raise ValueError(f"{self.data} data and {self.communication} communication qubits")
+        counts = self.data, self.communication, self.storage
+        if min(counts) < 0 or sum(counts) > MAX_QUBITS:
+            raise ValueError(f"{counts[0]} data, {counts[1]} communication and {counts[2]} storage qubits")
         check_times(self.t1_data_ps, self.t2_data_ps)
         check_times(self.t1_communication_ps, self.t2_communication_ps)
         for name in ("init_error", "readout_error_0", "readout_error_1", "attempt_dephasing"):
@@ -67,6 +70,10 @@ class DeviceModel:
     def data_qubits(self) -> range:
         """Indexes of the data qubits."""
         return range(self.data)
+
+    def stores(self, index: int) -> bool:
+        """Is it a data or storage qubit?"""
+        return not self.data <= index < self.data + self.communication
 
     @property
     def communication_qubits(self) -> range:
@@ -122,13 +129,13 @@ class Device:
         self.emitted = 0
         """Emissions of the trains that are over."""
         self.qubits = [
-            Qubit(index, self._new_key(index, 0), index < self.model.data)
-            for index in range(self.model.data + self.model.communication)
+            Qubit(index, self._new_key(index, 0), self.model.stores(index))
+            for index in range(self.model.data + self.model.communication + self.model.storage)
         ]
 
     def _new_key(self, index: int, now: int) -> int:
         model = self.model
-        if index < model.data:
+        if model.stores(index):
             return self.engine.new_qubit(now, model.t1_data_ps, model.t2_data_ps)
         return self.engine.new_qubit(now, model.t1_communication_ps, model.t2_communication_ps)
 

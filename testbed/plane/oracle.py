@@ -48,9 +48,12 @@ class HeraldedPair:
     heralds_home_ps: int
     """When both nodes could have heard of it."""
     fidelity_at_home: float
-    """Fidelity when the heralds arrive: each half as its own node finds it, if neither touches it before."""
+    """Fidelity when the heralds arrive: each half as its own node finds it, if neither touches it before; where a node
+    has storage, when the half has been moved there."""
     lost_ps: int | None = None
     """When an emission after the success, or the death of a node, destroyed a half."""
+    measured: int = 0
+    """How many of its halves were measured at emission: such a pair counts as it was then."""
 
 
 class HeraldLog:
@@ -74,7 +77,13 @@ class HeraldLog:
         births_ps, homes_ps: when each half came to be, and when its node can know of it.
         """
         a, b = trains
-        waits = (homes_ps[0] - births_ps[0], homes_ps[1] - births_ps[1])
+        measured = sum(train.measure is not None for train in trains)
+        waits = tuple(
+            0 if train.measure is not None else home - birth
+            for train, home, birth in zip(trains, homes_ps, births_ps, strict=True)
+        )
+        models = a.device.model, b.device.model
+        moves = a.measure is None, b.measure is None
         pair = HeraldedPair(
             link,
             slot,
@@ -83,7 +92,8 @@ class HeraldLog:
             (b.node, b.qubit.index),
             pair_fidelity(state, index),
             max(homes_ps),
-            pair_fidelity(waited(state, waits, (a.device.model, b.device.model)), index),
+            pair_fidelity(stored(waited(state, (waits[0], waits[1]), models), models, moves), index),
+            measured=measured,
         )
         self.pairs.append(pair)
         return pair
@@ -188,6 +198,29 @@ def waited(
     for axis, (wait_ps, model) in enumerate(zip(waits_ps, models, strict=True)):
         decay = relaxation(wait_ps, model.t1_communication_ps, model.t2_communication_ps)
         vector = apply1(vector, axis, axis == 1, decay)
+    return from_pauli(vector)
+
+
+def stored(
+    state: Complex, models: tuple[DeviceModel, DeviceModel], moves: tuple[bool, bool] = (True, True)
+) -> Complex:
+    """A pair after each half of a device with storage, if it moves, has been moved there: INIT of the place, SWAP.
+
+    A depolarising SWAP of Pauli probability p leaves one of its qubits with a Pauli in 12 of 15 cases, so its Bloch
+    vector shrinks by 1 - 16 p/15.
+    """
+    vector = to_pauli(np.asarray(state, complex))
+    for axis, (model, move) in enumerate(zip(models, moves, strict=True)):
+        if not model.storage or not move:
+            continue
+        times = model.durations
+        waiting = relaxation(times.init_ps, model.t1_communication_ps, model.t2_communication_ps)
+        vector = apply1(vector, axis, axis == 1, waiting)
+        fidelity = model.two_qubit_fidelity if model.swap_fidelity is None else model.swap_fidelity
+        left = 1 - 16 * depolarising2(fidelity) / 15
+        shrink = np.array([1.0, left, left, left])
+        vector = (vector.reshape(4, 4) * (shrink[:, None] if axis == 0 else shrink)).reshape(vector.shape)
+        vector = apply1(vector, axis, axis == 1, relaxation(times.swap_ps, model.t1_data_ps, model.t2_data_ps))
     return from_pauli(vector)
 
 

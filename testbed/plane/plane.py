@@ -21,7 +21,9 @@ from protocols.wire.codec import (
     DeviceError,
     DeviceFailed,
     DeviceListen,
+    DeviceMeasuringTrain,
     DeviceProgram,
+    DeviceRecall,
     DeviceStopListen,
     DeviceStopTrain,
     DeviceTrain,
@@ -38,7 +40,7 @@ from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
 from testbed.plane.programs import Prepared, prepare, run
 from testbed.plane.state import FORMALISM, StateEngine
 from testbed.plane.switches import Switch
-from testbed.plane.trains import Link, World
+from testbed.plane.trains import Link, TrainCommand, World
 
 _PREPARED: Final = 4096
 """Programs of a node that are kept compiled."""
@@ -72,7 +74,7 @@ class Plane:
         if spent is not None:
             for number, device in self._devices.items():
                 device.watch(partial(spent.released, number))
-        world = World(self._events, self._answers, engine, self._devices, log)
+        world = World(self._events, self._answers, engine, self._devices, log, config.seed)
         self._links: dict[int, Link] = {
             number: make(number, link, world, config.seed) for number, link in sorted(config.links.items())
         }
@@ -104,7 +106,7 @@ class Plane:
                 earliest = t_ps + command.answer_ps
         else:
             command = _decode(message, body)
-        if isinstance(command, DeviceTrain):
+        if isinstance(command, DeviceTrain | DeviceMeasuringTrain):
             self._announce(node, t_ps, sequence, command)
         self._answers.expect(node, sequence, earliest)
         order = priority(node, sequence)
@@ -174,7 +176,7 @@ class Plane:
 
     # -- commands --------------------------------------------------------------------------------------------
 
-    def _announce(self, node: int, t_ps: int, sequence: int, command: DeviceTrain) -> None:
+    def _announce(self, node: int, t_ps: int, sequence: int, command: TrainCommand) -> None:
         """Note the earliest herald that a submitted train could bring."""
         link = self._links.get(command.link)
         side = link.side(node) if link is not None else None
@@ -193,10 +195,12 @@ class Plane:
                 answer = run(self._devices[node], command, now, self._readout[node])
                 self._answers.give(node, sequence, now + command.answer_ps, answer)
                 return
-            case DeviceTrain():
+            case DeviceTrain() | DeviceMeasuringTrain():
                 failed = self._train(node, sequence, command, now)
             case DeviceStopTrain():
                 failed = self._stop_train(node, sequence, command, now)
+            case DeviceRecall():
+                failed = self._recall(node, sequence, command, now)
             case DeviceListen():
                 failed = self._listen(node, sequence, command, now)
             case DeviceConnect():
@@ -231,7 +235,7 @@ class Plane:
         self._answers.give(node, sequence, ready_ps, DeviceDone())
         return None
 
-    def _train(self, node: int, sequence: int, command: DeviceTrain, now: int) -> DeviceFailed | None:
+    def _train(self, node: int, sequence: int, command: TrainCommand, now: int) -> DeviceFailed | None:
         link = self._links.get(command.link)
         side = link.side(node) if link is not None else None
         if link is None or side is None:
@@ -255,9 +259,24 @@ class Plane:
             link.stop(qubit.train, sequence, now)
         return None
 
+    def _recall(self, node: int, sequence: int, command: DeviceRecall, now: int) -> DeviceFailed | None:
+        link = self._links.get(command.link)
+        side = link.side(node) if link is not None else None
+        if link is None or side is None:
+            return _NO_LINK
+        self._answers.give(node, sequence, now + LEAST_ANSWER_PS, link.recall(side, command.slot))
+        return None
+
 
 type Command = (
-    Prepared | DeviceTrain | DeviceStopTrain | DeviceListen | DeviceStopListen | DeviceConnect | DeviceFailed
+    Prepared
+    | TrainCommand
+    | DeviceStopTrain
+    | DeviceRecall
+    | DeviceListen
+    | DeviceStopListen
+    | DeviceConnect
+    | DeviceFailed
 )
 
 _NO_LINK: Final = DeviceFailed(DeviceError.NO_LINK, 0)
@@ -269,6 +288,10 @@ def _decode(message: int, body: bytes) -> Command:
         match message:
             case DeviceTrain.MESSAGE:
                 return DeviceTrain.unpack(body)
+            case DeviceMeasuringTrain.MESSAGE:
+                return DeviceMeasuringTrain.unpack(body)
+            case DeviceRecall.MESSAGE:
+                return DeviceRecall.unpack(body)
             case DeviceStopTrain.MESSAGE:
                 return DeviceStopTrain.unpack(body)
             case DeviceListen.MESSAGE:

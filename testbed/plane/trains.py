@@ -12,32 +12,44 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from sequence.kernel.event import Event
 
 from protocols.device import LEAST_ANSWER_PS
+from protocols.measuring import BASES, Measure, basis_at
 from protocols.wire.codec import (
     DeviceDone,
     DeviceError,
     DeviceFailed,
     DeviceHerald,
     DeviceListen,
+    DeviceMeasuringTrain,
     DeviceOutcome,
+    DeviceRemembered,
     DeviceTrain,
     DeviceTrainDone,
+    EgpBasis,
+    EgpMeasuring,
 )
 from stack.runtime.times import NEVER
+from testbed.keyed import keyed_generator
 from testbed.plane.config import LinkConfig
 from testbed.plane.devices import Device, Qubit
 from testbed.plane.events import Answers, Events, priority
 from testbed.plane.links import Herald
+from testbed.plane.measured import both, effects, is_turned, one
 from testbed.plane.programs import spoil
 from testbed.plane.slots import Slots
 from testbed.plane.state import StateEngine
+from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
     from testbed.plane.oracle import HeraldedPair, HeraldLog
 
 _ALPHA_SCALE: Final = (1 << 32) - 1
+
+REMEMBERED: Final = 1_024
+"""Results of heralded emissions that a device keeps per link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,10 @@ class World:
     engine: StateEngine
     devices: dict[int, Device]
     log: "HeraldLog | None"
+    seed: int = 0
+
+
+type TrainCommand = DeviceTrain | DeviceMeasuringTrain
 
 
 class Train:
@@ -59,8 +75,11 @@ class Train:
         "arm_ps",
         "dead",
         "device",
+        "freed",
+        "freeing",
         "key",
         "link",
+        "measure",
         "node",
         "over",
         "pair",
@@ -83,7 +102,13 @@ class Train:
         sequence: int,
         slots: Slots,
         alpha: float,
+        measure: Measure | None = None,
     ) -> None:
+        self.measure = measure
+        """How the half is measured after each emission; None: it is kept."""
+        self.freed = False
+        """It measures, and its qubit is free again; photons may still be on their way."""
+        self.freeing: Event | None = None
         self.link = link
         self.node = node
         self.side = side
@@ -115,6 +140,14 @@ class Train:
         """No emission later than `now`."""
         self.slots = self.slots.ending((now + self.arm_ps) // self.slot_ps)
 
+    def measuring_ps(self) -> int:
+        """From an emission until its half has been measured, if it is measured."""
+        if self.measure is None:
+            return 0
+        how, durations = self.measure.how, self.device.model.durations
+        turned = any(is_turned(how, basis) for basis in BASES[how.bases])
+        return durations.measure_ps + (durations.one_qubit_ps if turned else 0)
+
     def summary(self) -> DeviceTrainDone:
         return DeviceTrainDone(self.slots.size, self.slots.last if self.slots.size else 0)
 
@@ -139,6 +172,9 @@ class Link(ABC):
         self.world = world
         self.trains: tuple[list[Train], list[Train]] = ([], [])
         self.listening: Listening | None = None
+        self.rng = keyed_generator(world.seed, "measured", number)
+        self.remembered: tuple[dict[int, tuple[int, EgpBasis]], ...] = ({}, {})
+        """What each side has measured at heralded slots, oldest first."""
         self.coming: dict[tuple[int, int], int] = {}
         """Trains not yet executed, by (node, sequence): when the earliest herald of each could be due."""
 
@@ -183,7 +219,7 @@ class Link(ABC):
     def arm_ps(self, side: int) -> int:
         return self.config.arm_b_ps if side else self.config.arm_a_ps
 
-    def row(self, command: DeviceTrain | DeviceListen) -> Slots | None:
+    def row(self, command: "TrainCommand | DeviceListen") -> Slots | None:
         """The slots a command names; None if there are none, or if they reach beyond the end of time."""
         count = int(command.count)
         if count < 1 or (count > 1 and command.spacing < 1):
@@ -215,9 +251,9 @@ class Link(ABC):
     # -- trains ----------------------------------------------------------------------------------------------
 
     def start(
-        self, node: int, side: int, qubit: Qubit, sequence: int, command: DeviceTrain, now: int
+        self, node: int, side: int, qubit: Qubit, sequence: int, command: "TrainCommand", now: int
     ) -> DeviceFailed | None:
-        """A Train whose qubit is free (DEV-10, DEV-11)."""
+        """A Train or MeasuringTrain whose qubit is free (DEV-10, DEV-11, DEV-15)."""
         world = self.world
         row = self.row(command)
         if row is None or qubit.stores:
@@ -226,7 +262,15 @@ class Link(ABC):
         if any(slots.meet(other.slots).size for other in self.trains[side]):
             return DeviceFailed(DeviceError.BUSY, 0)
         device = world.devices[node]
-        train = Train(self, node, side, device, qubit, sequence, slots, self.brightness(command.alpha))
+        measure = None
+        if isinstance(command, DeviceMeasuringTrain):
+            measure = Measure(
+                command.choice,
+                EgpMeasuring(command.bases, command.chance_1, command.chance_2, command.x_1, command.y, command.x_2),
+            )
+        train = Train(self, node, side, device, qubit, sequence, slots, self.brightness(command.alpha), measure)
+        if slots.size > 1 and slots.spacing * self.config.slot_ps < train.measuring_ps():
+            return DeviceFailed(DeviceError.BAD, 0)
         if not slots.size:
             world.answers.give(node, sequence, now + LEAST_ANSWER_PS, train.summary())
             return None
@@ -235,8 +279,15 @@ class Link(ABC):
         self.trains[side].append(train)
         self._spoil_at(train, slots.first)
         self._end_at(train, self.home_ps(slots.last, train.arm_ps))
+        if measure is not None:
+            self._free_at(train, train.emission_ps(slots.last) + train.measuring_ps())
         self.arrange(now)
         return None
+
+    def recall(self, side: int, slot: int) -> DeviceRemembered:
+        """What was measured after the emission for a slot (DEV-16)."""
+        known = self.remembered[side].get(slot)
+        return DeviceRemembered(0, 0, EgpBasis.Z) if known is None else DeviceRemembered(1, *known)
 
     def stop(self, train: Train, sequence: int, now: int) -> None:
         """A StopTrain for a train of this link (DEV-12)."""
@@ -247,7 +298,10 @@ class Link(ABC):
         """The node has died before anything happened at `now`; what it has emitted is on its way."""
         train.dead = True
         train.stops.clear()
-        self._spoil(train, now)
+        if train.measure is None:
+            self._spoil(train, now)
+        elif not train.freed:
+            self.free(train)
         self._cut(train, now - 1, now)
 
     def _cut(self, train: Train, last_emission: int, now: int) -> None:
@@ -256,10 +310,14 @@ class Link(ABC):
             self.world.events.cancel(train.spoiling)
             train.spoiling = None
         home = self.home_ps(train.slots.last, train.arm_ps) if train.slots.size else now
+        if train.measure is not None and not train.freed:
+            free = train.emission_ps(train.slots.last) + train.measuring_ps() if train.slots.size else now
+            self._free_at(train, max(free, now))
         if home <= now:
             if train.over is not None:
                 self.world.events.cancel(train.over)
-            self._expect(train, now)
+            if train.measure is None:
+                self._expect(train, now)
             self.end(train)
         else:
             self._end_at(train, home)
@@ -270,6 +328,15 @@ class Link(ABC):
         if train.over is not None:
             events.cancel(train.over)
         train.over = events.at(time, priority(train.node, train.sequence), self, "end", train)
+        if train.measure is None:
+            self._expect(train, time)
+
+    def _free_at(self, train: Train, time: int) -> None:
+        """A measuring train is over for its node when its last half has been measured (DEV-15)."""
+        events = self.world.events
+        if train.freeing is not None:
+            events.cancel(train.freeing)
+        train.freeing = events.at(time, priority(train.node, train.sequence), self, "free", train)
         self._expect(train, time)
 
     def _expect(self, train: Train, end: int) -> None:
@@ -280,12 +347,30 @@ class Link(ABC):
     def end(self, train: Train) -> None:
         """Event: the herald of the last emission could be back."""
         self.trains[train.side].remove(train)
+        self.forget(train)
+        if train.measure is not None:
+            return
         train.device.trains.remove(train)
         train.device.emitted += train.slots.size
-        self.forget(train)
         if train.dead:
             self.world.engine.remove(train.key)
-            return
+        else:
+            self._done(train)
+
+    def free(self, train: Train) -> None:
+        """Event: a measuring train has measured its last half, or its node has died."""
+        train.freed = True
+        if train.freeing is not None:
+            self.world.events.cancel(train.freeing)
+            train.freeing = None
+        train.device.trains.remove(train)
+        train.device.emitted += train.slots.size
+        if train.dead:
+            train.qubit.train = None
+        else:
+            self._done(train)
+
+    def _done(self, train: Train) -> None:
         train.qubit.train = None
         due = self.world.events.now + LEAST_ANSWER_PS
         for sequence in (train.sequence, *train.stops):
@@ -318,12 +403,16 @@ class Link(ABC):
         world = self.world
         index, state = herald
         births = self.births_ps(slot)
-        world.engine.set_pair(a.key, b.key, state, *births)
+        kept = [train for train in (a, b) if train.measure is None]
+        if len(kept) == 2:
+            world.engine.set_pair(a.key, b.key, state, *births)
+        else:
+            self._measure(a, b, slot, state, births)
         pair = None
         if world.log is not None:
             homes = self.home_ps(slot, a.arm_ps), self.home_ps(slot, b.arm_ps)
             pair = world.log.heralded(self.number, slot, index, (a, b), state, births, homes)
-        for train in (a, b):
+        for train in kept:
             train.pair = pair
             following = train.slots.after(slot)
             if train.dead:
@@ -335,6 +424,36 @@ class Link(ABC):
         self.hush(slot)
         answer = DeviceHerald(DeviceOutcome(index - 1), slot)
         world.answers.give(self.config.station, listening.sequence, now + LEAST_ANSWER_PS, answer)
+
+    def _measure(self, a: Train, b: Train, slot: int, state: Complex, births: tuple[int, int]) -> None:
+        """One half, or both, of a heralded pair have been measured after their emission."""
+        seen: list[tuple[Complex, Complex] | None] = [None, None]
+        bases = [EgpBasis.Z, EgpBasis.Z]
+        for side, train in enumerate((a, b)):
+            if train.measure is not None:
+                bases[side] = basis_at(train.measure, slot)
+                seen[side] = effects(train.device, train.measure.how, bases[side])
+        if seen[0] is not None and seen[1] is not None:
+            bits: tuple[int, ...] = both(state, seen[0], seen[1], self.rng)
+        else:
+            side = 0 if seen[0] is not None else 1
+            effect = seen[side]
+            assert effect is not None
+            bit, left = one(state, side, effect, self.rng)
+            bits = (bit, bit)
+            keeper = b if side == 0 else a
+            # A heralded state is put in by pairs: the partner here is a qubit of nobody's, gone at once.
+            engine, born = self.world.engine, births[1 - side]
+            nobody = engine.new_qubit(born)
+            mixed = np.kron(np.eye(2) / 2, left).astype(np.complex128)
+            engine.set_pair(nobody, keeper.key, mixed, born, born)
+            engine.remove(nobody)
+        for side in (0, 1):
+            if seen[side] is not None:
+                results = self.remembered[side]
+                results[slot] = bits[side], bases[side]
+                if len(results) > REMEMBERED:
+                    del results[next(iter(results))]
 
     # -- listens ---------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ FOLDER: Final = Path(__file__).parent.parent / "devices"
 MAX_QUBITS: Final = 4096
 
 FORM: Final = Form("devices.NAME", "a device", (
-    "base", "data_qubits", "communication_qubits", "t1_s", "t2_s", "communication_t1_s", "communication_t2_s",
+    "base", "data_qubits", "communication_qubits", "storage_qubits", "t1_s", "t2_s", "communication_t1_s",
+    "communication_t2_s",
     "gate_1q_s", "gate_2q_s", "swap_s", "readout_s", "prepare_s", "emission_s", "gate_1q_fidelity",
     "gate_2q_fidelity", "swap_fidelity", "readout_error_0", "readout_error_1", "prepare_error", "attempt_dephasing",
     "parallel", "network",
@@ -107,6 +108,7 @@ def read(item: Item, name: str, own: Own | None = None) -> Device:
         name=name,
         data_qubits=keys.integer("data_qubits", None, 0, MAX_QUBITS),
         communication_qubits=keys.integer("communication_qubits", None, 0, MAX_QUBITS),
+        storage_qubits=keys.integer("storage_qubits", 0, 0, MAX_QUBITS),
         t1_ps=t1_ps,
         t2_ps=t2_ps,
         communication_t1_ps=communication_t1_ps,

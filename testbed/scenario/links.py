@@ -6,8 +6,11 @@ link_types.py; what a link does with its numbers is the quantum plane's business
 
 from collections.abc import Mapping
 from math import expm1, hypot, pi, sqrt
+from pathlib import Path
 from typing import Final
 
+from protocols.egp import schedulers
+from protocols.egp.schedulers import make_scheduler
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
 from testbed.scenario import stars as star_section
@@ -26,7 +29,9 @@ MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 
 _PLACE = ("kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s")
-_LINK: Final = Form("links.NAME", "a link", (*_PLACE, *KEYS))
+_MOST_TESTS: Final = 0.9
+_SERVICE = ("scheduler", "test_rounds")
+_LINK: Final = Form("links.NAME", "a link", (*_PLACE, *_SERVICE, *KEYS))
 _CLASSICAL = ("kind", "a", "b", "length_m")
 _ARMS = ("arm_a_m", "arm_b_m")
 
@@ -88,6 +93,8 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
         name=name, number=number, a=a, b=b, station=station, arm_a_m=arm_a_m, arm_b_m=arm_b_m,
         delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=known.name, grade=grade, slot_ps=slot_ps,
         alpha=alpha, best_alpha=best, physics=physics.all(slot_ps),
+        scheduler=_scheduler(keys.get("scheduler")),
+        test_rounds=keys.number("test_rounds", 0.0, 0.0, _MOST_TESTS),
     )  # fmt: skip
     _check_heralds(keys, known, link)
     return link
@@ -225,6 +232,29 @@ class _Physics:
                 f"write the link's own {key.name}",
             )
         return values[0]
+
+
+def _scheduler(item: Item | None) -> str:
+    """A file of protocols/egp/schedulers by its name."""
+    if item is None:
+        return "fcfs"
+    name = schema.text(item, "the name of a scheduler")
+    try:
+        make_scheduler(name)
+    except ValueError:
+        folder = Path(schedulers.__file__).parent
+        known = sorted(path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py"))
+        schema.unknown(item, name, [n for n in known if _makes(n)], "scheduler")
+    return name
+
+
+def _makes(name: str) -> bool:
+    """Is it a scheduler, and not a part of others?"""
+    try:
+        make_scheduler(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _round_gap(keys: Section, slot_ps: int, window_ps: int) -> int:

@@ -76,6 +76,8 @@ class Device:
     """Probability of reading 0 from |1⟩."""
     prepare_error: float = 0.0
     """Probability of |1⟩ where |0⟩ was prepared."""
+    storage_qubits: int = 0
+    """Where the link layer keeps its halves, like data qubits; they come after the communication qubits."""
     parallel: bool = False
     """Operations on different qubits may overlap."""
     swap_fidelity: float | None = None
@@ -86,7 +88,7 @@ class Device:
 
     @property
     def qubits(self) -> int:
-        return self.data_qubits + self.communication_qubits
+        return self.data_qubits + self.communication_qubits + self.storage_qubits
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,10 @@ class Link:
     """`alpha` is to be the one with the largest fidelity at emission; it is not known here."""
     physics: Mapping[str, float | bool | None] = field(default_factory=dict)
     """What else the model works with, by field of the plane's LinkParameters: all that its type knows."""
+    scheduler: str = "fcfs"
+    """Which request is served next: a file of protocols/egp/schedulers."""
+    test_rounds: float = 0.0
+    """Share of pairs that the nodes measure to learn the link's fidelity."""
 
     @property
     def length_m(self) -> float:

@@ -13,15 +13,31 @@ from typing import Any, NamedTuple
 from machine_pair import NO_FAULTS, Faults, Net, OverReliable
 
 from protocols.device import pack_handle, released
+from protocols.egp.estimation import _sign
+from protocols.egp.facts import LinkFacts, Setting, least_spacing
 from protocols.egp.node import Egp
-from protocols.egp.service import AskStation, Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.egp.service import (
+    KEPT,
+    AskStation,
+    CutTrain,
+    Err,
+    How,
+    MeasureTest,
+    Ok,
+    OkAny,
+    OkMeasured,
+    OkPrepared,
+    StartTrain,
+    StopTrain,
+)
 from protocols.machine import Machine
+from protocols.measuring import basis_at
 from protocols.mhp.node import Midpoint, NodeMhp, TrainOutcome
 from protocols.mhp.station import Arm, Disarm, StationLink, StationMhp
-from protocols.mhp.trains import SEQUENCE_MODULUS
+from protocols.mhp.trains import SEQUENCE_MODULUS, SUCCESSES
 from protocols.pairs import ReleaseQubit
 from protocols.reliable import Reliable
-from protocols.wire.codec import EgpError, MhpOutcome, ProtocolId
+from protocols.wire.codec import BellIndex, DeviceRemembered, EgpError, MhpOutcome, ProtocolId
 
 SLOT = 1_000
 DELAY = 5_000  # from a node to a station and to its peer, quantum and classical
@@ -69,16 +85,19 @@ class Heralded(NamedTuple):
     slot: int
     outcome: MhpOutcome
     trains: tuple[Emissions, Emissions]
+    bit: int = 0  # what either node reads, if it measures
 
     def alive(self) -> bool:
-        return all(train.stopped is not None and train.last() == self.slot for train in self.trains)
+        """No half that is kept has been destroyed."""
+        kept = [train for train in self.trains if train.spec.measure is None]
+        return all(train.stopped is not None and train.last() == self.slot for train in kept)
 
 
 @dataclass(eq=False)
 class Story:
     """One request as one node was told of it."""
 
-    oks: list[Ok] = field(default_factory=list)
+    oks: list[OkAny] = field(default_factory=list)
     errs: list[Err] = field(default_factory=list)
     void: set[int] = field(default_factory=set)
 
@@ -96,6 +115,7 @@ class LinkLab(Net):
         seed: int = 1,
         hold_ps: int = 20_000,
         tries: int = 40,  # so many that no stream breaks
+        scheduler: str = "fcfs",
         **facts: Any,
     ) -> None:
         self.ways = {way.number: way for way in ways}
@@ -103,6 +123,8 @@ class LinkLab(Net):
         self.p = p
         self.hold_ps = hold_ps
         self.tries = tries
+        self.scheduler = scheduler
+        self.seed = seed
         self.facts = facts
         self.chance = random.Random(seed)
         self.incarnations = dict.fromkeys(self.nodes, 1)
@@ -110,6 +132,7 @@ class LinkLab(Net):
         self.outcomes: dict[tuple[int, int], TrainOutcome] = {}
         self.listening: dict[int, Arm] = {}
         self.heralded: dict[tuple[int, int], Heralded] = {}  # by link and slot
+        self.named: dict[tuple[int, int], Heralded] = {}  # by link and MHP sequence, the latest
         self.stories: dict[tuple[int, int, int, int], Story] = {}  # by node, link, origin, create id
         self.held: dict[int, dict[int, Ok]] = {node: {} for node in self.nodes}  # by qubit
         self.lent: dict[int, set[int]] = {node: set() for node in self.nodes}  # qubits that EGP has
@@ -132,7 +155,8 @@ class LinkLab(Net):
     def new_node(self, node: int, incarnation: int = 1) -> OverReliable:
         own = [way for way in self.ways.values() if node in (way.a, way.b)]
         facts = [self.link_facts(way, node) for way in own]
-        egp = Egp(node, facts)
+        schedulers = dict.fromkeys(self.ways, self.scheduler)
+        egp = Egp(node, facts, seed=self.seed, schedulers=schedulers)
         for way in own:
             egp.recv(way.b if node == way.a else way.a, PURPOSE)
         mhp = NodeMhp({way.number: Midpoint(way.station, 2 * DELAY) for way in own})
@@ -140,7 +164,7 @@ class LinkLab(Net):
         return OverReliable(reliable, {ProtocolId.EGP: egp, ProtocolId.MHP: mhp})
 
     def link_facts(self, way: Way, node: int) -> LinkFacts:
-        settings: dict[str, Any] = {"success_probability": self.p, "estimate": ESTIMATE, **self.facts}
+        settings: dict[str, Any] = {"own": Setting(0, self.p, ESTIMATE, ESTIMATE), **self.facts}
         return LinkFacts(
             number=way.number,
             peer=way.b if node == way.a else way.a,
@@ -167,9 +191,17 @@ class LinkLab(Net):
         return mhp
 
     def create(
-        self, node: int, link: int, number: int = 1, max_time_ps: int = 0, fidelity: int = 0, purpose: int = PURPOSE
+        self,
+        node: int,
+        link: int,
+        number: int = 1,
+        max_time_ps: int = 0,
+        fidelity: int = 0,
+        purpose: int = PURPOSE,
+        priority: int = 0,
+        how: How = KEPT,
     ) -> int:
-        create_id = self.egp(node).create(link, purpose, number, fidelity, 0, max_time_ps, self.now)
+        create_id = self.egp(node).create(link, purpose, number, fidelity, priority, max_time_ps, self.now, how)
         self.asked.append((node, link, create_id))
         return create_id
 
@@ -210,8 +242,10 @@ class LinkLab(Net):
                 assert event.qubit in self.lent[node]
                 assert (node, event.link) not in self.running
                 self.running[node, event.link] = Emissions(node, event, now)
-                _, queue_id, _, *row = event
-                self.mhp(node).start_train(event.link, queue_id, *row)
+                link, queue_id, _, *row, _ = event
+                self.mhp(node).start_train(link, queue_id, *row)
+            case CutTrain():
+                self.mhp(node).cut(event.link)
             case StopTrain():
                 self._stop(self.running.pop((node, event.link)))
                 self.mhp(node).abort(event.link)
@@ -221,6 +255,11 @@ class LinkLab(Net):
                 self._outcome(node, event)
             case Ok():
                 self._ok(node, event)
+            case OkMeasured() | OkPrepared():
+                origin = event.remote if event.directionality else node
+                self.story(node, event.link, origin, event.create_id).oks.append(event)
+            case MeasureTest():
+                self._test(node, event)
             case Err():
                 self._err(node, event)
             case ReleaseQubit():
@@ -241,7 +280,8 @@ class LinkLab(Net):
                 assert a is not None
                 assert b is not None
                 outcome = self.chance.choice([MhpOutcome.PSI_PLUS, MhpOutcome.PSI_MINUS])
-                self.heralded[arm.link, slot] = Heralded(slot, outcome, (a, b))
+                bit = self.chance.getrandbits(1)
+                self.heralded[arm.link, slot] = Heralded(slot, outcome, (a, b), bit)
                 self._tell(arm, outcome, slot)
             elif slot == arm.first_slot + (arm.count - 1) * arm.spacing:
                 self._tell(arm, MhpOutcome.FAIL, slot)
@@ -265,13 +305,35 @@ class LinkLab(Net):
             return
         self._stop(train)
         life = self.incarnations[node]
+        remembered = None
+        measure = train.spec.measure
+        if outcome.outcome in SUCCESSES:
+            truth = self.heralded[outcome.link, outcome.slot]
+            self.named[outcome.link, outcome.mhp_sequence] = truth
+            if measure is not None:
+                remembered = DeviceRemembered(1, truth.bit, basis_at(measure, outcome.slot))
 
         def stopped() -> None:
             if self.running.get((node, outcome.link)) is train and self.incarnations[node] == life:
                 del self.running[node, outcome.link]
-                self.egp(node).train_result(outcome, train.last(), self.now)
+                self.egp(node).train_result(outcome, train.last(), self.now, remembered)
 
         self.at(self.now + ANSWER, stopped)
+
+    def _test(self, node: int, test: MeasureTest) -> None:
+        """Read the half of a test round: bits that agree with a perfect pair, the lower node's being 0."""
+        self._take_back(node, test.qubit)
+        life = self.incarnations[node]
+        truth = self.named[test.link, test.sequence]
+        first = min(train.node for train in truth.trains)
+        sign = _sign(test.test, BellIndex(int(truth.outcome) + 1))
+
+        def read() -> None:
+            if self.incarnations[node] == life:
+                self.egp(node).tested(test.link, test.sequence, int(node != first and sign < 0), self.now)
+
+        self.at(self.now + ANSWER, read)
+        self._renew(node, test.qubit)
 
     def _stop(self, train: Emissions) -> None:
         if train.stopped is None:
@@ -349,11 +411,17 @@ class LinkLab(Net):
         for sequence, ok in good_here.items():
             other = good_there[sequence]
             assert ok.bell_index == other.bell_index
-            assert ok.time_of_goodness == other.time_of_goodness
-            truth = self.heralded[link, ok.time_of_goodness // SLOT]
+            truth = self.named[link, sequence]
             assert truth.alive(), "a pair that is none was delivered and never taken back"
             assert int(truth.outcome) + 1 == ok.bell_index
-            assert {t.node: t.spec.qubit for t in truth.trains} == {node: ok.qubit, peer: other.qubit}
+            for place, told in ((node, ok), (peer, other)):
+                (train,) = (train for train in truth.trains if train.node == place)
+                if isinstance(told, Ok):
+                    assert train.spec.measure is None
+                    assert (told.qubit, told.time_of_goodness) == (train.spec.qubit, truth.slot * SLOT)
+                else:
+                    assert train.spec.measure is not None
+                    assert (told.outcome, told.basis) == (truth.bit, basis_at(train.spec.measure, truth.slot))
 
     def ended(self, node: int, link: int, origin: int, create_id: int, number: int) -> bool:
         """Has the node been told the end of a request for `number` pairs?"""

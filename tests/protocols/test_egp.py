@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from link_lab import ANSWER, ATTEMPT, DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab, Story, Way
 from machine_pair import Faults
 
+from protocols.egp.facts import LinkFacts, Setting, least_spacing
 from protocols.egp.link import REMEMBERED
 from protocols.egp.node import Egp
 from protocols.egp.queue import OPEN
-from protocols.egp.service import Err, LinkFacts, Ok, StartTrain, StopTrain, least_spacing
+from protocols.egp.service import Err, Ok, StartTrain, StopTrain
 from protocols.egp.states import UNSET, RequestId
 from protocols.ignored import Ignored
 from protocols.machine import Send
@@ -31,6 +32,7 @@ from protocols.wire.codec import (
     EgpExpire,
     EgpExpireAck,
     EgpKind,
+    EgpTest,
     EgpTrain,
     EgpTrainAck,
     EgpVerdict,
@@ -188,9 +190,9 @@ def test_requests_are_served_in_that_order() -> None:
 def test_a_peer_that_proposes_is_not_heard() -> None:
     """EGP-2."""
     egp = Egp(A, [LinkLab(ONE).link_facts(ONE[0], A)])
-    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET), B, 0)
+    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE), B, 0)
     assert egp.poll(0) == [Ignored(B, "EgpTrain", "only the master proposes")]
-    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET), 3, 0)
+    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE), 3, 0)
     assert egp.poll(0) == [Ignored(3, "EgpTrain", "not the peer of this link")]
 
 
@@ -213,9 +215,9 @@ def test_too_high_a_fidelity(asker: int) -> None:
     lab = LinkLab(ONE)
     way = ONE[0]
     own, less = lab.link_facts(way, asker), Egp(A + B - asker, [lab.link_facts(way, A + B - asker)])
-    assert own.goodness() == ESTIMATE
+    assert own.own.kept == ESTIMATE
     less.recv(asker, PURPOSE)
-    less.receive(EgpAdd(LINK, 0, PURPOSE, 1, ESTIMATE + 1, 0, EgpKind.KEEP, 0), asker, 0)
+    less.receive(EgpAdd(LINK, 0, PURPOSE, 1, ESTIMATE + 1, 0, EgpKind.KEEP, 0, 0, 0, 0, ()), asker, 0)
     assert less.poll(0) == [Send(asker, EgpAddReject(LINK, 0, EgpError.UNSUPP), reliable=True)]
 
 
@@ -229,12 +231,12 @@ def finish_rejected(lab: LinkLab, asker: int, create_id: int, code: EgpError) ->
 
 @pytest.mark.parametrize(
     ("add", "code"),
-    [({"kind": EgpKind.MEASURE}, EgpError.UNSUPP), ({"number": 0}, EgpError.CREATE), ({}, EgpError.NORES)],
+    [({"kind": EgpKind.MEASURE}, EgpError.CREATE), ({"number": 0}, EgpError.CREATE), ({}, EgpError.NORES)],
 )
 def test_what_else_is_rejected(add: dict[str, Any], code: EgpError) -> None:
     lab = LinkLab(ONE)
     egp = lab.egp(B)
-    message = EgpAdd(LINK, 0, PURPOSE, 1, 0, 0, EgpKind.KEEP, 0)
+    message = EgpAdd(LINK, 0, PURPOSE, 1, 0, 0, EgpKind.KEEP, 0, 0, 0, 0, ())
     if code is EgpError.NORES:
         for create_id in range(1, OPEN + 1):
             egp.receive(message._replace(create_id=create_id), A, 0)
@@ -276,8 +278,10 @@ def test_the_time_of_a_request_ends_at_both_nodes(asker: int) -> None:
 @settings(max_examples=30)
 def test_trains_end_by_the_deadline(seed: int, asker: int, delays: int) -> None:
     """EGP-6, EGP-15: every OK comes in time; what is missing then is a TIMEOUT at both."""
-    lab = LinkLab(ONE, p=0.1, seed=seed)
-    create_id = lab.create(asker, LINK, number=50, max_time_ps=delays * DELAY)
+    lab = LinkLab(ONE, p=0.7, seed=seed)
+    facts = lab.link_facts(ONE[0], asker)
+    most = facts.fitting(facts.first_slot(2 * DELAY), delays * DELAY, facts.spacing_slots)
+    create_id = lab.create(asker, LINK, number=most + 1, max_time_ps=delays * DELAY)
     when: list[int] = []
     happened = lab._on_event
     assert happened is not None
@@ -327,7 +331,8 @@ def test_links_share_qubits_without_deadlock_or_leak(
     finish(lab)
     for (way, origin, create_id), number in wanted.items():
         for node in (way.a, way.b):
-            heard = (node, way.number, origin, create_id) in lab.stories
+            story = lab.story(node, way.number, origin, create_id)
+            heard = bool(story.oks or story.errs)
             # A request that ends before its Add has been accepted is none at the other node.
             assert lab.ended(node, way.number, origin, create_id, number) or (node != origin and not heard)
 
@@ -666,28 +671,27 @@ def test_the_slots_of_a_train() -> None:
         delay_peer_to_station_ps=far,
         attempt_ps=1_000_000,
         spacing_slots=least_spacing(10_120_000, 2 * far, 1_000_000, 5_500_000),
-        success_probability=8.14623e-5,
-        estimate=lambda: 7,
+        own=Setting(0, 8.14623e-5, 7, 8),
     )
     assert facts.spacing_slots == 15  # 151.6 us in slots of 10.12 us
     first = facts.first_slot(0)
     assert facts.in_time(first, 2 * (near + far))
     assert first * facts.slot_ps - far >= near + far + facts.lead_ps
     assert (first - 1) * facts.slot_ps < 2 * (near + far) + near + facts.lead_ps + facts.margin_ps
-    attempts, failure = facts.attempts(first, None), 1 - facts.success_probability
+    p, spacing = facts.own.success_probability, facts.spacing_slots
+    attempts, failure = facts.attempts(first, None, p, spacing), 1 - p
     assert failure**attempts <= 1e-3 < failure ** (attempts - 1)
-    assert facts.goodness() == 7
     deadline = facts.reply_due(first + 9 * facts.spacing_slots) + far - near
-    assert facts.attempts(first, deadline) == 10
-    assert facts.attempts(first, deadline - facts.margin_ps - 1) == 9
-    assert facts.attempts(first, first * facts.slot_ps + ATTEMPT) == 0
+    assert facts.attempts(first, deadline, p, spacing) == 10
+    assert facts.attempts(first, deadline - facts.margin_ps - 1, p, spacing) == 9
+    assert facts.attempts(first, first * facts.slot_ps + ATTEMPT, p, spacing) == 0
 
 
 @pytest.mark.parametrize(("p", "attempts"), [(1.0, 1), (0.9999, 1), (0.5, 10), (0.0, 0xFFFFFFFF)])
 def test_the_length_of_a_train(p: float, attempts: int) -> None:
     """EGP-6."""
     facts = LinkLab(ONE, p=p).link_facts(ONE[0], A)
-    assert facts.attempts(100, None) == attempts
+    assert facts.attempts(100, None, p, facts.spacing_slots) == attempts
 
 
 def test_the_modulus() -> None:

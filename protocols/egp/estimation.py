@@ -1,0 +1,173 @@
+"""Fidelity estimation of one link: from device data, and from test rounds interspersed among the pairs.
+
+What may live here: what test rounds say, with an error bar; both sources in one estimate; the brightness for an
+asked fidelity.
+
+A test round measures both halves of a pair in equal bases, after all that a pair of a user goes through.  With the
+pair's Bell index b = (x << 1) | z the expected signs are <ZZ> = (-1)^x, <XX> = (-1)^z, <YY> = -(-1)^(x+z), and
+
+    F = [1 + (-1)^x <ZZ> + (-1)^z <XX> - (-1)^(x+z) <YY>]/4
+
+for any state.  Reading v = +-1 where s was true has the mean d + g s, with d = e1 - e0 and g = 1 - e0 - e1; so
+(v_a - d_a)(v_b - d_b)/(g_a g_b) is in the mean the true correlation: readout error is undone round by round, and
+pairs of either Bell index go into one mean once the frame has given them their sign.
+"""
+
+from bisect import bisect_left
+from math import sqrt
+from typing import Final, NamedTuple
+
+from protocols.egp.facts import LinkFacts, Setting, at_alpha, between
+from protocols.measuring import FULL
+from protocols.wire.codec import BellIndex, EgpTest
+
+DEVIATIONS: Final = 2.5758
+"""Half width of every error bar in standard deviations: 99 % of a normal distribution."""
+
+LEAST_ROUNDS: Final = 8
+"""Of each of the three bases, before test rounds say anything."""
+
+REMEMBERED: Final = 64
+"""Brightnesses whose test rounds are kept apart; the oldest is forgotten."""
+
+
+class Estimate(NamedTuple):
+    """A fidelity and the half width of its error bar, both of 2^32 - 1."""
+
+    fidelity: int
+    error: int
+
+
+class Tally:
+    """Test rounds of one sort of pair: per basis their number, how often the sign was wrong, the sum of corrected
+    correlations."""
+
+    __slots__ = ("errors", "rounds", "sums")
+
+    def __init__(self) -> None:
+        self.rounds = [0, 0, 0]
+        self.errors = [0, 0, 0]
+        self.sums = [0.0, 0.0, 0.0]
+
+    def fidelity(self, scale: float) -> tuple[float, float] | None:
+        """(F, standard deviation), or None: too few rounds.
+
+        The variance is 1/4 sum Q(1-Q)/n over the error rates of the three bases, scaled up by what undoing readout
+        error costs.  Q is taken as (errors + 1)/(rounds + 2): no error in few rounds does not mean that there are none.
+        """
+        if min(self.rounds) < LEAST_ROUNDS:
+            return None
+        mean = 1.0
+        variance = 0.0
+        for rounds, errors, total in zip(self.rounds, self.errors, self.sums, strict=True):
+            mean += total / rounds
+            rate = (errors + 1) / (rounds + 2)
+            variance += rate * (1 - rate) / rounds
+        return mean / 4, sqrt(variance / 4) / scale
+
+
+class Estimator:
+    """Of one link at one of its nodes."""
+
+    def __init__(self, facts: LinkFacts) -> None:
+        self._facts = facts
+        self._tallies: dict[tuple[bool, int], Tally] = {}  # by (measured directly, alpha)
+        self._choices = facts.settings or (facts.own,)
+
+    def record(self, measured: bool, alpha: int, test: EgpTest, bell: BellIndex, here: int, there: int) -> None:
+        """One test round: this node's result and its peer's."""
+        key = (measured, alpha)
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= REMEMBERED:
+                del self._tallies[next(iter(self._tallies))]
+            tally = self._tallies[key] = Tally()
+        basis = test - 1
+        sign = _sign(test, bell)
+        shift_a, scale_a = _shift_scale(self._facts.readout)
+        shift_b, scale_b = _shift_scale(self._facts.peer_readout)
+        a, b = 1 - 2 * here, 1 - 2 * there
+        tally.rounds[basis] += 1
+        tally.errors[basis] += sign * a * b < 0
+        tally.sums[basis] += sign * (a - shift_a) * (b - shift_b) / (scale_a * scale_b)
+
+    def estimate(self, measured: bool, setting: Setting) -> Estimate:
+        """What is to be believed of such pairs.
+
+        Device data and test rounds are weighed by their variances.  Where they contradict each other, device data are
+        out of date, and test rounds count alone.
+        """
+        facts = self._facts
+        device, error = setting.fidelity(measured), facts.error
+        tally = self._tallies.get((measured, setting.alpha))
+        tested = None if tally is None else tally.fidelity(self._scale())
+        if tested is None:
+            return Estimate(device, error)
+        fidelity, deviation = tested
+        known, spread = device / FULL, max(error / FULL / DEVIATIONS, 1e-9)
+        if abs(fidelity - known) <= DEVIATIONS * sqrt(deviation**2 + spread**2):
+            weight = deviation**-2 / (deviation**-2 + spread**-2)
+            fidelity = weight * fidelity + (1 - weight) * known
+            deviation = (deviation**-2 + spread**-2) ** -0.5
+        return Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), min(round(DEVIATIONS * deviation * FULL), FULL))
+
+    def tested(self, measured: bool, setting: Setting) -> tuple[float, float, int] | None:
+        """From test rounds alone: fidelity, standard deviation, number of rounds."""
+        tally = self._tallies.get((measured, setting.alpha))
+        found = None if tally is None else tally.fidelity(self._scale())
+        return None if tally is None or found is None else (*found, sum(tally.rounds))
+
+    def choose(self, measured: bool, minimum: int) -> Setting | None:
+        """The brightest setting whose estimated fidelity reaches the minimum, or None (UNSUPP).
+
+        A request without a minimum gets the link's own brightness.  Where test rounds have overruled the device data,
+        every setting is taken to be off by as much as the one that was tested last.
+        """
+        if not minimum:
+            return self._facts.own
+        wanted = minimum - self._correction(measured)
+        choices = self._choices
+        for i in range(len(choices) - 1, -1, -1):
+            if choices[i].fidelity(measured) >= wanted:
+                bright = i + 1 < len(choices)
+                return between(choices[i], choices[i + 1], wanted, measured) if bright else choices[i]
+        return None
+
+    def setting(self, alpha: int) -> Setting:
+        """What the device data say of a brightness that the peer has named."""
+        own, choices = self._facts.own, self._choices
+        if alpha == own.alpha or len(choices) < 2:
+            return own
+        index = min(max(bisect_left([s.alpha for s in choices], alpha), 1), len(choices) - 1)
+        low, high = choices[index - 1], choices[index]
+        if alpha in (low.alpha, high.alpha):
+            return low if alpha == low.alpha else high
+        return at_alpha(low, high, alpha)
+
+    def _correction(self, measured: bool) -> int:
+        for (directly, alpha), tally in reversed(self._tallies.items()):
+            setting = next((s for s in (self._facts.own, *self._choices) if s.alpha == alpha), None)
+            if directly == measured and setting is not None and tally.fidelity(self._scale()) is not None:
+                estimate = self.estimate(measured, setting)
+                off = estimate.fidelity - setting.fidelity(measured)
+                return off if abs(off) > estimate.error else 0
+        return 0
+
+    def _scale(self) -> float:
+        return _shift_scale(self._facts.readout)[1] * _shift_scale(self._facts.peer_readout)[1]
+
+
+def _shift_scale(readout: tuple[float, float]) -> tuple[float, float]:
+    """(d, g) of a reading's mean d + g s."""
+    zero, one = readout
+    return one - zero, 1 - zero - one
+
+
+def _sign(test: EgpTest, bell: BellIndex) -> int:
+    """The correlation that the pair would have if it were perfect."""
+    x, z = bell >> 1, bell & 1
+    if test == EgpTest.ZZ:
+        return 1 - 2 * x
+    if test == EgpTest.XX:
+        return 1 - 2 * z
+    return 2 * (x ^ z) - 1
