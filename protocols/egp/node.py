@@ -169,9 +169,9 @@ class Egp:
         self._serve(now)
 
     def tested(self, link: int, sequence: int, outcome: int, now: int) -> None:
-        """The answer to a MeasureTest; the place of its half is free again."""
+        """The answer to a MeasureTest."""
         self._links[link].on_measured(sequence, outcome)
-        self.offer_room(now)
+        self._serve(now)
 
     def train_failed(self, link: int, queue_id: int, now: int) -> None:
         """The device did not take the train; its qubit is given up."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from protocols.device import unpack_handle
 from testbed.plane.devices import Device, DeviceModel, Qubit
-from testbed.plane.state import StateEngine
+from testbed.plane.state import StateEngine, depolarising2
 from testbed.plane.state.density import apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex
 
