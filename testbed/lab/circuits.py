@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from math import log
 from typing import Final
 
-from protocols.egp.service import least_spacing
+from protocols.egp.facts import least_spacing
 from stack.config import Circuits, Link, NodeConfig, RouteHop
 from testbed.scenario import CircuitPolicy, Device, Scenario
 
