@@ -14,8 +14,7 @@ from testbed.keyed import keyed_generator
 from testbed.plane.config import LinkConfig
 from testbed.plane.events import LATE, priority
 from testbed.plane.links import Herald
-from testbed.plane.slots import Slots
-from testbed.plane.trains import Link, Listening, Train, World
+from testbed.plane.trains import Link, Train, World
 
 type Couple = tuple[Train, Train]
 
@@ -35,9 +34,6 @@ class SampledLink(Link):
         """Attempts up to and with the next success, counted from the beginning of the listen that lasts."""
         self._winner: tuple[Couple, int] | None = None
 
-    def _attempts(self, listening: Listening, couple: Couple) -> Slots:
-        return listening.slots.meet(self.common(*couple))
-
     def arrange(self, now: int) -> None:
         listening = self.listening
         if listening is None:
@@ -46,7 +42,7 @@ class SampledLink(Link):
         for a in self.trains[0]:
             for b in self.trains[1]:
                 couple = (a, b)
-                attempts = self._attempts(listening, couple)
+                attempts = self.listened(*couple)
                 if not attempts.size:
                     continue
                 to_go = self._to_go.get(couple)
@@ -79,8 +75,10 @@ class SampledLink(Link):
     def heard(self, upto: int) -> None:
         listening = self.listening
         assert listening is not None
+        if self.model.parameters.abort:
+            self._to_go.clear()  # what is counted are rounds, and the next listen begins with a first one
         for couple, to_go in list(self._to_go.items()):
-            left = to_go - self._attempts(listening, couple).upto(upto)
+            left = to_go - self.listened(*couple).upto(upto)
             assert left >= 0, "an attempt beyond the success was counted"
             if left:
                 self._to_go[couple] = left
@@ -135,7 +133,10 @@ class PhotonicLink(Link):
     def launch(self, couple: Couple, slot: int) -> None:
         """Event: the earlier of the two emissions for a slot."""
         a, b = couple
-        if self.common(a, b).after(slot - 1) == slot:
+        slots = self.common(a, b)
+        if slots.first == slot:
+            self.model.renew()
+        if slots.after(slot - 1) == slot:
             done = partial(self._seen, couple, slot)
             timeline = self.world.events.timeline
             self.model.start_attempt(timeline, slot * self.config.slot_ps, a.alpha, done)
@@ -146,7 +147,10 @@ class PhotonicLink(Link):
         if herald is None or listening is None or listening.slots.after(slot - 1) != slot:
             return
         a, b = couple
-        if self.common(a, b).after(slot - 1) == slot:
+        heard = self.listened(a, b)
+        if self.model.parameters.abort and slot == heard.first:
+            return  # the first round was another couple's, or nobody listened to it
+        if heard.after(slot - 1) == slot:
             self.succeed(a, b, slot, herald, self.world.events.now)
 
     def heard(self, upto: int) -> None:

@@ -39,7 +39,7 @@ from testbed.plane.events import Answers, Events, priority
 from testbed.plane.links import Herald
 from testbed.plane.measured import both, effects, is_turned, one
 from testbed.plane.programs import spoil
-from testbed.plane.slots import Slots
+from testbed.plane.slots import NO_SLOTS, Slots
 from testbed.plane.state import StateEngine
 from testbed.plane.state.gates import Complex
 
@@ -206,8 +206,10 @@ class Link(ABC):
         """When a node could know about a slot: the station's device says it 1 ns after knowing."""
         return self.over_ps(slot) + LEAST_ANSWER_PS + arm_ps
 
-    def births_ps(self, slot: int) -> tuple[int, int]:
+    def births_ps(self, train_a: Train, train_b: Train, slot: int) -> tuple[int, int]:
         """When the halves of a pair of that slot came to be."""
+        if self.model.parameters.abort:  # in the round before; the model reckons with a slot, trains may skip some
+            slot -= self.common(train_a, train_b).spacing - 1
         at = slot * self.config.slot_ps
         a, b = self.model.births_ps
         return at + a, at + b
@@ -247,6 +249,19 @@ class Link(ABC):
         if a.alpha != b.alpha and success(a.alpha) != success(b.alpha):
             return Slots(0, 1, 0)
         return a.slots.meet(b.slots)
+
+    def listened(self, a: Train, b: Train) -> Slots:
+        """Slots in which both emit and the station listens, of what may herald.
+
+        Rounds that are slots of their own must all be listened to.
+        """
+        common = self.common(a, b)
+        if self.listening is None or not common.size:
+            return NO_SLOTS
+        heard = self.listening.slots.meet(common)
+        if self.model.parameters.abort and heard.size > 1 and heard.spacing != common.spacing:
+            return NO_SLOTS
+        return heard
 
     # -- trains ----------------------------------------------------------------------------------------------
 
@@ -402,7 +417,7 @@ class Link(ABC):
         assert now == self.over_ps(slot)
         world = self.world
         index, state = herald
-        births = self.births_ps(slot)
+        births = self.births_ps(a, b, slot)
         kept = [train for train in (a, b) if train.measure is None]
         if len(kept) == 2:
             world.engine.set_pair(a.key, b.key, state, *births)

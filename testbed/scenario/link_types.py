@@ -93,6 +93,8 @@ _KEYS: Final = (
         "alpha", 1e-9, 1.0, "same", "alpha"),
     Key("round_gap_s", "from the first emission to the second", "1e-6, at most half a slot", "round_gap_ps", 0.0,
         MAX_S),
+    Key("abort", "give up after a first round without a click: a slot is one round, and rounds are as far apart as"
+        " photon and herald need", False, "abort"),
     *_ends("noise_photons", "added noise N of the transducer, in photons of the signal's own mode at its input", 0.0,
            ("noise_photons", "noise_photons_b"), 1e3),
     Key("mean_pairs", "pairs per mode and slot of the source; 0: exactly one pair in each slot", 0.0, "mean_pairs",
@@ -135,9 +137,10 @@ _TYPES: Final = (
         "Both nodes emit in both rounds. One click per round heralds: the same detector twice Ψ+, different ones Ψ−.",
         _TWO_CLICKS_P,
         _TWO_CLICKS,
-        "a slot holds both rounds, `round_gap_s` apart",
+        "a slot holds both rounds, `round_gap_s` apart; with `abort` (τ_l + τ_0)(1 + P₁) on average, P₁ the chance of"
+        " one click in a first round",
         "Barrett and Kok, PRA 71, 060310 (2005), with dark counts and overlap",
-        (*_FIBRE, *_PACKETS, *_DOUBLE, "round_gap_s", "dead_time_s", "jitter_frozen"),
+        (*_FIBRE, *_PACKETS, *_DOUBLE, "round_gap_s", "abort", "dead_time_s", "jitter_frozen"),
         rounds=2,
         refusals={
             "alpha": "barrett-kok attempts have no bright state",

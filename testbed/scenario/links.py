@@ -147,17 +147,24 @@ class _Physics:
             keys.refuse(["dark_probability"], "dark_rate_hz and window_s already say it")
             rate_hz = keys.number("dark_rate_hz", None, 0.0, KEYS["dark_rate_hz"].most)
             values["dark_probability"] = -expm1(-rate_hz * window_ps / PS_PER_S)
-        if known.rounds == 2:
+        if values.get("abort"):
+            keys.refuse(["round_gap_s"], "with abort the rounds are slots of their own")
+            if values["modes"] != 1:
+                raise (keys.get("modes") or keys.need("abort")).bad(
+                    "a second round after a click in one of many modes", "leave out abort, or make modes 1"
+                )
+            values["round_gap_ps"] = slot_ps
+        elif known.rounds == 2:
             values["round_gap_ps"] = _round_gap(keys, slot_ps, window_ps)
         values |= self._packets()
         return values
 
     def _window(self, slot_ps: int) -> int:
-        one_round = self.known.rounds == 1
-        default_ps = min(WINDOW_PS, slot_ps) if one_round else WINDOW_PS
+        one_round = self.known.rounds == 1 or "abort" in self.keys
+        default_ps = min(WINDOW_PS, slot_ps) if self.known.rounds == 1 else WINDOW_PS
         window_ps = self.keys.seconds("window_s", default_ps, 1e-12, KEYS["window_s"].most)
-        if one_round and window_ps > slot_ps:
-            raise self.keys.need("window_s").bad(
+        if one_round and window_ps > slot_ps - (self.known.rounds - 1):
+            raise (self.keys.get("window_s") or self.keys.item).bad(
                 f"the detectors are open for longer than a slot of {slot_ps / PS_PER_S:g} s",
                 "make it shorter, or slot_s longer",
             )

@@ -16,6 +16,7 @@ from testbed.plane.links.model import (
     LinkParameters,
 )
 from testbed.plane.links.modes import Modes
+from testbed.plane.links.rounds import BarrettKokRounds
 from testbed.plane.links.single_click import SingleClick
 from testbed.plane.links.switched import Switched
 from testbed.plane.links.upconversion import TransducerPair, TransducerUpconversion
@@ -48,7 +49,10 @@ def make_link(
         raise ValueError(f"link: {kind!r} is none of {', '.join(LINKS)}")
     if grade not in ("sampled", "photonic"):
         raise ValueError(f"grade: {grade!r} is none of sampled, photonic")
-    link: LinkModel = LINKS[kind](parameters, grade, name, seed, priority)
+    if parameters.abort and (kind != "barrett-kok" or parameters.modes > 1):
+        raise ValueError(f"abort: {kind} with {parameters.modes} modes has no second round to leave out")
+    known = BarrettKokRounds if parameters.abort else LINKS[kind]
+    link: LinkModel = known(parameters, grade, name, seed, priority)
     # All modes of a link pass the switch alike.
     link = link if parameters.modes == 1 else Modes(link)
     return Switched(link) if parameters.fidelity_cost else link
@@ -60,6 +64,7 @@ __all__ = [
     "PSI_MINUS",
     "PSI_PLUS",
     "BarrettKok",
+    "BarrettKokRounds",
     "Done",
     "DualRail",
     "Grade",

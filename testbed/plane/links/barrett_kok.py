@@ -102,7 +102,9 @@ class BarrettKok:
         # A second photon in any round tells which node was bright in it.
         once = optics.rounds_coherence * parameters.emitted_once**self.rounds
         self.optics = optics._replace(rounds_coherence=once)
-        self._bench = Bench(parameters, self.rounds, name, seed, priority, rails=self.rails)
+        self._bench = Bench(
+            parameters, self.rounds, name, seed, priority, rails=self.rails, waits=parameters.abort
+        )
         self._p = success_probability(self.optics)
 
     @property
@@ -151,6 +153,9 @@ class BarrettKok:
             for detector in (0, 1)
         )
         return plus, minus
+
+    def renew(self) -> None:
+        self._bench.renew()
 
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         self._bench.start(timeline, slot_ps, 0.5, done)

@@ -116,6 +116,9 @@ class SourceMidpoint:
     def draw_state(self, rng: Generator, alpha: float = 0.5) -> Herald:
         return PSI_PLUS, heralded_state(self._law)
 
+    def renew(self) -> None:
+        pass  # attempts are independent
+
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
         if earliest < timeline.now():

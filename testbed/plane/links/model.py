@@ -76,6 +76,7 @@ class LinkParameters:
     width_rad_per_s, width_ratio, lifetime_s, detuning_rad_per_s, polarisation_rad: overlap.Packets.
     jitter_frozen: one arrival for both rounds of an attempt, or one for each.
     modes: attempts that are made at once, of which the first success counts.
+    abort: a slot is one round of Barrett-Kok, and the second is begun only after a click in the first.
     insertion_loss_db, fidelity_cost: of a switch that every photon passes, see switched.py.
     """
 
@@ -112,6 +113,7 @@ class LinkParameters:
     noise_photons_b: float | None = None
     double_excitation_b: float | None = None
     modes: int = 1
+    abort: bool = False
     insertion_loss_db: float = 0.0
     fidelity_cost: float = 0.0
 
@@ -298,3 +300,6 @@ class LinkModel(Protocol):
 
         Must be called no later than the earlier emission, slot_ps - max(arm); ValueError otherwise.
         """
+
+    def renew(self) -> None:
+        """The next attempt is the first of its trains: it owes nothing to those before."""

@@ -48,6 +48,9 @@ class Modes:
     def draw_state(self, rng: Generator, alpha: float) -> Herald:
         return self.link.draw_state(rng, alpha)
 
+    def renew(self) -> None:
+        self.link.renew()
+
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         seen: list[Herald | None] = [None] * self.count
         left = self.count

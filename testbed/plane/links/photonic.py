@@ -220,16 +220,22 @@ class Lane(Entity):
         return self.rng
 
     def start(self, slot_ps: int, alphas: tuple[float, float], done: Done) -> None:
+        """All rounds of an attempt."""
+        self.begin(done)
+        for turn in range(self.bench.rounds):
+            self.round(slot_ps + turn * self.bench.parameters.round_gap_ps, turn, alphas)
+
+    def begin(self, done: Done) -> None:
         self.done = done
         self.heralds = []
         if isinstance(self.analyser, Analyser):
             self.analyser.begin(self.bench.rounds == 1 and self.bench.rails == 1)
+
+    def round(self, slot_ps: int, turn: int, alphas: tuple[float, float]) -> None:
         known, schedule = self.bench.parameters, self.bench.schedule
         for end, arm_ps in enumerate((known.arm_a_ps, known.arm_b_ps)):
-            for turn in range(self.bench.rounds):
-                schedule(slot_ps - arm_ps + turn * known.round_gap_ps, self, "emit", [end, turn, alphas[end]])
-        for turn in range(self.bench.rounds):
-            schedule(slot_ps + turn * known.round_gap_ps + known.window_ps, self, "close_gate", [turn])
+            schedule(slot_ps - arm_ps, self, "emit", [end, turn, alphas[end]])
+        schedule(slot_ps + known.window_ps, self, "close_gate", [turn])
 
     def emit(self, end: int, turn: int, alpha: float) -> None:
         if turn == 0:
@@ -276,11 +282,18 @@ class Lane(Entity):
         """End of a detection window: flips the spins after the first of two, reports after the last."""
         last = turn == self.bench.rounds - 1
         if not last:
-            if self.heralds[0] >= 0:
+            clicked = self.heralds[0] >= 0
+            if clicked:
                 # Emission of the second photon may lie before this: a flip and the flight of a photon
                 # commute.
                 for key in self.keys:
                     self.engine.gate1(key, "x", self.timeline.now())
+            if self.bench.waits:
+                self.bench.waiting = self if clicked else None
+                if not clicked:
+                    self.bench.free.append(self)
+                assert self.done is not None
+                self.done(None)
             return
         done, self.done = self.done, None
         self.bench.free.append(self)
@@ -306,10 +319,35 @@ class Bench:
     lanes: int = 0
     rails: int = 1
     first_rounds: int = 0
+    waits: bool = False
+    """A second round is only begun when the first has had its click (`start_round`)."""
+    waiting: Lane | None = None
+    """The lane whose first round, just before, had its click."""
 
     def start(
         self, timeline: "Timeline", slot_ps: int, alpha: float | tuple[float, float], done: Done
     ) -> None:
+        self._lane(timeline, slot_ps).start(slot_ps, alpha if isinstance(alpha, tuple) else (alpha, alpha), done)
+
+    def start_round(self, timeline: "Timeline", slot_ps: int, done: Done) -> None:
+        """A second round if the one before was a first and had its click, else a first one."""
+        lane, self.waiting = self.waiting, None
+        if lane is not None and timeline is self.timeline:
+            lane.done = done
+            lane.round(slot_ps, 1, (0.5, 0.5))
+            return
+        lane = self._lane(timeline, slot_ps)
+        lane.begin(done)
+        lane.round(slot_ps, 0, (0.5, 0.5))
+
+    def renew(self) -> None:
+        """The next round is a first one."""
+        if self.waiting is not None:
+            self.free.append(self.waiting)
+            self.waiting = None
+
+    def _lane(self, timeline: "Timeline", slot_ps: int) -> Lane:
+        """A lane that is free, for a slot whose emissions are still to come."""
         if timeline is not self.timeline:
             self.timeline, self.free, self.lanes = timeline, [], 0
         earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
@@ -318,11 +356,9 @@ class Bench:
                 f"slot at {slot_ps} ps needs an emission at {earliest} ps, before now ({timeline.now()} ps)"
             )
         if self.free:
-            lane = self.free.pop()
-        else:
-            lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
-            self.lanes += 1
-        lane.start(slot_ps, alpha if isinstance(alpha, tuple) else (alpha, alpha), done)
+            return self.free.pop()
+        self.lanes += 1
+        return Lane(f"{self.name}.lane{self.lanes - 1}", timeline, self, self.lanes - 1)
 
     def schedule(self, time_ps: int, owner: Any, method: str, arguments: list[Any]) -> None:
         # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that

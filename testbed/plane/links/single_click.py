@@ -164,5 +164,8 @@ class SingleClick:
             heralded_state(emitted * masks.observed(1, optics.dark)),
         )
 
+    def renew(self) -> None:
+        pass  # attempts are independent
+
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         self._bench.start(timeline, slot_ps, alpha, done)

@@ -62,6 +62,9 @@ class Switched:
         outcome, state = self._link.draw_state(rng, alpha)
         return outcome, self._states(state.tobytes())
 
+    def renew(self) -> None:
+        self._link.renew()
+
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         def noisy(herald: Herald | None) -> None:
             done(None if herald is None else (herald[0], self._noisy(herald[1].tobytes())))
