@@ -76,7 +76,7 @@ def test_every_key_of_a_model_reaches_the_plane(model: str, tmp_path: Path) -> N
     plain = known(tmp_path, model)
     written: dict[str, Any] = {
         "window_s": 1e-9, "modes": 3, "jitter_frozen": False, "width_ratio": 2, "offset_s": 1e-12, "dead_time_s": 1e-6,
-        "round_gap_s": 2e-6, "jitter_s": 1e-12,
+        "round_gap_s": 2e-6, "jitter_s": 1e-12, "abort": True,
     }  # fmt: skip
     for name in LINK_TYPES[model].keys:
         assert known(tmp_path, model, **{name: written.get(name, 0.25)}) != plain, name
@@ -148,6 +148,13 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], what: str, tmp_pa
 def test_a_pair_cannot_be_more_than_certain(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"make alpha at most 0\.5"):
         load(tmp_path, "transducer-pair", alpha=0.6, noise_photons_b=1)
+
+
+def test_rounds_that_are_slots_have_no_gap_of_their_own(tmp_path: Path) -> None:
+    assert known(tmp_path, "barrett-kok", abort=True).round_gap_ps == 20_000_000
+    for key, value, what in (("round_gap_s", 1e-6, "slots of their own"), ("modes", 2, "one of many modes")):
+        with pytest.raises(BadInput, match=what):
+            load(tmp_path, "barrett-kok", abort=True, **{key: value})
 
 
 def test_the_best_alpha_is_found_by_the_exact_law(tmp_path: Path) -> None:
