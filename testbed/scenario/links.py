@@ -157,7 +157,21 @@ class _Physics:
         elif known.rounds == 2:
             values["round_gap_ps"] = _round_gap(keys, slot_ps, window_ps)
         values |= self._packets()
+        self._spacing(values, slot_ps)
         return values
+
+    def _spacing(self, values: dict[str, Value], slot_ps: int) -> None:
+        """Photons of one slot must have come before those of the next (their length, and what arrival varies by)."""
+        length_s = float(values["lifetime_s"] or 0)
+        if values["width_rad_per_s"]:
+            length_s = 1 / (sqrt(2) * float(values["width_rad_per_s"]))
+        jitter_s = float(values["jitter_ps"] or 0) / PS_PER_S
+        if (length_s + jitter_s) * PS_PER_S > slot_ps:
+            raise (self.keys.get("slot_s") or self.keys.item).bad(
+                f"photons {length_s:g} s long, {jitter_s:g} s early or late, run into the next slot,"
+                f" {slot_ps / PS_PER_S:g} s on",
+                "make slot_s longer, or the photons shorter",
+            )
 
     def _window(self, slot_ps: int) -> int:
         one_round = self.known.rounds == 1 or "abort" in self.keys

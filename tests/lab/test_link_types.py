@@ -76,7 +76,8 @@ def test_every_key_of_a_model_reaches_the_plane(model: str, tmp_path: Path) -> N
     plain = known(tmp_path, model)
     written: dict[str, Any] = {
         "window_s": 1e-9, "modes": 3, "jitter_frozen": False, "width_ratio": 2, "offset_s": 1e-12, "dead_time_s": 1e-6,
-        "round_gap_s": 2e-6, "jitter_s": 1e-12, "abort": True,
+        "round_gap_s": 2e-6, "jitter_s": 1e-12, "abort": True, "photon_length_s": 1e-8,
+        "photon_lifetime_s": 1e-8,
     }  # fmt: skip
     for name in LINK_TYPES[model].keys:
         assert known(tmp_path, model, **{name: written.get(name, 0.25)}) != plain, name
@@ -135,6 +136,7 @@ def test_the_source_s_photons_are_not_the_devices(tmp_path: Path) -> None:
         ({"window_s": 1e-3}, "longer than a slot"),
         ({"alpha": "bset"}, "expected a number"),
         ({"modes": 0}, "0 is less than 1"),
+        ({"photon_length_s": 15e-6, "jitter_s": 6e-6}, "run into the next slot"),
         ({"efficiency_a": 0, "efficiency_b": 0}, "never herald"),
     ],
 )

@@ -94,7 +94,7 @@ def best_alpha(optics: Optics) -> float:
 def brightest_alpha(optics: Optics, fidelity: float) -> float | None:
     """The largest bright-state population, alike at both nodes, whose exact fidelity is that much; None if none is.
 
-    The rate grows with alpha, so that a request for a fidelity is served fastest by this one.
+    Where photons are often lost the rate grows with alpha, so that a request for a fidelity is served fastest by it.
     """
     low, high = best_alpha(optics), 1.0
     if heralded_fidelity(low, low, optics) < fidelity:
