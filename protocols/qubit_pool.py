@@ -48,6 +48,10 @@ class QubitPool[U]:
         self._free[self._bound_to.pop(qubit)].remove(qubit)
         return True
 
+    def __len__(self) -> int:
+        """Those that are the pool's, free or in use."""
+        return len(self._bound_to)
+
     def free(self) -> tuple[int, ...]:
         """Those that wait to be taken."""
         return tuple(qubit for pool in self._free.values() for qubit in pool)

@@ -1,4 +1,4 @@
-"""SRP: how the node that leads a link reserves one of a switch's Bell-state analysers for a train of attempts."""
+"""SRP: how nodes reserve one of a switch's Bell-state analysers for a train of attempts."""
 
 from protocols.declare.family import Family
 from protocols.declare.fields import CodePoint, Message, enum8, in_order, u16, u32, u64
@@ -73,11 +73,19 @@ class Release(Message):
     )
 
 
+class Ready(Message):
+    """So many communication qubits of the sender could take part in a train now; reliable, so the last one counts."""
+
+    name = "Ready"
+    code = 6
+    fields_desc = in_order(u16("qubits", "how many; those in trains are among them", key=True))
+
+
 FAMILY = Family(
     number=9,
     name="SRP",
     title="Switch reservation",
     about="The node that leads a link reserves one of a switch's analysers; the switch grants slots, fairly.",
-    messages=(Reserve, Queued, Grant, Deny, Release),
+    messages=(Reserve, Queued, Grant, Deny, Release, Ready),
     points=(SrpReason,),
 )

@@ -99,6 +99,7 @@ class LinkEnd:
         self._asked: RequestId | None = None  # what the peer was last asked about
         self._declined: int | None = None  # queue id of our own proposal that the peer declined
         self._misses = 0  # proposals in a row that came to nothing
+        self._vain = 0  # grants of a switch in a row for which there was no qubit
         self._extra_ps = 0  # added to the margin of proposals for as long as they come too late
         self._pause_ps = 2 * facts.round_trip_ps + facts.margin_ps
         self._retry = TimerKey(TimerKind.RETRY, facts.number)
@@ -118,7 +119,9 @@ class LinkEnd:
         self._tell_withdrawn()
         if self._owed is not None:
             room = not self._owed_keeps or self._shared.rooms != 0
-            if room and self._held is None and (qubit := self._take()) is not None:
+            if room and self.facts.switched and not self._shared.mixed:
+                self._invite_without_qubit(self._owed)
+            elif room and self._held is None and (qubit := self._take()) is not None:
                 self._invite(self._owed, qubit, now)
         elif self.requests.master and self._retry not in self._shared.timers:
             if self.facts.switched:
@@ -163,9 +166,11 @@ class LinkEnd:
             if train is None:
                 self._owed, self._owed_keeps = message.queue_id, self._keeps(request, message.test)
                 self._answer(message, EgpVerdict.BUSY)  # EGP-5
+                self._granted_in_vain()
             else:
                 self._adopt(message.expected_sequence)
                 self._answer(message, EgpVerdict.READY)
+                self._vain = 0
                 self._move(LinkInput.ACCEPT, train)
         self.let_go()  # an invitation is for one proposal
 
@@ -244,18 +249,22 @@ class LinkEnd:
         self._send(EgpTrain(facts.number, asked_here, create_id, train.queue_id, *row, expected, test))
         return True
 
-    # Analysers of a switch.  No qubit waits for one (EGP-19).
+    # Analysers of a switch.  No qubit waits for one (EGP-19), unless others than the switch's links keep taking it.
 
     def _reserve(self, now: int) -> None:
-        """Ask the switch for slots, if there is a train to propose and a qubit for it, now."""
+        """Ask the switch for slots, if there is a train to propose."""
         facts = self.facts
         notice_ps = facts.notice_ps + self._extra_ps
         following = self._next_request(facts.first_slot(now + self._extra_ps))
-        if following is None or not self._shared.qubits.serves(facts.number):
+        if following is None:
             return
         request, attempts = following
         if self._shared.rooms == 0 and self._keeps(request, EgpTest.NONE):
             return
+        if self._vain and self._shared.mixed and self._held is None:
+            if (qubit := self._take()) is None:
+                return
+            self._keep(qubit, now)
         self._move(LinkInput.RESERVE)
         slots = (attempts - 1) * facts.spacing(request.kind) + 1
         notice_ps += facts.delay_to_station_ps  # the grant's own way
@@ -268,8 +277,13 @@ class LinkEnd:
         if first_slot < self.facts.first_slot(now):
             self._come_earlier()
             self._unreserve()
-        elif not self._propose(first_slot, slots):
+        elif self._propose(first_slot, slots):
+            self._vain = 0
+        else:
             self._unreserve()
+            if self._next_request(first_slot) is not None:
+                self._granted_in_vain()
+                self._pause(now)
 
     def on_refused(self, silent: bool, now: int) -> None:
         """The switch has none, or (`silent`) is dead."""
@@ -281,6 +295,19 @@ class LinkEnd:
         if following is not None:
             self.withdraw(following[0])  # EGP-20
 
+    def _granted_in_vain(self) -> None:
+        """There was a grant, and no qubit: the switch has a wrong idea of this node, or other links took it."""
+        if self.facts.switched:
+            self._vain += 1
+            if not self._shared.mixed:
+                self._shared.told[self.facts.station] = None
+
+    def _invite_without_qubit(self, queue_id: int) -> None:
+        """EGP-7; whoever invites the master of a switched link knows not when its turn will come."""
+        if self._shared.qubits.serves(self.facts.number):
+            self._owed = None
+            self._send(EgpTrainAck(self.facts.number, queue_id, EgpVerdict.READY, self._say_expected()))
+
     def _unreserve(self) -> None:
         self._move(LinkInput.UNRESERVE)
         self._shared.outputs.append(Unreserve(self.facts.number))
@@ -288,8 +315,7 @@ class LinkEnd:
     def _invite(self, queue_id: int, qubit: int, now: int) -> None:
         """A proposal that was declined could be accepted now; the qubit is kept for its successor (EGP-7)."""
         self._owed = None
-        self._held = qubit
-        self._shared.timers.set(self._hold, now + 4 * self._pause_ps)
+        self._keep(qubit, now)
         self._send(EgpTrainAck(self.facts.number, queue_id, EgpVerdict.READY, self._say_expected()))
 
     def _answer(self, train: EgpTrain, verdict: EgpVerdict) -> None:
@@ -599,6 +625,11 @@ class LinkEnd:
         if qubit is not None:
             self.served = next(self._shared.turns)
         return qubit
+
+    def _keep(self, qubit: int, now: int) -> None:
+        """For the train that is to come; longer each time that it did not."""
+        self._held = qubit
+        self._shared.timers.set(self._hold, now + (4 * self._pause_ps << min(self._vain, _LONGEST_PAUSE)))
 
     def let_go(self) -> None:
         """Of the qubit that is kept for a proposal of the peer, if any."""

@@ -30,11 +30,12 @@ from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
 from protocols.egp.link import LinkEnd
 from protocols.egp.schedulers import make_scheduler
-from protocols.egp.service import KEPT, How
+from protocols.egp.service import KEPT, How, QubitsReady
 from protocols.egp.states import RequestId, Shared, TimerKind
 from protocols.ignored import Ignored
 from protocols.machine import Output
 from protocols.mhp.node import TrainOutcome
+from protocols.mhp.trains import SUCCESSES
 from protocols.wire.codec import (
     DeviceRemembered,
     EgpAdd,
@@ -46,6 +47,7 @@ from protocols.wire.codec import (
     EgpTested,
     EgpTrain,
     EgpTrainAck,
+    MhpError,
 )
 
 _CREATE_IDS: Final = 0xFFFFFFFF  # their modulus, as published
@@ -77,6 +79,12 @@ class Egp:
             for facts in links
         }
         self._next_create_id = 0
+        self._switches: dict[int, list[LinkEnd]] = {}  # links by their switch
+        for end in self._links.values():
+            if end.facts.switched:
+                self._switches.setdefault(end.facts.station, []).append(end)
+        self._shared.told = dict.fromkeys(self._switches)
+        self._shared.mixed = 0 < sum(map(len, self._switches.values())) < len(self._links)
 
     # The service upward.
 
@@ -165,6 +173,12 @@ class Egp:
     ) -> None:
         """What MHP says of a train, the last slot for which the device has emitted, now that it has stopped, and what a
         measuring device remembers of the slot that heralded."""
+        told = self._shared.told
+        station = self._links[outcome.link].facts.station
+        if (known := told.get(station)) is not None:
+            # The station knows of a success, and counts.  Whether this was one is not always known here.
+            success = outcome.outcome in SUCCESSES
+            told[station] = None if outcome.error is MhpError.GENERAL else known - success
         self._links[outcome.link].on_result(outcome, last_emitted_slot, now, remembered)
         self._serve(now)
 
@@ -193,6 +207,8 @@ class Egp:
         for end in self._links.values():
             if end.facts.peer == peer:
                 end.on_broken()
+        if peer in self._switches:
+            self._shared.told[peer] = None
         self._serve(now)
 
     # The machine.
@@ -254,3 +270,14 @@ class Egp:
             ends = sorted(self._links.values(), key=lambda end: end.served)  # stable: ties by their order
         for end in ends:
             end.use_qubit(now)
+        for station, around in self._switches.items():
+            self._tell(station, around)
+
+    def _tell(self, station: int, around: list[LinkEnd]) -> None:
+        """A switch, how many qubits its links could use, if it does not know."""
+        if any(end.requests.open for end in around):
+            shared = self._shared
+            qubits = len(shared.qubits)  # also those in trains: they may be back by then
+            if qubits != shared.told[station]:
+                shared.told[station] = qubits
+                shared.outputs.append(QubitsReady(station, qubits))

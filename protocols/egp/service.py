@@ -1,9 +1,9 @@
 """What EGP is asked and what it says to the layers beside it.
 
 Events go upward (Ok, OkMeasured, OkPrepared, Err), down to the physical layer (StartTrain, StopTrain, CutTrain,
-AskStation, MeasureTest), or to the switch that serves the link (Reserve, Unreserve: NodeSrp.reserve and .release);
-ReleaseQubit stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire; times are integer picoseconds of
-node time.
+AskStation, MeasureTest), or to the switch that serves the link (QubitsReady; Reserve, Unreserve: NodeSrp.reserve and
+.release); ReleaseQubit stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire; times are integer
+picoseconds of node time.
 """
 
 from typing import NamedTuple
@@ -79,6 +79,13 @@ class Unreserve(NamedTuple):
     """Event to the switch: what was reserved or granted is not used."""
 
     link: int
+
+
+class QubitsReady(NamedTuple):
+    """Event to a switch: so many qubits of this node could take part in a train there (SRP-11)."""
+
+    station: int
+    qubits: int
 
 
 class AskStation(NamedTuple):

@@ -185,6 +185,10 @@ class Shared:
     qubits: QubitPool[int] = field(default_factory=QubitPool)  # its users are the links
     rules: set[tuple[int, int]] = field(default_factory=set)  # (remote, purpose id) of every RECV
     turns: Iterator[int] = field(default_factory=lambda: count(1))
+    told: dict[int, int | None] = field(default_factory=dict)
+    """By switch: the qubits for its links of which it knows (SRP-11); None: it must be told."""
+    mixed: bool = False
+    """Some links of the node go through a switch, and some do not: these may take qubits at any time."""
 
     def draw(self, purpose: str, link: int, *what: int) -> int:
         """64 bits that follow from the node's seed: other draws move nothing here."""

@@ -13,13 +13,13 @@ from protocols.ignored import Ignored
 from protocols.machine import Output, Send
 from protocols.srp.policy import LeastServed, Policy, Waiting
 from protocols.timers import Timers
-from protocols.wire.codec import SrpDeny, SrpGrant, SrpQueued, SrpReason, SrpRelease, SrpReserve
+from protocols.wire.codec import SrpDeny, SrpGrant, SrpQueued, SrpReady, SrpReason, SrpRelease, SrpReserve
 
 OVERTAKEN: Final = 4
 """How often a link whose ports are busy may be overtaken before its ports are kept free for it."""
 
 REFRESHES: Final = 4
-"""A reservation that has not been repeated for so many refresh times is forgotten."""
+"""A reservation that has not been repeated for so many refresh times is forgotten, a port without qubits tried."""
 
 # From a command to the device until its answer, when the device itself takes no time (DEV-5); and a little more.
 _DEVICE_PS: Final = 2_000
@@ -99,6 +99,7 @@ class _Timer(Enum):
     FORGET = auto()  # a reservation that is not repeated
     START = auto()  # the train must have come
     END = auto()  # the train must have ended
+    STALE = auto()  # what a node has said of its qubits is no longer believed
 
 
 @dataclass(slots=True)
@@ -127,10 +128,13 @@ class SwitchSrp:
         self._facts = facts
         self._policy: Policy = policy or LeastServed()
         self._waiting: dict[int, _Reservation] = {}
+        self._changed = False  # something, since nobody else could be served
         self._on: list[int | None] = [None] * facts.analysers  # the link that each analyser is set on
         self._holder: list[int | None] = [None] * facts.analysers  # the link that it is granted to
         self._resting = list(range(facts.analysers))  # those that are free, the one longest so first
         self._ports: set[int] = set()  # nodes whose port is granted
+        self._nodes = {end for link in links.values() for end in link.ends}
+        self._ready: dict[int, int] = {}  # qubits by node; of the others nothing is known, and the best is hoped
         self._timers: Timers[tuple[_Timer, int]] = Timers()
         self._outputs: list[Output] = []
 
@@ -149,11 +153,21 @@ class SwitchSrp:
         self._timers.set((_Timer.END, link), over_ps + 2 * _DEVICE_PS)
         return True
 
-    def train_ends(self, link: int, now: int) -> None:
-        """It has heralded, or will not any more; the train that came last is meant."""
+    def train_ends(self, link: int, success: bool, now: int) -> None:
+        """It has heralded (`success`), or will not any more; the train that came last is meant."""
         reservation = self._links[link]
-        if reservation.state is ReservationState.USED:
-            self._over(reservation, now)  # SRP-7
+        if reservation.state is not ReservationState.USED:
+            return
+        if success:  # SRP-11
+            for end in reservation.link.ends:
+                if end in self._ready:
+                    self._set_ready(end, max(0, self._ready[end] - 1), now)
+        self._over(reservation, now)  # SRP-7
+
+    def lost(self, node: int, now: int) -> None:
+        """The reliable sublayer may have lost what this node has said, or it has restarted."""
+        self._forget_ready(node)
+        self._serve(now)
 
     def analyser_of(self, link: int) -> int | None:
         """The one that is granted to the link."""
@@ -162,8 +176,15 @@ class SwitchSrp:
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:
-        if not isinstance(message, SrpReserve | SrpRelease):
+        if not isinstance(message, SrpReserve | SrpRelease | SrpReady):
             raise TypeError(f"{type(message).__name__} is not a message to a switch")
+        if isinstance(message, SrpReady):
+            if source in self._nodes:
+                self._set_ready(source, message.qubits, now)
+                self._serve(now)
+            else:
+                self._outputs.append(Ignored(source, "SrpReady", "not an end of a link here"))
+            return
         reservation = self._links.get(message.link)
         if reservation is None or source != min(reservation.link.ends):
             self._outputs.append(Ignored(source, type(message).__name__, "not the leading end of a link here"))
@@ -177,12 +198,13 @@ class SwitchSrp:
             reservation.reserve = reservation.reserve._replace(ticket=message.ticket)
 
     def poll(self, now: int) -> list[Output]:
-        for kind, link in self._timers.take_due(now):
-            reservation = self._links[link]
-            if kind is _Timer.END:
-                self._give_up(reservation, now)
+        for kind, number in self._timers.take_due(now):
+            if kind is _Timer.STALE:
+                self._forget_ready(number)
+            elif kind is _Timer.END:
+                self._give_up(self._links[number], now)
             else:
-                self._over(reservation, now)  # SRP-8, SRP-3
+                self._over(self._links[number], now)  # SRP-8, SRP-3
         self._serve(now)
         outputs, self._outputs = self._outputs, []
         return outputs
@@ -217,8 +239,9 @@ class SwitchSrp:
 
     def _serve(self, now: int) -> None:
         """Grant what can be granted, in the policy's order."""
-        if not self._resting or not self._waiting:
+        if not self._changed or not self._resting or not self._waiting:
             return
+        self._changed = False
         waiting = [Waiting(number, reservation.since) for number, reservation in self._waiting.items()]
         passed: list[_Reservation] = []  # in front of those that are granted, but with a busy port
         kept: set[int] = set()  # ports that are kept free for somebody
@@ -226,6 +249,8 @@ class SwitchSrp:
             reservation = self._links[one.link]
             if not self._resting:
                 break
+            if any(self._ready.get(end) == 0 for end in reservation.link.ends):
+                continue  # SRP-11
             if not self._ports.isdisjoint(reservation.link.ends) or not kept.isdisjoint(reservation.link.ends):
                 passed.append(reservation)
                 if reservation.overtaken >= OVERTAKEN:
@@ -267,6 +292,19 @@ class SwitchSrp:
         self._outputs.append(Send(min(link.ends), reservation.grant))
         return True
 
+    def _set_ready(self, node: int, qubits: int, now: int) -> None:
+        self._ready[node] = qubits
+        self._changed = True
+        if qubits:
+            self._timers.cancel((_Timer.STALE, node))
+        else:
+            self._timers.set((_Timer.STALE, node), now + REFRESHES * self._facts.longest_ps)
+
+    def _forget_ready(self, node: int) -> None:
+        self._ready.pop(node, None)
+        self._changed = True
+        self._timers.cancel((_Timer.STALE, node))
+
     def _give_up(self, reservation: _Reservation, now: int) -> None:
         """The end of a reservation whose train may still be running."""
         if reservation.state is ReservationState.USED:
@@ -276,7 +314,7 @@ class SwitchSrp:
     def _over(self, reservation: _Reservation, now: int) -> None:
         was, number = reservation.state, reservation.number
         self._move(reservation, ReservationInput.OVER)
-        for kind in _Timer:
+        for kind in (_Timer.FORGET, _Timer.START, _Timer.END):
             self._timers.cancel((kind, number))
         if was is ReservationState.WAITING:
             return
@@ -292,6 +330,7 @@ class SwitchSrp:
 
     def _move(self, reservation: _Reservation, stimulus: ReservationInput) -> None:
         reservation.state = RESERVATION_TABLE[reservation.state, stimulus]
+        self._changed = True
         if reservation.state is ReservationState.WAITING:
             self._waiting[reservation.number] = reservation
         else:

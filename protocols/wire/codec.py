@@ -1922,6 +1922,31 @@ class SrpRelease(_SrpRelease):
         return tuple.__new__(cls, _SRP_RELEASE.unpack(body))
 
 
+_SRP_READY = struct.Struct("!H")
+
+
+class _SrpReady(NamedTuple):
+    qubits: int
+
+
+class SrpReady(_SrpReady):
+    """So many communication qubits of the sender could take part in a train now; reliable, so the last one counts."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 9
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _SRP_READY.pack(self.qubits)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _SRP_READY.size:
+            raise _misfit(body, _SRP_READY, cls)
+        return tuple.__new__(cls, _SRP_READY.unpack(body))
+
+
 class DeviceOpcode(IntEnum):
     """Operations of a device program."""
 
@@ -2523,6 +2548,7 @@ type Message = (
     | SrpGrant
     | SrpDeny
     | SrpRelease
+    | SrpReady
     | DeviceProgram
     | DeviceTrain
     | DeviceStopTrain
@@ -2586,6 +2612,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (SrpGrant.PROTOCOL, SrpGrant.MESSAGE): SrpGrant,
     (SrpDeny.PROTOCOL, SrpDeny.MESSAGE): SrpDeny,
     (SrpRelease.PROTOCOL, SrpRelease.MESSAGE): SrpRelease,
+    (SrpReady.PROTOCOL, SrpReady.MESSAGE): SrpReady,
     (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
     (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
     (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,

@@ -19,6 +19,7 @@ from protocols.egp.service import (
     OkAny,
     OkMeasured,
     OkPrepared,
+    QubitsReady,
     Reserve,
     StartTrain,
     StopTrain,
@@ -30,7 +31,7 @@ from protocols.machine import Send
 from protocols.measuring import FULL
 from protocols.pairs import ReleaseQubit
 from protocols.srp.node import Granted, Refused
-from protocols.wire import EgpExpireAck, ProtocolId
+from protocols.wire import EgpExpireAck, ProtocolId, SrpReady
 from stack.config import Link, NodeConfig
 from stack.link.interface import APPLICATION_PURPOSES, LinkUser, MeasuringUser
 from stack.link.reservations import Reservations
@@ -155,6 +156,8 @@ class EntanglementLink:
                 self._switches.reserve(event)
             case Unreserve(link=link):
                 self._switches.release(link)
+            case QubitsReady(station=station, qubits=qubits):
+                self._messenger.send(Send(station, SrpReady(qubits), reliable=True))
             case Ok():
                 self._storage.keep(event, self._ok)
             case OkMeasured() | OkPrepared():

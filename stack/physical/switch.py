@@ -14,7 +14,9 @@ from protocols.wire import (
     DeviceError,
     DeviceFailed,
     DeviceHerald,
+    DeviceOutcome,
     ProtocolId,
+    SrpReady,
     SrpRelease,
     SrpReserve,
 )
@@ -55,6 +57,18 @@ class Switch(Station):
         self._tally: dict[str, dict[str, Any]] = {}
         kernel.results["switch"] = self._tally
         messenger.register_bare(ProtocolId.SRP, self._receive_reservation)
+        messenger.register(ProtocolId.SRP, self._receive_ready)
+        messenger.on_broken(self._lost)
+
+    def _receive_ready(self, message: Any, source: int) -> None:
+        if isinstance(message, SrpReady):
+            self._grants.receive(message, source)
+        else:
+            self._kernel.count(f"ignored {type(message).__name__}")
+
+    def _lost(self, node: int) -> None:
+        self._grants.machine.lost(node, self._kernel.now)
+        self._grants.flush()
 
     def _receive_reservation(self, message: Any, source: int) -> None:
         if isinstance(message, SrpReserve | SrpRelease):
@@ -67,7 +81,7 @@ class Switch(Station):
     def _on_event(self, event: Any) -> None:
         super()._on_event(event)
         if isinstance(event, Disarm):
-            self._train_ended(event.link)
+            self._train_ended(event.link, success=False)
 
     def _listen(self, arm: Arm) -> None:
         last_slot = arm.first_slot + (arm.count - 1) * arm.spacing
@@ -83,12 +97,13 @@ class Switch(Station):
     def _heard(self, arm: Arm, answer: DeviceHerald | DeviceFailed) -> None:
         super()._heard(arm, answer)
         if self._trains.get(arm.link) is arm:
-            self._train_ended(arm.link)
+            success = isinstance(answer, DeviceHerald) and answer.outcome != DeviceOutcome.FAIL
+            self._train_ended(arm.link, success)
 
-    def _train_ended(self, link: int) -> None:
+    def _train_ended(self, link: int, success: bool) -> None:
         self._trains.pop(link, None)
         self._early.discard(link)
-        self._grants.machine.train_ends(link, self._kernel.now)
+        self._grants.machine.train_ends(link, success, self._kernel.now)
         self._grants.flush()
 
     def _refuse(self, arm: Arm, why: str) -> None:

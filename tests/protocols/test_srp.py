@@ -32,6 +32,7 @@ from protocols.wire.codec import (
     SrpDeny,
     SrpGrant,
     SrpQueued,
+    SrpReady,
     SrpReason,
     SrpRelease,
     SrpReserve,
@@ -87,7 +88,8 @@ class Lab(Net):
 
     def reserve(self, link: int, **changes: Any) -> None:
         master: Any = self.machines[min(self.links[link])]
-        master.reserve(link, **({"slots": 50, "notice_ps": NOTICE, "deadline": None, "now": self.now} | changes))
+        wanted = {"slots": 50, "notice_ps": NOTICE + self.faults.jitter_ps, "deadline": None}
+        master.reserve(link, **(wanted | changes), now=self.now)
 
     def _happened(self, node: int, event: Any, now: int) -> None:
         match event:
@@ -140,7 +142,7 @@ class Lab(Net):
             if self.machines[SWITCH] is not switch:
                 self.at(self.now + DELAY, lambda: self.reserve(link))
                 return
-            switch.train_ends(link, self.now)
+            switch.train_ends(link, True, self.now)
             self.done[link] += 1
             self.wants[link] -= 1
             if self.wants[link]:
@@ -240,7 +242,7 @@ def test_least_served_shares_time_and_first_come_turns(policy: type, share: floa
         if isinstance(event, Granted):
             link, first, slots = event
             lab.at(first * SLOT - 2_000, lambda: lab.switch.train_comes(link, first, first + slots - 1, lab.now))
-            lab.at((first + slots) * SLOT, lambda: lab.switch.train_ends(link, lab.now))
+            lab.at((first + slots) * SLOT, lambda: lab.switch.train_ends(link, True, lab.now))
             lab.at((first + slots) * SLOT, lambda: lab.reserve(link, slots=lengths[link], notice_ps=0))
 
     lab._on_event = follow
@@ -353,6 +355,65 @@ def test_a_release_before_the_grant_and_one_after() -> None:
     lab.at(lab.now + 2 * DELAY + 1, lambda: node.release(1))  # heard of, and on its way back
     lab.finish()
     assert lab.ends[-1].held_ps == 2 * DELAY + 1
+
+
+# ---------------------------------------------------------------------------------------------- qubits
+
+
+def ready(lab: Lab, node: int, qubits: int) -> None:
+    lab.switch.receive(SrpReady(qubits), node, lab.now)
+
+
+def test_no_grant_without_a_qubit_at_either_end() -> None:
+    """SRP-11: others are served meanwhile, and are not held up."""
+    lab = Lab(analysers=1)
+    ready(lab, 2, 0)
+    lab.want(1)  # 1-2
+    lab.want(6, 8)  # 3-4
+    lab.run(until=REFRESHES * LONGEST - 1)
+    assert lab.done == {6: 8}
+    ready(lab, 2, 1)
+    lab.finish()
+    assert lab.done == {6: 8, 1: 1}
+
+
+def test_a_success_takes_a_qubit_and_a_failure_does_not() -> None:
+    """SRP-11."""
+    lab = Lab()
+    ready(lab, 1, 2)
+    ready(lab, 2, 1)
+    for success, left in ((False, {1: 2, 2: 1}), (True, {1: 1, 2: 0})):
+        lab.reserve(1)
+        lab.run(until=lab.now + DELAY)
+        grant = lab.messages(SrpGrant)[-1]
+        lab.switch.train_comes(1, grant.first_slot, grant.first_slot, lab.now)
+        lab.switch.train_ends(1, success, lab.now)
+        assert lab.switch._ready == left
+
+
+@pytest.mark.parametrize("how", ["stale", "lost"])
+def test_what_a_node_said_is_not_believed_for_ever(how: str) -> None:
+    """SRP-11: a node that has restarted, or whose word is lost, is tried."""
+    lab = Lab()
+    ready(lab, 2, 0)
+    lab.want(1)
+    lab.run(until=3 * DELAY)
+    assert not lab.held
+    if how == "lost":
+        lab.switch.lost(2, lab.now)
+        lab.run(until=lab.now + DELAY)
+        assert lab.held
+    lab.finish()
+    assert lab.done == {1: 1}
+    assert (lab.ends[0].waited_ps >= REFRESHES * LONGEST - DELAY) == (how == "stale")
+
+
+def test_a_stranger_has_no_qubits() -> None:
+    """SRP-11."""
+    lab = Lab()
+    ready(lab, 77, 3)
+    assert [type(event) for event in lab.switch.poll(0)] == [Ignored]
+    assert not lab.switch._ready
 
 
 # ---------------------------------------------------------------------------------------------- tickets
