@@ -227,7 +227,9 @@ class Qnp:
                 raise TypeError(f"{type(message).__name__} is not a message of QNP")
 
     def peer_lost(self, peer: int, now: int) -> None:
-        """The neighbour is gone, or has started anew: all that was shared with it is void."""
+        """A node is gone, or has started anew: all that was shared with it, if it is a neighbour, is void."""
+        if peer not in self._labels:
+            return  # such as a switch, to which other layers speak
         for circuit in self._each():
             if circuit.phase is Phase.CLOSED:
                 continue

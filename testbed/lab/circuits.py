@@ -95,9 +95,12 @@ def _best(
 ) -> dict[int, list[tuple[int, Link]]]:
     """Dijkstra from `start`, swapping at repeaters only; the first hop shuns some links."""
     best: dict[int, list[tuple[int, Link]]] = {}
-    waiting: list[tuple[float, int, tuple[int, ...], list[tuple[int, Link]]]] = [(0.0, 0, (start,), [])]
+    # Ties go to the lower-numbered nodes, then to the lower-numbered links: those are never equal.
+    waiting: list[tuple[float, int, tuple[int, ...], tuple[int, ...], list[tuple[int, Link]]]] = [
+        (0.0, 0, (start,), (), [])
+    ]
     while waiting:
-        cost, hops, through, way = heappop(waiting)
+        cost, hops, through, links, way = heappop(waiting)
         here = through[-1]
         if here in best:
             continue
@@ -107,7 +110,8 @@ def _best(
         for there, link in roads[here]:
             if there not in best and not (here == start and link.number in shunned):
                 step = -log(max(_LEAST_W, (4 * link.estimate - 1) / 3)) + 1e-6
-                heappush(waiting, (cost + step, hops + 1, (*through, there), [*way, (there, link)]))
+                onward = (*through, there), (*links, link.number), [*way, (there, link)]
+                heappush(waiting, (cost + step, hops + 1, *onward))
     del best[start]
     return best
 
