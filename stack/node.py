@@ -12,6 +12,7 @@ from stack.application.echo import EchoService
 from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
 from stack.application.pairs import PairsApp
+from stack.application.results import SharedResults
 from stack.application.teleport import TeleportApp
 from stack.config import Device, NodeConfig
 from stack.link.service import EntanglementLink
@@ -59,7 +60,7 @@ class Node:
         # A node's remote gates with a peer share one stream of pairs: the strictest of its jobs decides about it.
         wanted = [app["minimum_fidelity"] for name, app in config.apps.items() if name.startswith("job-")]
         self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))
-        jobs = JobRunner(kernel, self.physical, self.gates)
+        jobs = JobRunner(kernel, self.physical, self.gates, SharedResults(kernel, messenger))
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
         pairs = PairsApp(kernel, self.physical, self.network)

@@ -7,7 +7,18 @@ file and run that; to add a protocol, add a file and its family to FAMILIES here
 
 from scapy.packet import Packet, bind_layers
 
-from protocols.declare import device, echo, egp, mhp, qnp, qtp, rel, rgp, srp
+from protocols.declare import (
+    device,
+    echo,
+    egp,
+    job,
+    mhp,
+    qnp,
+    qtp,
+    rel,
+    rgp,
+    srp,
+)
 from protocols.declare.family import Family
 from protocols.declare.fields import Message
 from protocols.declare.header import Header
@@ -21,6 +32,7 @@ FAMILIES: tuple[Family, ...] = (
     qtp.FAMILY,
     rgp.FAMILY,
     srp.FAMILY,
+    job.FAMILY,
     device.FAMILY,
 )
 

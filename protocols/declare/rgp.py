@@ -9,6 +9,8 @@ class RgpKind(CodePoint):
 
     CNOT = 0, "controlled X, the control at the sender"
     CZ = 1, "controlled Z"
+    COPY = 2, "whatever the target's QPU does with a copy of the control, in a program of its own"
+    MOVE = 3, "the sender's qubit goes to the receiver (teledata)"
 
 
 class Cat(Message):
@@ -24,11 +26,12 @@ class Cat(Message):
         bits(
             "outcome", 1, "outcome of measuring the control's half; 1 = apply X to the other half", key=True
         ),
+        u8("phase", "MOVE: outcome of measuring the qubit itself in X; 1 = apply Z to the other half", key=True),
     )
 
 
 class Uncat(Message):
-    """Cat-disentangler: the outcome at the target's QPU, with which the control is corrected."""
+    """Cat-disentangler: the outcome at the target's QPU, with which the control is corrected; of a MOVE: it is here."""
 
     name = "Uncat"
     code = 2
@@ -70,7 +73,7 @@ FAMILY = Family(
     number=6,
     name="RGP",
     title="Remote gates",
-    about="Two-qubit gates between QPUs, each over one pair.",
+    about="Gates between QPUs, and qubits that move, each over one pair.",
     messages=(Cat, Uncat, Refused, Ready),
     points=(RgpKind,),
     departures=(

@@ -1,4 +1,4 @@
-"""RGP, remote gates: CNOT and CZ between qubits of two QPUs, over one pair each.  RGP-n: rgp.toml.
+"""RGP, remote gates between qubits of two QPUs, over one pair each.  RGP-n: rgp.toml.
 
 The cat-entangler gives the target's QPU a copy (in the Z basis) of the control on its half of the pair, with
 which it does the gate at home; the cat-disentangler takes the copy away again:
@@ -6,6 +6,9 @@ which it does the gate at home; the cat-disentangler takes the copy away again:
     target   <- Ready
     control  CX(data, ebit), measure ebit: m1         Cat(m1 + x) ->        ... Uncat(m2 + z): Z on data
     target        X on ebit if Cat says so, CX or CZ(ebit, data), H and measure ebit: m2      <- Uncat
+
+In place of the one gate the target may do more with the copy (COPY).  A qubit moves (MOVE) in the same two messages:
+the control measures the qubit, too, and the Uncat says only that it is there.
 
 The sender of each outcome merges its bit of the pair's Bell index (x, z) into it, so the receiver just does
 what the message says.  The control asks for the pair and so is its head.  What comes before the gate was
@@ -67,6 +70,7 @@ class _Gate:
     pair: Pair | None = None
     cat: RgpCat | None = None
     outcome: int = 0  # what this end measured, or the Uncat it got: the bit to send or to apply
+    phase: int = 0  # the other bit of a MOVE
     reason: RefuseReason = RefuseReason.CANCELLED
 
 
@@ -126,17 +130,23 @@ class Rgp:
 
     # From the device.
 
-    def control_measured(self, job: int, gate: int, m1: int, now: int) -> None:
-        """The program of RunControl read m1.  For a gate that has ended meanwhile this is no news."""
-        self._measured(
-            _GateName(job, gate), Role.CONTROL, lambda pair: bell.cat_correction(pair.bell_index, m1)
-        )
+    def control_measured(self, job: int, gate: int, m1: int, now: int, m0: int = 0) -> None:
+        """The program of RunControl read m1, and m0 for a MOVE.  For a gate that has ended meanwhile this is no
+        news."""
+
+        def correction(gate: _Gate, pair: Pair) -> int:
+            gate.phase = bell.uncat_correction(pair.bell_index, m0) if gate.kind is RgpKind.MOVE else 0
+            return bell.cat_correction(pair.bell_index, m1)
+
+        self._measured(_GateName(job, gate), Role.CONTROL, correction)
 
     def target_measured(self, job: int, gate: int, m2: int, now: int) -> None:
         """The program of RunTarget read m2.  For a gate that has ended meanwhile this is no news."""
-        self._measured(
-            _GateName(job, gate), Role.TARGET, lambda pair: bell.uncat_correction(pair.bell_index, m2)
-        )
+
+        def correction(gate: _Gate, pair: Pair) -> int:
+            return 0 if gate.kind is RgpKind.MOVE else bell.uncat_correction(pair.bell_index, m2)
+
+        self._measured(_GateName(job, gate), Role.TARGET, correction)
 
     # Pairs, from the layer below.
 
@@ -274,13 +284,13 @@ class Rgp:
         gate.pair = pair
         self._move(gate, GateInput.PAIR)
 
-    def _measured(self, name: _GateName, role: Role, outcome: Callable[[Pair], int]) -> None:
+    def _measured(self, name: _GateName, role: Role, outcome: Callable[["_Gate", Pair], int]) -> None:
         gate = self._gates.get(name)
         if gate is None:
             return
         if gate.role is not role or gate.state is not GateState.RUNNING or gate.pair is None:
             raise ValueError(f"nothing was to be measured for {name}")
-        gate.outcome = outcome(gate.pair)  # RGP-3, RGP-4
+        gate.outcome = outcome(gate, gate.pair)  # RGP-3, RGP-4, RGP-11
         self._move(gate, GateInput.MEASURED)
 
     def _fail(self, gate: _Gate, reason: RefuseReason) -> None:
@@ -310,14 +320,15 @@ class Rgp:
             case Do.RUN:  # RGP-2
                 assert gate.pair is not None
                 if gate.role is Role.CONTROL:
-                    self._outputs.append(RunControl(*name, gate.qubit, gate.pair.qubit))
+                    self._outputs.append(RunControl(*name, gate.qubit, gate.pair.qubit, gate.kind))
                 else:
                     assert gate.cat is not None
-                    run = RunTarget(*name, gate.kind, gate.pair.qubit, gate.qubit, gate.cat.outcome)
+                    cat = gate.cat
+                    run = RunTarget(*name, gate.kind, gate.pair.qubit, gate.qubit, cat.outcome, cat.phase & 1)
                     self._outputs.append(run)
             case Do.CAT:
                 assert gate.pair is not None
-                self._send(gate.peer, RgpCat(*name, gate.kind, gate.pair.pair_id, gate.outcome))
+                self._send(gate.peer, RgpCat(*name, gate.kind, gate.pair.pair_id, gate.outcome, gate.phase))
             case Do.UNCAT:
                 self._send(gate.peer, RgpUncat(*name, gate.outcome))
             case Do.APPLY_Z:

@@ -10,7 +10,7 @@ from protocols.wire.codec import RgpKind
 
 
 class Role(Enum):
-    """Which of the gate's two data qubits is here."""
+    """Which of the gate's two data qubits is here; of a MOVE, whether it goes or comes."""
 
     CONTROL = auto()
     TARGET = auto()
@@ -36,17 +36,21 @@ class NeedPair(NamedTuple):
 
 
 class RunControl(NamedTuple):
-    """Event: run CX(data, ebit), measure ebit -> m1, release ebit; then `control_measured`."""
+    """Event: run CX(data, ebit), measure ebit -> m1, release ebit; then `control_measured`.  Of a MOVE besides, after
+    the CX: H(data), measure data -> m0."""
 
     job: int
     gate: int
     data_qubit: int
     ebit: int
+    kind: RgpKind = RgpKind.CNOT
 
 
 class RunTarget(NamedTuple):
-    """Event: run X(ebit) if apply_x, CX(ebit, data) or CZ(ebit, data) as `kind` says, H(ebit), measure
-    ebit -> m2, release ebit; then `target_measured`.
+    """Event: run X(ebit) if apply_x; CX(ebit, data) or CZ(ebit, data) as `kind` says, of a COPY what this node has to
+    do with the copy on ebit; H(ebit), measure ebit -> m2, release ebit; then `target_measured`.
+
+    Of a MOVE: X(ebit) if apply_x, Z(ebit) if apply_z, SWAP(ebit, data), release ebit; then `target_measured` with 0.
     """
 
     job: int
@@ -55,6 +59,7 @@ class RunTarget(NamedTuple):
     ebit: int
     data_qubit: int
     apply_x: int
+    apply_z: int = 0
 
 
 class ApplyZ(NamedTuple):

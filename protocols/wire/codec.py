@@ -32,10 +32,11 @@ class ProtocolId(IntEnum):
     QTP = 5  # Quantum transport
     RGP = 6  # Remote gates
     SRP = 9  # Switch reservation
+    JOB = 12  # Circuits over many QPUs
     DEVICE = 128  # Device programs
 
 
-ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 9})
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 9, 12})
 """Protocols that travel in frames; the others stay on the device bus."""
 
 
@@ -1645,12 +1646,14 @@ class RgpKind(IntEnum):
 
     CNOT = 0  # controlled X, the control at the sender
     CZ = 1  # controlled Z
+    COPY = 2  # whatever the target's QPU does with a copy of the control, in a program of its own
+    MOVE = 3  # the sender's qubit goes to the receiver (teledata)
 
 
 _RGP_KIND = {int(point): point for point in RgpKind}
 
 
-_RGP_CAT = struct.Struct("!IIBIB")
+_RGP_CAT = struct.Struct("!IIBIBB")
 
 
 class _RgpCat(NamedTuple):
@@ -1659,6 +1662,7 @@ class _RgpCat(NamedTuple):
     kind: RgpKind
     pair_id: int
     outcome: int
+    phase: int
 
 
 class RgpCat(_RgpCat):
@@ -1670,15 +1674,15 @@ class RgpCat(_RgpCat):
     MESSAGE: ClassVar[int] = 1
 
     def pack(self) -> bytes:
-        return _RGP_CAT.pack(self.job, self.gate, self.kind, self.pair_id, self.outcome << 7)
+        return _RGP_CAT.pack(self.job, self.gate, self.kind, self.pair_id, self.outcome << 7, self.phase)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _RGP_CAT.size:
             raise _misfit(body, _RGP_CAT, cls)
-        job, gate, kind, pair_id, bits4 = _RGP_CAT.unpack(body)
+        job, gate, kind, pair_id, bits4, phase = _RGP_CAT.unpack(body)
         try:
-            return tuple.__new__(cls, (job, gate, _RGP_KIND[kind], pair_id, bits4 >> 7))
+            return tuple.__new__(cls, (job, gate, _RGP_KIND[kind], pair_id, bits4 >> 7, phase))
         except KeyError as unknown:
             raise WireError("value", f"RgpCat: {unknown}") from None
 
@@ -1693,7 +1697,7 @@ class _RgpUncat(NamedTuple):
 
 
 class RgpUncat(_RgpUncat):
-    """Cat-disentangler: the outcome at the target's QPU, with which the control is corrected."""
+    """Cat-disentangler: the outcome at the target's QPU, with which the control is corrected; of a MOVE: it is here."""
 
     __slots__ = ()
 
@@ -1945,6 +1949,58 @@ class SrpReady(_SrpReady):
         if len(body) != _SRP_READY.size:
             raise _misfit(body, _SRP_READY, cls)
         return tuple.__new__(cls, _SRP_READY.unpack(body))
+
+
+_JOB_RESULT = struct.Struct("!IIB")
+
+
+class _JobResult(NamedTuple):
+    run: int
+    measurement: int
+    value: int
+
+
+class JobResult(_JobResult):
+    """The result of a measurement, for a QPU that decides something by it."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _JOB_RESULT.pack(self.run, self.measurement, self.value)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_RESULT.size:
+            raise _misfit(body, _JOB_RESULT, cls)
+        return tuple.__new__(cls, _JOB_RESULT.unpack(body))
+
+
+_JOB_GIVEN_UP = struct.Struct("!I")
+
+
+class _JobGivenUp(NamedTuple):
+    run: int
+
+
+class JobGivenUp(_JobGivenUp):
+    """No more results come: the sender has given the shot up."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _JOB_GIVEN_UP.pack(self.run)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_GIVEN_UP.size:
+            raise _misfit(body, _JOB_GIVEN_UP, cls)
+        return tuple.__new__(cls, _JOB_GIVEN_UP.unpack(body))
 
 
 class DeviceOpcode(IntEnum):
@@ -2549,6 +2605,8 @@ type Message = (
     | SrpDeny
     | SrpRelease
     | SrpReady
+    | JobResult
+    | JobGivenUp
     | DeviceProgram
     | DeviceTrain
     | DeviceStopTrain
@@ -2613,6 +2671,8 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (SrpDeny.PROTOCOL, SrpDeny.MESSAGE): SrpDeny,
     (SrpRelease.PROTOCOL, SrpRelease.MESSAGE): SrpRelease,
     (SrpReady.PROTOCOL, SrpReady.MESSAGE): SrpReady,
+    (JobResult.PROTOCOL, JobResult.MESSAGE): JobResult,
+    (JobGivenUp.PROTOCOL, JobGivenUp.MESSAGE): JobGivenUp,
     (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
     (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
     (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,

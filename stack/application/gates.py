@@ -1,10 +1,10 @@
-"""Remote gates: CNOT and CZ between a qubit here and one on another QPU, as a call.
+"""Remote gates: between a qubit here and one on another QPU, and qubits that move, each as a call.
 
 What may live here: the driver of ``protocols.rgp``: its programs to the devices, its pairs from the network layer.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from protocols.device import Program
@@ -27,6 +27,9 @@ from stack.physical.interface import PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel, Waiter
 from stack.runtime.messenger import Messenger
+
+Block = Callable[[Program, int], None]
+"""Adds to a program what is done with the copy of a control that the ebit is."""
 
 PURPOSE = 1
 """The network layer's purpose id of pairs for remote gates."""
@@ -62,17 +65,26 @@ class RemoteGates:
         self._messenger = messenger
         self._jobs: Counter[int] = Counter()
         self._waiting: dict[tuple[int, int], Waiter[None]] = {}
+        self._blocks: dict[tuple[int, int], Block] = {}
         self._requests: dict[int, int] = {}
         messenger.register(ProtocolId.RGP, self._driver.receive)
         messenger.on_broken(self._peer_lost)
         network.listen(PURPOSE, self)
 
-    async def gate(self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int) -> None:
-        """This end's part of one gate; both ends must call.  Raises GateFailed."""
+    async def gate(
+        self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int, block: Block | None = None
+    ) -> None:
+        """This end's part of one gate; both ends must call.  Raises GateFailed.
+
+        block: at the target, what is done with the copy of the control: needed for a COPY; for a CNOT or CZ it stands
+        for the gate with `qubit`.  It must commute with Z on the copy.
+        """
         if not self._messenger.reaches(peer):
             raise GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
         waiter: Waiter[None] = Waiter(self._kernel)
         self._waiting[job, gate] = waiter
+        if block is not None:
+            self._blocks[job, gate] = block
         self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
         self._driver.flush()
         self._messenger.watch(peer)
@@ -147,10 +159,12 @@ class RemoteGates:
                 if apply:
                     self._physical.submit(Program().z(qubit), lambda _: None)
             case Done(job=job, gate=gate, role=role):
+                self._blocks.pop((job, gate), None)
                 self._kernel.event("gates", "done", job=job, gate=gate, role=role.name)
                 self._waiting.pop((job, gate)).set(None)
             case GateRefused(job=job, gate=gate, reason=reason, intact=intact):
                 self._kernel.event("gates", "refused", job=job, gate=gate, reason=reason.name, intact=intact)
+                self._blocks.pop((job, gate), None)
                 self._waiting.pop((job, gate)).fail(GateFailed(gate, reason, intact))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
@@ -160,13 +174,18 @@ class RemoteGates:
                 raise AssertionError(f"{event} is no event of Rgp")
 
     def _run_control(self, run: RunControl) -> None:
-        program = Program().cx(run.data_qubit, run.ebit).measure(run.ebit).release(run.ebit)
+        program = Program().cx(run.data_qubit, run.ebit)
+        moves = run.kind is RgpKind.MOVE
+        if moves:
+            program.h(run.data_qubit).measure(run.data_qubit)
+        program.measure(run.ebit).release(run.ebit)
         self.pairs_used += 1
         self._began(run.job, run.gate, Role.CONTROL, run.ebit)
 
         def done(bits: tuple[int, ...]) -> None:
             self._physical.memory.void(run.ebit)
-            self._driver.machine.control_measured(run.job, run.gate, bits[0], self._kernel.now)
+            m0, m1 = bits if moves else (0, *bits)
+            self._driver.machine.control_measured(run.job, run.gate, m1, self._kernel.now, m0)
             self._driver.flush()
 
         self._physical.submit(program, done)
@@ -180,15 +199,24 @@ class RemoteGates:
         program = Program()
         if run.apply_x:
             program.x(run.ebit)
-        if run.kind is RgpKind.CNOT:
-            program.cx(run.ebit, run.data_qubit)
-        else:
-            program.cz(run.ebit, run.data_qubit)
-        program.h(run.ebit).measure(run.ebit).release(run.ebit)
+        match run.kind:
+            case RgpKind.MOVE:
+                if run.apply_z:
+                    program.z(run.ebit)
+                program.swap(run.ebit, run.data_qubit)
+            case _ if (run.job, run.gate) in self._blocks:
+                self._blocks[run.job, run.gate](program, run.ebit)
+            case RgpKind.CNOT:
+                program.cx(run.ebit, run.data_qubit)
+            case RgpKind.CZ:
+                program.cz(run.ebit, run.data_qubit)
+        if run.kind is not RgpKind.MOVE:
+            program.h(run.ebit).measure(run.ebit)
+        program.release(run.ebit)
 
         def done(bits: tuple[int, ...]) -> None:
             self._physical.memory.void(run.ebit)
-            self._driver.machine.target_measured(run.job, run.gate, bits[0], self._kernel.now)
+            self._driver.machine.target_measured(run.job, run.gate, sum(bits), self._kernel.now)
             self._driver.flush()
 
         self._physical.submit(program, done)

@@ -1,32 +1,40 @@
 """From a job of a scenario to what its nodes execute.
 
-What may live here: the compiler's one entry, the checks that need circuit and scenario together, and the
+What may live here: the compiler's one entry for jobs, the checks that need circuit and scenario together, and the
 result.
 """
 
+from collections.abc import Container
 from dataclasses import asdict, dataclass
+from functools import cache
+from math import inf
 from typing import Any
 
+from stack.application.compiler.circuit import Circuit, Op
+from stack.application.compiler.cut import DoesNotFit, cut
+from stack.application.compiler.steps import Programs, write
+from stack.application.compiler.weave import Block, Distance, Move, Remote, Seat, Woven, weave
 from testbed.circuits.ideal import ideal_histogram
 from testbed.circuits.lower import lower
 from testbed.circuits.parse import Parsed, parse
 from testbed.circuits.source import read_source
-from testbed.circuits.split import Seat, Split, Step, seats_of, split
 from testbed.scenario.model import Job, Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledJob:
-    """A circuit as steps per node (see split.py), and what it would give without noise."""
+    """A circuit as steps per node (see stack.application.compiler.steps), and what it would give without noise."""
 
     name: str
     shots: int
     qubits: int
     clbits: int
-    programs: dict[str, list[Step]]
-    """By node; nodes without a qubit are left out."""
+    programs: dict[str, list[Any]]
+    """By node; nodes without a step are left out."""
+    results: dict[str, list[int]]
+    """Classical bits of which a node knows the value at the end of a shot."""
     gates: int
-    """Telegates in one shot, numbered from 0."""
+    """Pairs that one shot uses, if every condition holds."""
     ideal: dict[str, float]
     """Bit strings in Qiskit's order to probabilities; empty if the circuit is too large to know."""
     minimum_fidelity: float
@@ -35,14 +43,14 @@ class CompiledJob:
         return asdict(self)
 
 
-def compile_jobs(scenario: Scenario) -> list[CompiledJob]:
+def compile_jobs(scenario: Scenario, distance: Distance | None = None) -> list[CompiledJob]:
     """All jobs of a scenario, which run at the same time: no two share a QPU.  Raises BadInput."""
     owners: dict[str, str] = {}
     if scenario.teleport is not None:
         owners[scenario.teleport.source] = "the teleport section"  # its states wait in data qubit 0
     compiled = []
     for job in scenario.jobs:
-        compiled.append(compile_job(scenario, job))
+        compiled.append(compile_job(scenario, job, distance, owners))
         for node in compiled[-1].programs:
             if node in owners:
                 raise job.mapping_place.bad(
@@ -53,65 +61,103 @@ def compile_jobs(scenario: Scenario) -> list[CompiledJob]:
     return compiled
 
 
-def compile_job(scenario: Scenario, job: Job) -> CompiledJob:
-    """Raises BadInput, in the circuit file or at the job's place in the scenario."""
+def compile_job(
+    scenario: Scenario, job: Job, distance: Distance | None = None, taken: Container[str] = ()
+) -> CompiledJob:
+    """Raises BadInput, in the circuit file or at the job's place in the scenario.
+
+    distance: what a pair between two nodes costs (see `cut`); without it all that are linked are equally near.
+    taken: nodes on which no qubit is placed, unless the mapping says so.
+    """
     parsed = parse(read_source(job.circuit, job.circuit_place))
-    lowered = lower(parsed)
-    seats = _seats(scenario, job, lowered.qubits)
-    parts = split(lowered, seats)
-    _check_links(scenario, parsed, parts)
+    circuit = lower(parsed)
+    seats, woven = _placed(scenario, job, circuit, distance or _linked(scenario), taken)
+    _check_links(scenario, parsed, woven)
+    programs: Programs = write(woven.pieces, seats)
+    names = {node.number: node.name for node in scenario.nodes}
     return CompiledJob(
         name=job.name,
         shots=job.shots,
-        qubits=lowered.qubits,
-        clbits=lowered.clbits,
-        programs=parts.programs,
-        gates=parts.gates,
-        ideal=ideal_histogram(lowered),
+        qubits=circuit.qubits,
+        clbits=circuit.clbits,
+        programs={names[node]: steps for node, steps in programs.steps.items()},
+        results={names[node]: programs.results.get(node, []) for node in programs.steps},
+        gates=programs.gates,
+        ideal=ideal_histogram(circuit),
         minimum_fidelity=job.minimum_fidelity,
     )
 
 
-def _seats(scenario: Scenario, job: Job, qubits: int) -> list[Seat]:
-    """A seat for every circuit qubit."""
+def _placed(scenario: Scenario, job: Job, circuit: Circuit, distance: Distance) -> tuple[list[Seat], Woven]:
+    """A seat for every qubit: where the job's mapping says, else where few pairs are needed."""
+    names = {node.number: node.name for node in scenario.nodes}
+    rooms = {
+        node.number: node.device.data_qubits
+        for node in scenario.nodes
+        if node.kind == "qpu" and node.device is not None and node.device.data_qubits
+    }
     if job.mapping is None:
-        return _fill(scenario, job, qubits)
-    seats = seats_of(job.mapping)
-    missing = next((qubit for qubit in range(qubits) if qubit not in seats), None)
+        free = {number: room for number, room in rooms.items() if names[number] not in taken}
+        try:
+            return cut(circuit, free, distance)
+        except DoesNotFit as error:
+            raise job.circuit_place.bad(
+                f"{job.circuit.name}: {error}", "add QPUs, or give their devices more data_qubits"
+            ) from None
+    seats = {
+        qubit: Seat(scenario.node(node).number, index)
+        for node, qubits in job.mapping.items()
+        for index, qubit in enumerate(qubits)
+    }
+    missing = next((qubit for qubit in range(circuit.qubits) if qubit not in seats), None)
     if missing is not None:
         raise job.mapping_place.bad(
-            f"qubit {missing} of {job.circuit.name} ({qubits} qubits) is not mapped",
-            "add it to the list of a QPU, or remove the mapping to have the QPUs filled in order",
+            f"qubit {missing} of {job.circuit.name} ({circuit.qubits} qubits) is not mapped",
+            "add it to the list of a QPU, or remove the mapping to have qubits placed where few pairs are needed",
         )
-    if len(seats) > qubits and not job.overridden:
+    if len(seats) > circuit.qubits and not job.overridden:
         raise job.mapping_place.bad(
-            f"qubit {qubits} is mapped, but {job.circuit.name} has {qubits} qubits, 0 to {qubits - 1}",
+            f"qubit {circuit.qubits} is mapped, but {job.circuit.name} has {circuit.qubits} qubits, 0 to"
+            f" {circuit.qubits - 1}",
             "take it out of the mapping",
         )
-    return [seats[qubit] for qubit in range(qubits)]
+    chosen = [seats[qubit] for qubit in range(circuit.qubits)]
+    return chosen, weave(circuit, chosen, rooms, distance, job.merge)
 
 
-def _fill(scenario: Scenario, job: Job, qubits: int) -> list[Seat]:
-    """The QPUs filled one after the other, in topology order."""
-    room = [
-        Seat(node.name, index)
-        for node in scenario.nodes
-        if node.kind == "qpu" and node.device is not None
-        for index in range(node.device.data_qubits)
-    ]
-    if qubits > len(room):
-        raise job.circuit_place.bad(
-            f"{job.circuit.name} has {qubits} qubits, all QPUs together {len(room)} data qubits",
-            "add QPUs, or give their devices more data_qubits",
-        )
-    return room[:qubits]
+def _linked(scenario: Scenario) -> Distance:
+    """1 where a quantum link joins two nodes, 2 where a chain of links with repeaters does, else infinite."""
+    names = {node.number: node.name for node in scenario.nodes}
+
+    @cache
+    def distance(a: int, b: int) -> float:
+        if a == b:
+            return 0.0
+        if scenario.link_between(names[a], names[b]) is not None:
+            return 1.0
+        return 2.0 if scenario.joined(names[a], names[b]) else inf
+
+    return distance
 
 
-def _check_links(scenario: Scenario, parsed: Parsed, parts: Split) -> None:
-    for control, target, instruction in parts.crossings:
-        if not scenario.joined(control, target):
+def _check_links(scenario: Scenario, parsed: Parsed, woven: Woven) -> None:
+    names = {node.number: node.name for node in scenario.nodes}
+    op: Op | None
+    for piece in woven.pieces:
+        match piece:
+            case Block():
+                here, there, op = piece.control.node, piece.node, piece.ops[0][0]
+            case Remote():
+                here, there, op = piece.control.node, piece.target.node, piece.op
+            case Move():
+                here, there, op = piece.source.node, piece.destination.node, None
+            case _:
+                continue
+        if not scenario.joined(names[here], names[there]):
+            what = "a gate" if op is not None else "a qubit"
             raise parsed.bad(
-                instruction,
-                f"a gate from {control} to {target}, which no quantum link joins, and no chain of links with repeaters",
+                op.origin if op is not None else 0,
+                f"{what} from {names[here]} to {names[there]}, which no quantum link joins, and no"
+                " chain of links with repeaters",
                 f"map both qubits to one node, or add a link to {scenario.path.name}",
             )

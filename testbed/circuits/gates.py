@@ -1,4 +1,4 @@
-"""The gates that devices know, one record each, and an operation on circuit qubits.
+"""The gates that devices know, one record each.
 
 What may live here: the table that joins the device's opcodes to Qiskit's gate classes. What a gate does to a
 state is the quantum plane's business.
@@ -44,12 +44,3 @@ GATES: Final = tuple(
 BY_CLASS: Final = {gate.qiskit_class: gate for gate in GATES}
 METHOD: Final = {gate.opcode: gate for gate in GATES}
 
-
-class GateOp(NamedTuple):
-    """A gate on circuit qubits. `instruction` is the instruction of the circuit it came from."""
-
-    opcode: DeviceOpcode
-    qubits: tuple[int, ...]
-    angle: float
-    """Radians."""
-    instruction: int

@@ -283,7 +283,8 @@ def _apps(
             apps[f"job-{index}"] = {
                 "job": index,
                 "shots": job.shots,
-                "steps": _numbered(job.programs[name], numbers),
+                "steps": job.programs[name],
+                "clbits": job.results[name],
                 "minimum_fidelity": scenario.jobs[index].minimum_fidelity,
             }
     for index, request in enumerate(scenario.requests):
@@ -312,10 +313,3 @@ def _apps(
             "minimum_fidelity": teleport.minimum_fidelity,
         }
     return apps
-
-
-def _numbered(steps: Any, numbers: dict[str, int]) -> list[Any]:
-    """A node's steps with its peers by number."""
-    return [
-        [kind, {**body, "peer": numbers[body["peer"]]}] if kind == "telegate" else [kind, body] for kind, body in steps
-    ]

@@ -220,11 +220,13 @@ class Job:
     circuit: Path
     shots: int
     mapping: Mapping[str, tuple[int, ...]] | None
-    """None: the QPUs are filled in topology order."""
+    """None: the compiler chooses."""
     minimum_fidelity: float
     circuit_place: Place = field(compare=False)
     """Where the circuit was named: the file for errors about the job as a whole."""
     mapping_place: Place = field(compare=False)
+    merge: bool = True
+    """Whether gates may share pairs and qubits may move; without it the circuit runs as it is written."""
     overridden: bool = False
     """The circuit came from the command line: places in the mapping beyond its qubits are left empty."""
 

@@ -30,7 +30,7 @@ MAX_CIRCUIT_QUBITS: Final = 4096
 MAX_PINGS: Final = 10_000_000
 MAX_PADDING: Final = 1_000
 
-_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "minimum_fidelity"))
+_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "merge", "minimum_fidelity"))
 _TELEPORT: Final = Form("teleport", "a teleport section", ("from", "to", "states", "rounds", "minimum_fidelity"))
 _TOY: Final = Form("toy", "a toy", (
     "from", "to", "count", "padding", "in_flight", "think_s", "timeout_s", "attempts",
@@ -64,6 +64,7 @@ def _job(item: Item, nodes: Mapping[str, Node], folder: Path) -> Job:
         shots=keys.integer("shots", None, 1, MAX_SHOTS),
         mapping=None if mapping is None else _mapping(mapping, nodes),
         minimum_fidelity=keys.probability("minimum_fidelity"),
+        merge=schema.flag(keys.need("merge")) if "merge" in keys else True,
         circuit_place=circuit.place,
         mapping_place=(mapping or item).place,
     )

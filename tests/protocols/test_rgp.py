@@ -77,18 +77,21 @@ def under_way(kind: RgpKind = RgpKind.CNOT) -> Net:
 # Gates.
 
 
-@pytest.mark.parametrize("kind", list(RgpKind))
+@pytest.mark.parametrize("kind", [RgpKind.CNOT, RgpKind.CZ, RgpKind.COPY])
 @pytest.mark.parametrize(("index", "m1", "m2"), product(BellIndex, (0, 1), (0, 1)))
 def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
     kind: RgpKind, index: int, m1: int, m2: int
 ) -> None:
-    """RGP-2, RGP-3, RGP-4, by exact state vector: both data qubits are halves of pairs, so every state is covered."""
-    gate = {RgpKind.CNOT: CX, RgpKind.CZ: CZ}[kind]
+    """RGP-2, RGP-3, RGP-4, by exact state vector: both data qubits are halves of pairs, so every state is covered.
+
+    With its copy this target does a CZ and then a CX."""
+    gates = {RgpKind.CNOT: [CX], RgpKind.CZ: [CZ], RgpKind.COPY: [CZ, CX]}[kind]
     wanted, qubits = Qubits(), Qubits()
     for register in (wanted, qubits):
         register.add_pair("control's reference", DATA_C)
         register.add_pair("target's reference", DATA_T)
-    wanted.run(gate, DATA_C, DATA_T)
+    for gate in gates:
+        wanted.run(gate, DATA_C, DATA_T)
 
     def on_event(node: int, event: Any, now: int) -> None:
         match event:
@@ -97,15 +100,16 @@ def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
                 pair_c, pair_t = half(C, 7, index), half(T, 7, index)
                 network.at(now + 5, lambda: rgp(network, C).pair(T, pair_c, network.now))
                 network.at(now + 9, lambda: rgp(network, T).pair(C, pair_t, network.now))
-            case RunControl(job, number, data, ebit):
+            case RunControl(job, number, data, ebit, _):
                 qubits.run(CX, data, ebit)
                 assert qubits.measure(ebit, m1) == pytest.approx(1 / 2)
                 network.at(now + 50, lambda: rgp(network, C).control_measured(job, number, m1, network.now))
-            case RunTarget(job, number, what, ebit, data, apply_x):
-                assert what is kind
+            case RunTarget(job, number, what, ebit, data, apply_x, apply_z):
+                assert (what, apply_z) == (kind, 0)
                 if apply_x:
                     qubits.run(X, ebit)
-                qubits.run(gate, ebit, data)
+                for gate in gates:
+                    qubits.run(gate, ebit, data)
                 qubits.run(H, ebit)
                 assert qubits.measure(ebit, m2) == pytest.approx(1 / 2)
                 network.at(now + 50, lambda: rgp(network, T).target_measured(job, number, m2, network.now))
@@ -121,11 +125,11 @@ def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
     x, z = index >> 1, index & 1
     ready, cat, uncat = network.messages()
     assert ready == RgpReady(JOB, 0, kind, control=0)
-    assert cat == RgpCat(JOB, 0, kind, 7, m1 ^ x)
+    assert cat == RgpCat(JOB, 0, kind, 7, m1 ^ x, 0)
     assert uncat == RgpUncat(JOB, 0, m2 ^ z)
     assert network.events[C] == [
         NeedPair(JOB, 0, T),
-        RunControl(JOB, 0, DATA_C, 1007),
+        RunControl(JOB, 0, DATA_C, 1007, kind),
         ApplyZ(JOB, 0, DATA_C, m2 ^ z),
         Done(JOB, 0, Role.CONTROL),
     ]
@@ -133,6 +137,47 @@ def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
         RunTarget(JOB, 0, kind, 2007, DATA_T, m1 ^ x),
         Done(JOB, 0, Role.TARGET),
     ]
+
+
+@pytest.mark.parametrize(("index", "m0", "m1"), product(BellIndex, (0, 1), (0, 1)))
+def test_a_qubit_moves_whatever_the_pair_and_the_outcomes(index: int, m0: int, m1: int) -> None:
+    """RGP-11: the half of a pair that moves is still half of it."""
+    wanted, qubits = Qubits(), Qubits()
+    wanted.add_pair("reference", "arrived")
+    qubits.add_pair("reference", DATA_C)
+
+    def on_event(node: int, event: Any, now: int) -> None:
+        match event:
+            case NeedPair():
+                qubits.add_pair(1007, "arrived", index)
+                rgp(network, C).pair(T, half(C, 7, index), now)
+                rgp(network, T).pair(C, half(T, 7, index), now)
+            case RunControl(job, number, data, ebit, kind):
+                assert kind is RgpKind.MOVE
+                qubits.run(CX, data, ebit)
+                qubits.run(H, data)
+                qubits.measure(data, m0)
+                qubits.measure(ebit, m1)
+                network.at(now + 50, lambda: rgp(network, C).control_measured(job, number, m1, network.now, m0))
+            case RunTarget(job, number, kind, _, _, apply_x, apply_z):
+                assert kind is RgpKind.MOVE
+                if apply_x:
+                    qubits.run(X, "arrived")
+                if apply_z:
+                    qubits.run(Z, "arrived")
+                network.at(now + 50, lambda: rgp(network, T).target_measured(job, number, 0, network.now))
+
+    network = net(on_event)
+    start(network, C, kind=RgpKind.MOVE)
+    start(network, T, kind=RgpKind.MOVE)
+    network.run()
+
+    assert qubits.overlap(wanted) == pytest.approx(1, abs=1e-12)
+    x, z = index >> 1, index & 1
+    ready, cat = RgpReady(JOB, 0, RgpKind.MOVE, 0), RgpCat(JOB, 0, RgpKind.MOVE, 7, m1 ^ x, m0 ^ z)
+    assert network.messages() == [ready, cat, RgpUncat(JOB, 0, 0)]
+    assert network.of(C, ApplyZ) == [ApplyZ(JOB, 0, DATA_C, 0)]
+    assert [network.of(node, Done) for node in (C, T)] == [[Done(JOB, 0, Role.CONTROL)], [Done(JOB, 0, Role.TARGET)]]
 
 
 def test_the_kind_is_handed_on_as_it_was_started() -> None:
@@ -348,7 +393,7 @@ def test_both_ends_may_cancel_at_once() -> None:
     network = under_way()
     rgp(network, C).control_measured(JOB, 0, 0, network.now)
     rgp(network, C).poll(network.now)
-    cat = RgpCat(JOB, 0, RgpKind.CNOT, 1, 0)
+    cat = RgpCat(JOB, 0, RgpKind.CNOT, 1, 0, 0)
     rgp(network, T).cancel(JOB, network.now)
     rgp(network, T).receive(cat, C, network.now)
     rgp(network, C).cancel(JOB, network.now)
@@ -392,7 +437,7 @@ def test_no_more_than_a_bound_is_kept() -> None:
 def test_a_cat_without_its_gate_is_refused_and_costs_the_half() -> None:
     """RGP-6, RGP-9: no peer that keeps the rules sends one."""
     machine = Rgp(T)
-    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), C, now=0)
+    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0, 0), C, now=0)
     machine.pair(C, half(T, 1), now=0)
     assert machine.poll(0) == [
         Send(C, RgpRefused(JOB, 0, RefuseReason.TOO_EARLY), reliable=True),
@@ -446,7 +491,7 @@ def test_a_gate_may_end_in_any_state(node: int, after: str, end: str) -> None:
         "ready": lambda: machine.receive(RgpReady(JOB, 0, RgpKind.CNOT, 0), peer, now=0),
         "pair": lambda: machine.pair(peer, half(node, 1), now=0),
         "measured": lambda: machine.control_measured(JOB, 0, 0, now=0),
-        "cat": lambda: machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), peer, now=0),
+        "cat": lambda: machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0, 0), peer, now=0),
     }
     for step in after.split():
         steps[step]()
@@ -479,7 +524,7 @@ def test_a_peer_that_breaks_the_rules_is_reported() -> None:
     machine = rgp(network, C)
     machine.receive(RgpUncat(JOB, 0, 0), T, network.now)  # no Cat was sent
     machine.receive(RgpUncat(JOB, 5, 0), T, network.now)  # no such gate
-    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0), T, network.now)  # the control is here
+    machine.receive(RgpCat(JOB, 0, RgpKind.CNOT, 1, 0, 0), T, network.now)  # the control is here
     machine.receive(RgpReady(JOB, 0, RgpKind.CNOT, 0), T, network.now)  # it has said so before
     machine.receive(RgpRefused(JOB, 0, 1), 7, network.now)  # a node that has no part in it
     assert [type(output) for output in machine.poll(network.now)] == [Ignored] * 5
