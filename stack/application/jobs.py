@@ -31,12 +31,12 @@ class JobRunner:
         self._results = results
 
     async def app(self, arguments: dict[str, Any]) -> None:
-        """The ``job-N`` app: all shots of one job; its result holds the measured bits of every shot, or "" for a shot
-        that a refused gate has spoilt."""
+        """The ``job-N`` app: all shots of one job; its result holds the measured bits of every shot, None for a
+        shot that something has spoilt."""
         kernel = self._kernel
         job, steps, clbits = arguments["job"], arguments["steps"], arguments["clbits"]
         peers = sorted({body["peer"] for kind, body in _flat(steps) if kind in _OVER_PAIRS})
-        bits: list[str] = []
+        bits: list[str | None] = []
         result: dict[str, Any] = {"clbits": clbits, "bits": bits, "pairs": 0, "elapsed_ps": 0, "spoilt": 0}
         kernel.results[f"job-{job}"] = result
         began = kernel.now
@@ -49,7 +49,7 @@ class JobRunner:
                 bits.append("".join(str(found.get(clbit, 0)) for clbit in clbits))
             except (GateFailed, ResultMissing) as failure:
                 kernel.event("job", "shot spoilt", job=job, shot=shot, reason=str(failure))
-                bits.append("")
+                bits.append(None)
                 result["spoilt"] += 1
                 fatal = _fatal(failure)
                 if fatal:

@@ -88,7 +88,9 @@ def compile_job(
     )
 
 
-def _placed(scenario: Scenario, job: Job, circuit: Circuit, distance: Distance) -> tuple[list[Seat], Woven]:
+def _placed(
+    scenario: Scenario, job: Job, circuit: Circuit, distance: Distance, taken: Container[str]
+) -> tuple[list[Seat], Woven]:
     """A seat for every qubit: where the job's mapping says, else where few pairs are needed."""
     names = {node.number: node.name for node in scenario.nodes}
     rooms = {

@@ -55,7 +55,7 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
     measured = [
         shot
         for shot in range(min(len(part["bits"]) for part in parts.values()))
-        if len(parts) == len(job.programs) and all(part["bits"][shot] or not part["clbits"] for part in parts.values())
+        if len(parts) == len(job.programs) and all(part["bits"][shot] is not None for part in parts.values())
     ]
     shots = len(measured)
     counts: Counter[str] = Counter()

@@ -94,7 +94,7 @@ class Slice:
         counts: Counter[str] = Counter()
         spoilt = 0
         for values in zip(*(part["bits"] for part in parts), strict=False):
-            if "" in values:
+            if None in values:
                 spoilt += 1
                 continue
             bits = ["0"] * compiled.clbits
