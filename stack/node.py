@@ -11,6 +11,7 @@ from typing import Any
 from stack.application.echo import EchoService
 from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
+from stack.application.link_load import LinkLoadApp
 from stack.application.pairs import PairsApp
 from stack.application.results import SharedResults
 from stack.application.teleport import TeleportApp
@@ -63,12 +64,15 @@ class Node:
         jobs = JobRunner(kernel, self.physical, self.gates, SharedResults(kernel, messenger))
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
+        load = LinkLoadApp(kernel, config.seed, self.physical, self.link)
         pairs = PairsApp(kernel, self.physical, self.network)
         for name in self.config.apps:
             if name.startswith("job-"):
                 self.apps[name] = jobs.app
             elif name.startswith("pairs-"):
                 self.apps[name] = pairs.app
+            elif name.startswith("load-"):
+                self.apps[name] = load.app
 
     async def main(self) -> None:
         """Boot: attached programs first, then the node's own apps, in the order of the scenario."""

@@ -13,6 +13,7 @@ from protocols.egp.schedulers import Scheduler
 from protocols.egp.service import (
     AskStation,
     CutTrain,
+    Expectation,
     MeasureTest,
     Ok,
     OkAny,
@@ -464,7 +465,8 @@ class LinkEnd:
         )
         if remembered is None:
             return Ok(*row, train.qubit, outcome.slot * facts.slot_ps, error)
-        result = (remembered.outcome, EgpBasis(remembered.basis), error)
+        when = outcome.slot * facts.slot_ps
+        result = (remembered.outcome, EgpBasis(remembered.basis), when, error)
         return OkMeasured(*row, *result) if directly else OkPrepared(*row, *result)
 
     def _tell(self, request: Request, ok: OkAny) -> None:
@@ -486,6 +488,15 @@ class LinkEnd:
         else:
             self._shared.qubits.part_with(train.qubit)
             self._shared.outputs.append(MeasureTest(self.facts.number, sequence, train.qubit, train.test))
+
+    def expects(self, kind: EgpKind, minimum_fidelity: int) -> Expectation:
+        """For a request of this kind and fidelity."""
+        directly = kind == EgpKind.MEASURE
+        setting = self.estimator.choose(directly, minimum_fidelity)
+        used = setting or self.facts.own
+        return Expectation(
+            self.facts.pair_ps(kind, used), *self.estimator.estimate(directly, used), setting is not None
+        )
 
     def on_measured(self, sequence: int, outcome: int) -> None:
         """This node's result of a test round."""

@@ -30,7 +30,7 @@ from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
 from protocols.egp.link import LinkEnd
 from protocols.egp.schedulers import make_scheduler
-from protocols.egp.service import KEPT, How, QubitsReady
+from protocols.egp.service import KEPT, Expectation, How, QubitsReady
 from protocols.egp.states import RequestId, Shared, TimerKind
 from protocols.ignored import Ignored
 from protocols.machine import Output
@@ -42,6 +42,7 @@ from protocols.wire.codec import (
     EgpAddAck,
     EgpAddReject,
     EgpError,
+    EgpKind,
     EgpExpire,
     EgpExpireAck,
     EgpTested,
@@ -157,6 +158,10 @@ class Egp:
         if self._shared.rooms is not None:
             self._shared.rooms += 1
             self._serve(now)
+
+    def expects(self, link: int, kind: EgpKind, minimum_fidelity: int) -> Expectation:
+        """What a request of this kind and fidelity can hope for."""
+        return self._links[link].expects(kind, minimum_fidelity)
 
     def estimator(self, link: int) -> Estimator:
         """What is known of the fidelity of a link's pairs."""

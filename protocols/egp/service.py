@@ -28,6 +28,15 @@ class How(NamedTuple):
 KEPT = How()
 
 
+class Expectation(NamedTuple):
+    """What a node expects of a link for one sort of request, from device data and test rounds."""
+
+    pair_ps: float  # mean time per pair, if nothing else is to be done
+    fidelity: int
+    error: int  # half width
+    reachable: bool  # else the figures are those of the link's own brightness, and the request would end in UNSUPP
+
+
 class StartTrain(NamedTuple):
     """Event downward: the device emits, and MHP tells the station; `deadline` is for NodeMhp.start_train."""
 
@@ -123,6 +132,7 @@ class OkMeasured(NamedTuple):
     bell_index: BellIndex
     outcome: int
     basis: EgpBasis  # after the request's rotation
+    time_of_goodness: int
     goodness_error: int = 0
 
 
@@ -139,6 +149,7 @@ class OkPrepared(NamedTuple):
     bell_index: BellIndex
     outcome: int
     basis: EgpBasis
+    time_of_goodness: int
     goodness_error: int = 0
 
 

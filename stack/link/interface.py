@@ -6,7 +6,8 @@ What may live here: the interface only.  The same service in the terms of the `q
 
 from typing import Final, Protocol
 
-from protocols.egp.service import KEPT, Err, How, Ok, OkMeasured, OkPrepared
+from protocols.egp.service import KEPT, Err, Expectation, How, Ok, OkMeasured, OkPrepared
+from protocols.wire import EgpKind
 
 APPLICATION_PURPOSES: Final = range(0xFF00, 0x10000)
 """Purpose ids of programs that use links directly; the others are the network layer's, for its circuits."""
@@ -50,6 +51,9 @@ class LinkLayer(Protocol):
     ) -> int:
         """CREATE; the create_id of what will be heard about it, at the same instant at the earliest but never before
         this call has returned.  ``priority`` is the scheduler's queue: 0 NL, 1 CK, 2 MD."""
+
+    def expects(self, link: int, kind: EgpKind, minimum_fidelity: int) -> Expectation:
+        """What a request can hope for: time per pair, fidelity and its error bar."""
 
     def withdraw(self, link: int, create_id: int) -> None:
         """End a request of this node."""

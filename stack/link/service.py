@@ -13,6 +13,7 @@ from protocols.egp.service import (
     AskStation,
     CutTrain,
     Err,
+    Expectation,
     How,
     MeasureTest,
     Ok,
@@ -31,7 +32,7 @@ from protocols.machine import Send
 from protocols.measuring import FULL
 from protocols.pairs import ReleaseQubit
 from protocols.srp.node import Granted, Refused
-from protocols.wire import EgpExpireAck, ProtocolId, SrpReady
+from protocols.wire import EgpExpireAck, EgpKind, ProtocolId, SrpReady
 from stack.config import Link, NodeConfig
 from stack.link.interface import APPLICATION_PURPOSES, LinkUser, MeasuringUser
 from stack.link.reservations import Reservations
@@ -93,6 +94,9 @@ class EntanglementLink:
         # The answer may be an Err at once: the caller must know the create_id by then.
         self._kernel.after(0, self._driver.flush)
         return create_id
+
+    def expects(self, link: int, kind: EgpKind, minimum_fidelity: int) -> Expectation:
+        return self._driver.machine.expects(link, kind, minimum_fidelity)
 
     def withdraw(self, link: int, create_id: int) -> None:
         self._driver.machine.withdraw(link, create_id, self._kernel.now)

@@ -14,6 +14,7 @@ from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
 from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, swap_w
 from testbed.lab.clocks import oscillations
+from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
@@ -302,6 +303,8 @@ def _apps(
                 "max_time_ps": request.max_time_ps,
                 "ahead": request.ahead,
             }
+    for index, load in enumerate(scenario.link_loads):
+        apps |= link_load_app(scenario, load, index, name, numbers)
     teleport = scenario.teleport
     if teleport is not None and name in (teleport.source, teleport.destination):
         sends = name == teleport.source

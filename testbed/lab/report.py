@@ -10,9 +10,10 @@ from math import sqrt
 from typing import Any
 
 from testbed.circuits import CompiledJob
+from testbed.lab import link_load
 from testbed.lab.outcome import Outcome
 from testbed.rundir import Figure
-from testbed.scenario import Scenario
+from testbed.scenario import LinkLoad, Scenario
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
         _teleport(report, scenario, outcome)
     for index in range(len(scenario.requests)):
         _request(report, scenario, index, outcome)
+    for index, load in enumerate(scenario.link_loads):
+        _link_load(report, scenario, load, index, outcome)
     if scenario.toy is not None:
         _echo(report, scenario.toy.source, outcome)
     _links(report, scenario, outcome)
@@ -179,6 +182,14 @@ def _echo(report: Report, source: str, outcome: Outcome) -> None:
     report.figures.append(Figure("answered", source, done["answered"], "1", pings))
     report.figures.append(Figure("round_trip", source, done["elapsed_ps"] * 1e-12 / pings, "s", pings))
     report.lines.append(f"echo from {source}: {done['answered']} of {pings} answered, {done['lost']} lost")
+
+
+def _link_load(report: Report, scenario: Scenario, load: LinkLoad, index: int, outcome: Outcome) -> None:
+    found = list(link_load.results(scenario, load, index, outcome))
+    scheduler = next(link.scheduler for link in scenario.links if link.name == load.link)
+    for result in found:
+        report.figures.extend(link_load.figures(load.link, result))
+    report.lines.extend(link_load.table(load, scheduler, found))
 
 
 def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:

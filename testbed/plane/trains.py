@@ -75,6 +75,7 @@ class Train:
         "arm_ps",
         "dead",
         "device",
+        "ended",
         "freed",
         "freeing",
         "key",
@@ -109,6 +110,8 @@ class Train:
         self.freed = False
         """It measures, and its qubit is free again; photons may still be on their way."""
         self.freeing: Event | None = None
+        self.ended = False
+        """No herald of it can come any more."""
         self.link = link
         self.node = node
         self.side = side
@@ -328,6 +331,8 @@ class Link(ABC):
         if train.measure is not None and not train.freed:
             free = train.emission_ps(train.slots.last) + train.measuring_ps() if train.slots.size else now
             self._free_at(train, max(free, now))
+        if train.ended:
+            return
         if home <= now:
             if train.over is not None:
                 self.world.events.cancel(train.over)
@@ -361,6 +366,7 @@ class Link(ABC):
 
     def end(self, train: Train) -> None:
         """Event: the herald of the last emission could be back."""
+        train.ended = True
         self.trains[train.side].remove(train)
         self.forget(train)
         if train.measure is not None:

@@ -1,8 +1,8 @@
 """Scenario files: `load_scenario(path)` gives a checked, frozen `Scenario`, or raises one clear `BadInput`.
 
 Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, switches, links,
-stars, channels, planned, circuits and work read one section each; load.py the whole; options.py lets the command line
-override; model.py holds the result.
+stars, channels, planned, circuits, link_requests and work read one section each; load.py the whole; options.py lets the
+command line override; model.py holds the result.
 """
 
 from testbed.scenario.load import load_scenario
@@ -16,6 +16,8 @@ from testbed.scenario.model import (
     Device,
     Job,
     Link,
+    LinkLoad,
+    LoadClass,
     Node,
     PlannedFault,
     Program,
@@ -37,6 +39,8 @@ __all__ = [
     "Device",
     "Job",
     "Link",
+    "LinkLoad",
+    "LoadClass",
     "Node",
     "PlannedFault",
     "Program",

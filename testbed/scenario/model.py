@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from protocols.wire.codec import EgpBases, EgpKind
 from stack.config import Faults
 from testbed.errors import Place
 
@@ -281,6 +282,36 @@ class Teleport:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadClass:
+    """Requests of one sort, made of a link directly."""
+
+    name: str
+    kind: EgpKind
+    share: float
+    """Of the load."""
+    pairs: int
+    minimum_fidelity: float = 0.0
+    priority: int = 0
+    bases: EgpBases = EgpBases.NONE
+    remote_bases: EgpBases = EgpBases.NONE
+    atomic: bool = False
+    consecutive: bool = False
+    max_time_ps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLoad:
+    """Requests that arrive at random on one link, for so long."""
+
+    link: str
+    load: float
+    """Share of the link's time that the requests would keep it busy."""
+    for_ps: int
+    ends: tuple[str, ...]
+    classes: tuple[LoadClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Toy:
     """The echo workload: `count` pings of `padding` bytes, at most `in_flight` of them unanswered at once."""
 
@@ -333,6 +364,7 @@ class Scenario:
     formalism: str = "auto"
     circuits: CircuitPolicy = CircuitPolicy()
     requests: tuple[Requests, ...] = ()
+    link_loads: tuple[LinkLoad, ...] = ()
 
     def node(self, name: str) -> Node:
         """Raises KeyError."""
