@@ -104,7 +104,7 @@ class Add(Message):
         u64("max_time_ps", "time after which the pairs are of no use; 0 = no limit", "ps"),
         u8("flags", "1 = atomic: the pairs are told all at once; 2 = consecutive: no other request between them"),
         u16("queue_sequence", "place in the common order, from the master; the other node sends 0"),
-        u64("virtual_finish", "of the scheduler, from the master; the other node sends 0", "slots"),
+        u64("virtual_finish", "of the scheduler, from the master; the other node sends 0", "slots/1000"),
         records(
             "measuring", EgpMeasuring, 2, "how the creator measures (M, R), then how the receiver does (M)"
         ),
@@ -120,7 +120,7 @@ class AddAck(Message):
         u16("link", "number of the link", key=True),
         u32("create_id", "the request of the Add", key=True),
         u16("queue_sequence", "place in the common order, from the master; the other node sends 0", default=0),
-        u64("virtual_finish", "of the scheduler, from the master; the other sends 0", "slots", default=0),
+        u64("virtual_finish", "of the scheduler, from the master; else 0", "slots/1000", default=0),
     )
 
 

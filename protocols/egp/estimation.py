@@ -94,8 +94,9 @@ class Estimator:
     def estimate(self, measured: bool, setting: Setting) -> Estimate:
         """What is to be believed of such pairs.
 
-        Device data and test rounds are weighed by their variances.  Where they contradict each other, device data are
-        out of date, and test rounds count alone.
+        The sharper of device data and test rounds counts.  They are not mixed: what device data leave open is no
+        scatter that averages out, and no mixture has a smaller worst case than the better of the two.  Where they
+        contradict each other, device data are out of date, and test rounds count however few there are.
         """
         facts = self._facts
         device, error = setting.fidelity(measured), facts.error
@@ -103,13 +104,11 @@ class Estimator:
         tested = None if tally is None else tally.fidelity(self._scale())
         if tested is None:
             return Estimate(device, error)
-        fidelity, deviation = tested
-        known, spread = device / FULL, max(error / FULL / DEVIATIONS, 1e-9)
-        if abs(fidelity - known) <= DEVIATIONS * sqrt(deviation**2 + spread**2):
-            weight = deviation**-2 / (deviation**-2 + spread**-2)
-            fidelity = weight * fidelity + (1 - weight) * known
-            deviation = (deviation**-2 + spread**-2) ** -0.5
-        return Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), min(round(DEVIATIONS * deviation * FULL), FULL))
+        fidelity, half = tested[0], DEVIATIONS * tested[1]
+        agree = abs(fidelity - device / FULL) <= error / FULL + half
+        if agree and error / FULL <= half:
+            return Estimate(device, error)
+        return Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), min(round(half * FULL), FULL))
 
     def tested(self, measured: bool, setting: Setting) -> tuple[float, float, int] | None:
         """From test rounds alone: fidelity, standard deviation, number of rounds."""

@@ -18,6 +18,7 @@ HOPELESS: Final = 0.01
 """A request whose chance to get all its pairs in time is surely smaller has no time."""
 
 _LONGEST: Final = 0xFFFFFFFF
+_ENDLESS: Final = 1 << 48
 
 # The station's device tells of a herald this much after knowing (DEV-5), and a train stops this much later
 # still.
@@ -135,7 +136,7 @@ class LinkFacts:
     def cycles(self, kind: EgpKind, setting: Setting) -> int:
         """Estimated slots per pair, as schedulers count."""
         p = setting.success_probability
-        return min(ceil(self.spacing(kind) / p), 1 << 62) if p > 0 else 1 << 62
+        return min(ceil(self.spacing(kind) / p), _ENDLESS) if p > 0 else _ENDLESS
 
 
 def hopeless(pairs: int, attempts: float, p: float) -> bool:

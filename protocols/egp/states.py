@@ -81,7 +81,7 @@ class Request:
     setting: Setting
     estimated_cycles: int  # slots per pair
     queue_sequence: int = 0  # place in the common order, as the master numbers it
-    virtual_finish: int = 0  # of the scheduler
+    virtual_finish: int = 0  # of the scheduler, in thousandths of a slot
     number: int = 0  # pairs asked for
     begun: bool = False  # it has had a pair
     withdrawn: bool = False

@@ -6,12 +6,16 @@ others the smallest virtual finish is next:
 
     finish = max(cycle, last finish of its queue) + estimated cycles / weight        (atomic: times its pairs)
 
-A request that is not atomic competes pair by pair: each pair it gets moves its finish by as much again.
+A request that is not atomic competes pair by pair: each pair it gets moves its finish by as much again.  All this is
+counted in thousandths of a slot, so that weights keep their meaning where a pair takes a few slots.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from protocols.egp.states import Request
+
+PARTS: Final = 1_000
 
 
 class WeightedFair:
@@ -28,7 +32,7 @@ class WeightedFair:
         if not self._weights[queue]:
             return 0
         pairs = request.remaining if request.atomic else 1
-        finish = max(cycle, self._last[queue]) + pairs * self._step(request)
+        finish = max(cycle * PARTS, self._last[queue]) + pairs * self._step(request)
         self._last[queue] = finish
         return finish
 
@@ -56,7 +60,7 @@ class WeightedFair:
         return min(request.priority, len(self._weights) - 1)
 
     def _step(self, request: Request) -> int:
-        return max(1, request.estimated_cycles // self._weights[self._queue(request)])
+        return max(1, request.estimated_cycles * PARTS // self._weights[self._queue(request)])
 
     def _rank(self, request: Request) -> tuple[int, int, int]:
         queue = self._queue(request)
