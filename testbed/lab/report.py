@@ -85,6 +85,10 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
     share = inside / shots
     stderr = sqrt(share * (1 - share) / shots)
     figures.append(Figure("share_of_ideal_support", job.name, share, "1", shots, stderr))
+    if len(job.ideal) == 1:
+        (answer,) = job.ideal
+        share = counts[answer] / shots
+        figures.append(Figure("right_answer", job.name, share, "1", shots, sqrt(share * (1 - share) / shots)))
     lines = report.lines
     lines.append(f"{job.name}: {shots} shots on {', '.join(job.programs)}")
     width = max(len(k) for k in counts)
