@@ -92,7 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--seed", type=int, default=1, metavar="N")
     validate.add_argument("--cases", type=Path, metavar="FILE", help="YAML list of {id, table, params, expected}")
     validate.add_argument("--list", action="store_true", help="print every table with its parameters and an example")
-    validate.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    validate.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the rows there, and plots into FILE's name with -plots"
+    )
+    validate.add_argument("--plots", type=Path, metavar="DIR", help="draw a plot per table there")
 
     bench = commands.add_parser("bench", help="measure this machine")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -334,7 +337,7 @@ def _validate(args: argparse.Namespace) -> int:
     from testbed.validate import list_tables, run
 
     if args.list:
-        for option, value in (("--cases", args.cases), ("--json", args.json)):
+        for option, value in (("--cases", args.cases), ("--json", args.json), ("--plots", args.plots)):
             if value is not None:
                 raise BadInput("command line", option, "--list measures nothing", "leave one of the two out")
         _say(list_tables(args.area).splitlines(), 2)
@@ -344,7 +347,7 @@ def _validate(args: argparse.Namespace) -> int:
             "command line", "--seed", f"{args.seed} is not a seed", f"give a whole number from 0 to {MAX_SEED}"
         )
     _check_writable(args.json)
-    return run(args.area, args.seed, args.cases, args.json)
+    return run(args.area, args.seed, args.cases, args.json, args.plots)
 
 
 def _bench(args: argparse.Namespace) -> int:

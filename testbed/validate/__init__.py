@@ -7,7 +7,8 @@ hold.
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -45,32 +46,37 @@ def run(
     seed: int = 1,
     cases: str | Path | None = None,
     json_path: str | Path | None = None,
+    plots: str | Path | None = None,
     write: Callable[[str], object] | None = None,
 ) -> int:
     """Measures every row, prints each as it is done, and returns 0 if all rows and tables pass, else 1.
 
     area: a name in AREAS.  cases: a YAML file of rows instead of the area's own.  json_path: where the rows
-    go as JSON.  write: takes the text instead of standard output.  Raises BadInput for an area, file or row
-    that cannot be used; the rows are all checked before the first is run, except for what only a runner can
-    tell.
+    go as JSON.  plots: a folder for a plot per table; with json_path it is NAME-plots beside that file.
+    write: takes the text instead of standard output.  Raises BadInput for an area, file or row that cannot be
+    used; the rows are all checked before the first is run.
     """
     say = write or _say
     chosen = _area(area)
     file = Path(cases) if cases is not None else chosen.rows
     todo = read_cases(file, chosen.tables)
+    for case in todo:
+        with _named(case, file):
+            case.table.check(case.parameters)
     if json_path is not None and not Path(json_path).resolve().parent.is_dir():
         raise BadInput(str(json_path), "--json", "its folder does not exist", "make the folder first")
     started = time.monotonic()
-    say(f"{'row':34} {'table':22} {'expected':>13} {'measured':>13} {'stderr':>9} {'n':>8} {'σ':>5}\n")
+    say(f"{'row':30} {'table':31} {'expected':>13} {'measured':>13} {'stderr':>9} {'n':>8} {'σ':>5}\n")
     rows: list[Row] = []
     for case in todo:
-        row = _measure(case, seed, file)
+        with _named(case, file):
+            row = judge(case, case.table.runner(case.parameters, seed))
         rows.append(row)
         say(_line(row))
     verdicts = _verdicts(rows)
     for verdict in verdicts:
         chi2 = f"χ² {verdict['chi2']:.1f} over {verdict['dof']}" if verdict["dof"] else "exact"
-        say(f"{verdict['table']:22} {verdict['rows']:3} rows, {chi2:24} {_word(verdict['pass'])}\n")
+        say(f"{verdict['table']:33} {verdict['rows']:3} rows, {chi2:24} {_word(verdict['pass'])}\n")
     passed = all(verdict["pass"] for verdict in verdicts)
     say(f"validate {area}: {len(rows)} rows in {time.monotonic() - started:.1f} s: {_word(passed)}\n")
     if json_path is not None:
@@ -83,6 +89,12 @@ def run(
             "pass": passed,
         }
         Path(json_path).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        plots = plots or Path(json_path).with_suffix("").with_name(f"{Path(json_path).stem}-plots")
+    if plots is not None:
+        from testbed.validate.plots import plot_tables  # matplotlib takes half a second to load
+
+        drawn = plot_tables(chosen.tables, rows, Path(plots))
+        say(f"{len(drawn)} plots in {plots}\n")
     return 0 if passed else 1
 
 
@@ -109,17 +121,17 @@ def list_tables(area: str) -> str:
     return "".join(text).rstrip("\n")
 
 
-def _measure(case: Case, seed: int, file: Path) -> Row:
+@contextmanager
+def _named(case: Case, file: Path) -> Iterator[None]:
+    """Says of which row and parameter a ValueError is: checks and runners say "parameter: what is wrong with it"."""
     try:
-        return judge(case, case.table.runner(case.parameters, seed))
+        yield
     except ValueError as error:
-        # Runners say "field: what is wrong with it".
         name, _, problem = str(error).partition(": ")
         known = name in {column.name for column in case.table.parameters}
         place = f"{case.place}, params.{name}" if known else case.place
-        raise BadInput(
-            str(file), place, problem if known else str(error), "give a value within its range"
-        ) from None
+        remedy = "give a value within its range"
+        raise BadInput(str(file), place, problem if known else str(error), remedy) from None
 
 
 def _verdicts(rows: list[Row]) -> list[dict[str, Any]]:
@@ -136,7 +148,7 @@ def _line(row: Row) -> str:
     count = f"{row.n:8}" if row.n is not None else f"{'-':>8}"
     sigma = f"{row.sigma:5.2f}" if row.sigma is not None else f"{'-':>5}"
     figures = f"{row.expected:13.8g} {row.measured:13.8g} {stderr} {count} {sigma}"
-    return f"{row.id:34} {row.table:22} {figures} {'' if row.passed else 'FAILED'}".rstrip() + "\n"
+    return f"{row.id:30} {row.table:31} {figures} {'' if row.passed else 'FAILED'}".rstrip() + "\n"
 
 
 def _say(text: str) -> None:

@@ -26,13 +26,9 @@ def read_cases(path: Path, tables: dict[str, Table]) -> list[Case]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else "file"
-        raise BadInput(
-            file, place, f"is not YAML: {getattr(error, 'problem', error)}", "mend the syntax"
-        ) from None
+        raise BadInput(file, place, f"is not YAML: {getattr(error, 'problem', error)}", "mend the syntax") from None
     if not isinstance(rows, list) or not rows:
-        raise BadInput(
-            file, "file", "holds no list of cases", "write a list of {id, table, params, expected}"
-        )
+        raise BadInput(file, "file", "holds no list of cases", "write a list of {id, table, params, expected}")
     cases = [_case(file, f"row {number}", row, tables) for number, row in enumerate(rows, 1)]
     seen: set[str] = set()
     for case in cases:
@@ -79,9 +75,7 @@ def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
 def _value(file: str, place: str, column: Parameter, value: Any) -> Value:
     if column.choices:
         if value not in column.choices:
-            raise BadInput(
-                file, place, f"{shown(value)} is not a choice", f"use one of {listed(list(column.choices))}"
-            )
+            raise BadInput(file, place, f"{shown(value)} is not a choice", f"use one of {listed(list(column.choices))}")
         return str(value)
     return _number(file, place, value)
 

@@ -10,7 +10,8 @@ from testbed.validate.table import Case, Measurement, Row
 
 ROW_SIGMA = 5.0
 EXACT = 1e-6
-# An absolute 1e-6 says nothing about a probability of 1e-6: exact figures must also agree to a thousandth.
+# An absolute 1e-6 says nothing about a probability of 1e-6, and too much about a rate of 1e6: exact figures must also
+# agree to a thousandth, and those above one to 1e-6 of themselves.
 EXACT_RELATIVE = 1e-3
 TABLE_CHANCE = 1e-6
 
@@ -20,16 +21,15 @@ def judge(case: Case, measured: Measurement) -> Row:
     difference = abs(measured.value - case.expected)
     sigma = stderr = None
     if measured.stderr is None or measured.stderr == 0.0:
-        tolerance = min(EXACT, EXACT_RELATIVE * abs(case.expected)) if case.expected else EXACT
+        size = abs(case.expected)
+        tolerance = EXACT * size if size > 1 else min(EXACT, EXACT_RELATIVE * size) if size else EXACT
         passed = difference <= tolerance
     else:
         stderr = max(measured.stderr, _rare_events(case.expected, measured))
         sigma = difference / stderr
         passed = sigma <= ROW_SIGMA
     passed = passed and isfinite(measured.value)
-    return Row(
-        case.id, case.table.name, case.given, case.expected, measured.value, stderr, measured.n, sigma, passed
-    )
+    return Row(case.id, case.table.name, case.given, case.expected, measured.value, stderr, measured.n, sigma, passed)
 
 
 def _rare_events(expected: float, measured: Measurement) -> float:

@@ -39,12 +39,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cases one runner can measure, from parameters and a seed; it raises ValueError("name: problem")."""
+    """Cases one runner can measure, from parameters and a seed.
+
+    `check` says what is wrong with parameters before anything is measured: ValueError("name: problem").
+    """
 
     name: str
     quantity: str
     parameters: tuple[Parameter, ...]
     runner: Callable[[Parameters, int], Measurement]
+    check: Callable[[Parameters], object] = lambda values: None
 
 
 class Case(NamedTuple):

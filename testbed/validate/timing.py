@@ -1,28 +1,22 @@
-"""Tables of area `link` on timing, overlap and transducers: measured by integrals, draws and searches.
+"""Tables of area `link` on timing and overlap: measured by integrals of wave packets and by draws.
 
 None of them evaluates the formula its expected figures come from.
 """
 
-from collections.abc import Callable
 from math import pi
 
 import numpy as np
 
 from testbed.keyed import keyed_generator
-from testbed.plane.links.model import Optics
 from testbed.plane.links.overlap import arrival
-from testbed.plane.links.single_click import heralded_fidelity
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
 _DRAWS = 200_000
-_LOW_EFFICIENCY = 1e-8
 
 
 def _overlap(values: Parameters, seed: int) -> Measurement:
     """|integral of f* g|^2 of two wave packets on a grid, widths and lifetimes being 1."""
     by, x = str(values["by"]), float(values["value"])
-    if by == "width-ratio" and x <= 0:
-        raise ValueError(f"value: {x} is no ratio")
     if by == "polarisation":
         return Measurement(float(np.dot([1.0, 0.0], [np.cos(x), np.sin(x)])) ** 2)
     grid = np.linspace(0, 60, 2_000_001) if by == "exponential" else np.linspace(-60, 60, 200_001)
@@ -41,6 +35,18 @@ def _overlap(values: Parameters, seed: int) -> Measurement:
     return Measurement(float(abs(np.trapezoid(first * second, grid)) ** 2))
 
 
+def _check_overlap(values: Parameters) -> None:
+    by, x = str(values["by"]), float(values["value"])
+    if by == "width-ratio" and not 0.01 <= x <= 100:
+        raise ValueError(f"value: a ratio of {x} is not within .01 and 100")
+
+
+def _check_not_negative(values: Parameters) -> None:
+    for name in ("sigma_s", "frequency_hz", "rms_s"):
+        if float(values.get(name, 0)) < 0:
+            raise ValueError(f"{name}: {values[name]} is negative")
+
+
 def _jitter(values: Parameters, seed: int) -> Measurement:
     """Mean over drawn relative arrivals, in units of 1/sigma, of what the link sees."""
     rng = keyed_generator(seed, "validate jitter", repr(sorted(values.items())))
@@ -49,11 +55,7 @@ def _jitter(values: Parameters, seed: int) -> Measurement:
     if kind != "frozen":
         seen = np.sqrt(seen)
     mean, error = float(seen.mean()), float(seen.std()) / _DRAWS**0.5
-    return (
-        Measurement(mean**2, 2 * mean * error, _DRAWS)
-        if kind == "independent"
-        else Measurement(mean, error, _DRAWS)
-    )
+    return Measurement(mean**2, 2 * mean * error, _DRAWS) if kind == "independent" else Measurement(mean, error, _DRAWS)
 
 
 def _frame(values: Parameters, seed: int) -> Measurement:
@@ -63,34 +65,6 @@ def _frame(values: Parameters, seed: int) -> Measurement:
     seen = np.abs((1 + np.exp(1j * phase)) / 2) ** 2
     return Measurement(float(seen.mean()), float(seen.std()) / _DRAWS**0.5, _DRAWS)
 
-
-def _peak(law: Callable[[float], float]) -> tuple[float, float]:
-    """(argument, maximum) on 0..1/2 by golden section."""
-    low, high, golden = 0.0, 0.5, (5**0.5 - 1) / 2
-    for _ in range(60):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if law(left) > law(right) else (left, high)
-    return (low + high) / 2, law((low + high) / 2)
-
-
-def _best(noise: float, efficiency: float) -> tuple[float, float]:
-    optics = Optics(efficiency, efficiency, efficiency * noise)
-    return _peak(lambda alpha: heralded_fidelity(alpha, alpha, optics))
-
-
-def _noise(values: Parameters) -> tuple[float, float]:
-    noise, efficiency = float(values["noise_photons"]), float(values["efficiency"])
-    if noise <= 0 or not 0 < efficiency <= 1 or efficiency * noise > 1:
-        raise ValueError(
-            "noise_photons: noise must be positive, efficiency within 0 and 1, their product too"
-        )
-    return noise, efficiency
-
-
-_NOISE = (
-    Parameter("noise_photons", "photons", "thermal noise N in the photon's mode"),
-    Parameter("efficiency", "probability", "of the whole chain; small is leading order", _LOW_EFFICIENCY),
-)
 
 TABLES = (
     Table(
@@ -107,6 +81,7 @@ TABLES = (
             Parameter("value", "sigma tau | domega/sigma | ratio | rad | tau/T1", "by how much"),
         ),
         _overlap,
+        _check_overlap,
     ),
     Table(
         "jitter",
@@ -122,6 +97,7 @@ TABLES = (
             Parameter("sigma_s", "sigma times rms arrival", "spectral width times rms relative arrival"),
         ),
         _jitter,
+        _check_not_negative,
     ),
     Table(
         "qubit-frame",
@@ -131,17 +107,6 @@ TABLES = (
             Parameter("rms_s", "s", "rms synchronisation error"),
         ),
         _frame,
-    ),
-    Table(
-        "transducer-fmax",
-        "best fidelity of up-conversion single click, searched on the exact law",
-        _NOISE,
-        lambda values, seed: Measurement(_best(*_noise(values))[1]),
-    ),
-    Table(
-        "transducer-alpha",
-        "the bright-state population with the best fidelity",
-        _NOISE,
-        lambda values, seed: Measurement(_best(*_noise(values))[0]),
+        _check_not_negative,
     ),
 )

@@ -216,13 +216,13 @@ def test_a_cost_beyond_all_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["barrett-kok", "single-click"])
 def test_photons_suffer_as_the_law_says(kind: str) -> None:
     """The photonic grade, against the sampled one, within 5 sigma."""
-    from testbed.validate.link import _photons
+    from testbed.validate.heralds import photons
 
     known = LinkParameters(
         10, 10, efficiency_a=0.8, efficiency_b=0.8, visibility=0.95, insertion_loss_db=1.0, fidelity_cost=0.04
     )
     law = make_link(kind, known)
-    seen = _photons(make_link(kind, known, "photonic", kind, 11), 0.2)
+    seen = photons(make_link(kind, known, "photonic", kind, 11), 0.2)
     assert seen.p.stderr is not None
     assert abs(seen.p.value - law.success_probability(0.2)) < 5 * seen.p.stderr
     assert seen.fidelity.stderr is not None

@@ -1,0 +1,333 @@
+"""Tables of area `link` on heralding: probability, fidelity, rate and interval of every link class.
+
+Three ways to one figure: `closed` evaluates the law, `sampled` draws attempts and states as the plane's sampled grade
+does, `photonic` runs attempts as events and never calls a law.
+"""
+
+from dataclasses import replace
+from functools import lru_cache, partial
+from heapq import heappop
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from sequence.kernel.timeline import Timeline
+
+from testbed.keyed import keyed_generator
+from testbed.plane.links import LINKS, PSI_MINUS, PSI_PLUS, BarrettKok, Herald, LinkModel, LinkParameters, make_link
+from testbed.plane.state import FORMALISM
+from testbed.validate.table import Measurement, Parameter, Parameters, Table
+
+SAMPLED_HERALDS = 5_000
+PHOTONIC_HERALDS = 2_000
+PHOTONIC_LEAST = 500
+# Beyond so many attempts PHOTONIC_LEAST heralds are enough, and none at all is an answer; beyond the limit whatever
+# there is must do.
+PHOTONIC_PATIENCE, PHOTONIC_LIMIT = 40_000, 200_000
+_BLOCK = 500
+
+_SQRT = sqrt(0.5)
+BELL = {
+    "phi+": np.array([_SQRT, 0, 0, _SQRT]),
+    "phi-": np.array([_SQRT, 0, 0, -_SQRT]),
+    "psi+": np.array([0, _SQRT, _SQRT, 0]),
+    "psi-": np.array([0, _SQRT, -_SQRT, 0]),
+}
+HERALDED = {PSI_PLUS: BELL["psi+"], PSI_MINUS: BELL["psi-"]}
+
+
+class Outcome(NamedTuple):
+    """Both figures of one link, from one run."""
+
+    p: Measurement
+    fidelity: Measurement
+
+
+def herald_fidelity(herald: Herald) -> float:
+    """Fidelity of one heralded state to the Bell state its herald names."""
+    outcome, rho = herald
+    ket = HERALDED[outcome]
+    return float((ket @ rho @ ket).real)
+
+
+@lru_cache(maxsize=64)
+def measure_link(kind: str, grade: str, parameters: LinkParameters, alpha: float, seed: int) -> Outcome:
+    """p and F of a link, measured the way its grade works; cached, since two tables ask for one run."""
+    if grade == "closed":
+        law = make_link(kind, parameters)
+        return Outcome(Measurement(law.success_probability(alpha)), Measurement(law.heralded_fidelity(alpha)))
+    # Every link its own stream: rows of one table must err independently for its χ² to mean anything.
+    rng = keyed_generator(seed, "validate link", kind, grade, repr(parameters), repr(alpha))
+    if grade == "sampled":
+        return _sample(make_link(kind, parameters), alpha, rng)
+    return photons(make_link(kind, parameters, "photonic", kind, int(rng.integers(1 << 62))), alpha)
+
+
+def _sample(link: LinkModel, alpha: float, rng: Generator) -> Outcome:
+    """p from the numbers of attempts, F from the mean of the drawn states of each outcome, which is exact."""
+    if link.success_probability(alpha) <= 0:
+        return Outcome(Measurement(0.0), Measurement(float("nan")))
+    attempts = 0
+    sums = {PSI_PLUS: np.zeros((4, 4), complex), PSI_MINUS: np.zeros((4, 4), complex)}
+    for _ in range(SAMPLED_HERALDS):
+        attempts += link.draw_attempts(rng, alpha)
+        outcome, rho = link.draw_state(rng, alpha)
+        sums[outcome] += rho
+    fidelity = sum(herald_fidelity(mean) for mean in sums.items()) / SAMPLED_HERALDS
+    return Outcome(rate(SAMPLED_HERALDS, attempts), Measurement(fidelity, None, SAMPLED_HERALDS))
+
+
+def photons(link: LinkModel, alpha: float) -> Outcome:
+    """Attempts one after another as events, in blocks, until there are heralds enough."""
+    timeline = Timeline(formalism=FORMALISM)
+    reports: list[Herald | None] = []
+    fidelities: list[float] = []
+    attempts = 0
+    while len(fidelities) < PHOTONIC_HERALDS and attempts < PHOTONIC_LIMIT:
+        if attempts >= PHOTONIC_PATIENCE and not 0 < len(fidelities) < PHOTONIC_LEAST:
+            break
+        for _ in range(_BLOCK):
+            attempt(timeline, link, alpha, reports)
+        fidelities += [herald_fidelity(report) for report in reports if report is not None]
+        reports.clear()
+        attempts += _BLOCK
+    return Outcome(rate(len(fidelities), attempts), mean_of(fidelities))
+
+
+def attempt(timeline: Timeline, link: LinkModel, alpha: float, reports: list[Herald | None]) -> None:
+    """One photonic attempt, from its first emission to the station's decision."""
+    arms = max(link.parameters.arm_a_ps, link.parameters.arm_b_ps)
+    link.start_attempt(timeline, timeline.now() + arms + 1, alpha, reports.append)
+    events = timeline.events.data
+    while events:
+        event = heappop(events)
+        timeline.time = event.time
+        event.process.run()
+
+
+def rate(successes: int, attempts: int) -> Measurement:
+    """A probability with its binomial error; never less than that of one success more."""
+    p = successes / attempts
+    return Measurement(p, max(sqrt(p * (1 - p) / attempts), 1 / attempts) if p < 1 else None, attempts)
+
+
+def mean_of(fidelities: list[float]) -> Measurement:
+    """Mean of figures within 0 and 1. One state of fidelity 0 is added to their spread, not to their mean.
+
+    A mean of n draws says nothing about events rarer than 1/n, such as a dark count, however small the
+    spread of what was drawn.
+    """
+    count = len(fidelities)
+    if not count:
+        return Measurement(float("nan"), None, 0)
+    mean = float(np.mean(fidelities))
+    spread = float(np.sum((np.array(fidelities) - mean) ** 2)) + mean**2
+    return Measurement(mean, sqrt(spread) / count, count, max(fidelities))
+
+
+# ---- parameters ----
+
+GRADE = Parameter("grade", "word", "how the figure comes about", "closed", ("closed", "sampled", "photonic"))
+ALPHA = Parameter("alpha", "probability", "bright-state population of both nodes, or of a pair from vacuum")
+LINK = (
+    Parameter("arm_a_m", "m", "fibre from node a to the midpoint", 0.0),
+    Parameter("arm_b_m", "m", "fibre from node b to the midpoint", 0.0),
+    Parameter("attenuation_db_per_km", "dB/km", "of the fibre", 0.2),
+    Parameter("speed_m_per_s", "m/s", "of light in the fibre", 2e8),
+    Parameter("efficiency_a", "probability", "from emitter a into the fibre", 1.0),
+    Parameter("efficiency_b", "probability", "from emitter b into the fibre", 1.0),
+    Parameter("conversion_a", "probability", "wavelength conversion of a's photon", 1.0),
+    Parameter("conversion_b", "probability", "wavelength conversion of b's photon", 1.0),
+    Parameter("conversion_noise", "photons", "that each converter adds per window at its output", 0.0),
+    Parameter("detector_efficiency", "probability", "of a photon that arrives", 1.0),
+    Parameter("dark_probability", "probability", "of a dark count per detector and window", 0.0),
+    Parameter("visibility", "M, 0 to 1", "Hong-Ou-Mandel visibility (overlap squared) of photons that meet", 1.0),
+    Parameter("insertion_loss_db", "dB", "of a switch that every photon passes", 0.0),
+    Parameter("fidelity_cost", "1 - F", "of that switch, quoted for a perfect pair: w shrinks by 1 - 4/3 of it", 0.0),
+    Parameter("modes", "count", "attempts made at once, of which the first success counts", 1),
+    Parameter("offset_ps", "ps", "mean relative arrival of the photons", 0.0),
+    Parameter("jitter_ps", "ps", "rms relative arrival", 0.0),
+    Parameter("arrivals", "word", "one arrival for both rounds, or one for each", "frozen", ("frozen", "independent")),
+    Parameter("width_rad_per_s", "rad/s", "spectral width sigma of Gaussian photons; 0: no arrival matters", 0.0),
+    Parameter("width_ratio", "ratio", "width of b's photon in units of a's", 1.0),
+    Parameter("lifetime_s", "s", "of exponential photons, in place of a width", 0.0),
+    Parameter("detuning_rad_per_s", "rad/s", "between the photons' centres; needs a width or a lifetime", 0.0),
+    Parameter("polarisation_rad", "rad", "angle between the photons' polarisations", 0.0),
+    Parameter("double_excitation", "probability", "per node and round, of a second photon", 0.0),
+)
+_TWO_ROUNDS = (
+    Parameter("round_gap_ps", "ps", "from the first excitation to the second", 1e6),
+    Parameter("dead_time_ps", "ps", "of a detector after a click: longer than the gap, it cannot click twice", 0.0),
+)
+_PHASE = (Parameter("phase_sigma_rad", "rad", "rms phase between the two paths", 0.0),)
+_SINGLE = (*_PHASE, Parameter("coherence", "kappa, 0 to 1", "what else is left of the paths' coherence", 1.0), ALPHA)
+_NOISE = (Parameter("noise_photons", "photons", "thermal: N in the photon's mode, n in the microwave mode", 0.0),)
+_SOURCE = (Parameter("mean_pairs", "pairs per mode", "of the source; 0 is exactly one pair", 0.0),)
+_OF_CLASS = {
+    "barrett-kok": _TWO_ROUNDS,
+    "dual-rail": (),
+    "single-click": _SINGLE,
+    "source-midpoint": (*_PHASE, *_SOURCE),
+    "sender-receiver": _PHASE,
+    "transducer-upconversion": (*_SINGLE, *_NOISE),
+    "transducer-pair": (*_SINGLE, *_NOISE),
+}
+_WHOLE = {"modes", "round_gap_ps", "window_ps"}
+
+
+def link_parameters(values: Parameters) -> tuple[LinkParameters, float]:
+    """The link that a row describes, and alpha; ValueError names what is out of range."""
+    known = {column.name for columns in (LINK, *_OF_CLASS.values()) for column in columns} | {"window_ps"}
+    given = {name: value for name, value in values.items() if name in known}
+    frozen = given.pop("arrivals", "frozen") == "frozen"
+    numbers: dict[str, float] = {name: float(value) for name, value in given.items()}
+    alpha = numbers.pop("alpha", 0.5)
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha: {alpha} is not within 0 and 1")
+    for name in _WHOLE & set(numbers):
+        if not numbers[name].is_integer():
+            raise ValueError(f"{name}: {numbers[name]} is not a whole number")
+        numbers[name] = int(numbers[name])
+    return LinkParameters(**numbers, jitter_frozen=frozen), alpha  # type: ignore[arg-type]
+
+
+def check(kind: str, values: Parameters) -> None:
+    """ValueError if there can be no such link."""
+    parameters, alpha = link_parameters(values)
+    make_link(kind, parameters).success_probability(alpha)
+
+
+def outcome(kind: str, values: Parameters, seed: int) -> Outcome:
+    parameters, alpha = link_parameters(values)
+    return measure_link(kind, str(values["grade"]), parameters, alpha, seed)
+
+
+# ---- tables ----
+
+
+def _tables(kind: str) -> tuple[Table, Table]:
+    """The two tables of a link class."""
+    columns = (GRADE, *LINK, *_OF_CLASS[kind])
+    return (
+        Table(
+            f"{kind}-p",
+            "probability that one attempt heralds",
+            columns,
+            lambda v, s: outcome(kind, v, s).p,
+            partial(check, kind),
+        ),
+        Table(
+            f"{kind}-fidelity",
+            "fidelity at emission to the heralded Bell state",
+            columns,
+            lambda v, s: outcome(kind, v, s).fidelity,
+            partial(check, kind),
+        ),
+    )
+
+
+def _estimate(values: Parameters, seed: int) -> Measurement:
+    parameters, alpha = link_parameters(values)
+    return Measurement(make_link("single-click", parameters).estimate(alpha))
+
+
+def _pair_rate(values: Parameters, seed: int) -> Measurement:
+    p = outcome(str(values["link"]), values, seed).p
+    slot_s = float(values["slot_s"])
+    return Measurement(p.value / slot_s, None if p.stderr is None else p.stderr / slot_s, p.n)
+
+
+def _check_rate(values: Parameters) -> None:
+    if float(values["slot_s"]) <= 0:
+        raise ValueError(f"slot_s: {values['slot_s']} is not positive")
+    check(str(values["link"]), values)
+
+
+def _interval(values: Parameters, seed: int) -> Measurement:
+    """Time from an attempt's first emission until whoever emits next has heard how it went, on the plane's timeline.
+
+    That is both nodes, or the source in the middle. Barrett-Kok waits for the herald of its first round before its
+    second; with abort, it makes no second round after a first without a click. The window is 1 ps: what detectors need
+    counts as emission.
+    """
+    kind, emission_s = str(values["link"]), float(values["emission_s"])
+    aborts, kind = kind.endswith(_ABORT), kind.removesuffix(_ABORT)
+    bare, _ = link_parameters({**values, "window_ps": 1})
+    arm_ps = max(bare.arm_a_ps, bare.arm_b_ps)
+    once_s = emission_s + 2 * arm_ps * 1e-12
+    gap_ps = max(2, round(once_s * 1e12))
+    parameters = replace(bare, round_gap_ps=gap_ps)
+    rng = keyed_generator(seed, "validate interval", kind, repr(parameters))
+    link = make_link(kind, parameters, "photonic", "interval", int(rng.integers(1 << 62)))
+    if aborts:
+        assert isinstance(link, BarrettKok)
+        attempts = photons(link, 0.5).p.n or 1
+        second = rate(link.first_rounds, attempts)
+        stderr = None if second.stderr is None else once_s * second.stderr
+        return Measurement(once_s * (1 + second.value), stderr, attempts)
+    timeline = Timeline(formalism=FORMALISM)
+    attempt(timeline, link, 0.5, [])
+    decided_ps = timeline.now() - (arm_ps + 1)  # after its slot
+    away_ps = 0 if kind == "source-midpoint" else arm_ps
+    return Measurement((away_ps + decided_ps + away_ps - 1) * 1e-12 + emission_s)
+
+
+def _check_interval(values: Parameters) -> None:
+    if float(values["emission_s"]) < 0:
+        raise ValueError(f"emission_s: {values['emission_s']} is negative")
+    if str(values["link"]).endswith(_ABORT) and float(values["modes"]) != 1:
+        raise ValueError("modes: only one mode can abort")
+    if str(values["link"]).endswith(_ABORT) and float(values["fidelity_cost"]):
+        raise ValueError("fidelity_cost: it has no interval")
+    link_parameters(values)
+
+
+_ABORT = "-abort"
+_ATTEMPTS = (*(kind for kind in LINKS if not kind.startswith("transducer")), f"barrett-kok{_ABORT}")
+
+TABLES = (
+    *(table for kind in _OF_CLASS for table in _tables(kind)),
+    Table(
+        "single-click-estimate",
+        "fidelity a node estimates, published estimator",
+        (*LINK, *_SINGLE),
+        _estimate,
+        partial(check, "single-click"),
+    ),
+    Table(
+        "pair-rate",
+        "pairs per second of slots",
+        (
+            Parameter("link", "word", "link class", None, tuple(_OF_CLASS)),
+            Parameter("slot_s", "s", "from one attempt to the next"),
+            GRADE,
+            *LINK,
+            *_TWO_ROUNDS,
+            *_PHASE,
+            Parameter("coherence", "kappa, 0 to 1", "what else is left of the paths' coherence", 1.0),
+            Parameter("alpha", ALPHA.unit, ALPHA.meaning, 0.5),
+            *_NOISE,
+            *_SOURCE,
+        ),
+        _pair_rate,
+        _check_rate,
+    ),
+    Table(
+        "attempt-interval",
+        "time per attempt, s: from its first emission until whoever emits next has heard how it went",
+        (
+            Parameter(
+                "link",
+                "word",
+                "link class; -abort gives up after a first round without a click",
+                None,
+                _ATTEMPTS,
+            ),
+            Parameter("emission_s", "s", "emission time tau_0", 0.0),
+            *LINK,
+        ),
+        _interval,
+        _check_interval,
+    ),
+)
