@@ -60,6 +60,7 @@ HOLD_PS: Final = 10_000_000_000  # 10 ms: more than a round trip over 900 km, mo
 MAX_EARLY: Final = 256  # what is held for one circuit that is not open yet
 LIFETIME: Final = 3  # periods of Refresh
 WAYS: Final = 4  # that are considered for a circuit
+TRIES: Final = 2  # of a way that breaks while a circuit is being set up on it
 _LABEL_BITS: Final = 15  # the upper half of the purpose ids is for others who use the link layer
 _NO_CIRCUIT: Final = CircuitId(0, 0)
 
@@ -102,6 +103,7 @@ class Qnp:
         self._listening: set[tuple[int, int | None]] = set()  # (purpose, head or any)
         self._circuits: dict[CircuitId, Circuit] = {}  # by each of its hops here
         self._avoid: dict[int, frozenset[int]] = {}  # by request: links over which it has failed
+        self._tries: dict[int, int] = {}  # by request: how often it has set out on a way that broke meanwhile
         self._requests: dict[int, End] = {}  # this node's own
         self._early: dict[CircuitId, list[_Early]] = {}
         self._request_numbers = count(1)
@@ -335,8 +337,7 @@ class Qnp:
                 circuit.add(request)
             return
         for request in requests:
-            self._requests.pop(request.number, None)
-            self._avoid.pop(request.number, None)
+            self._forget(request.number)
             self._shared.timers.cancel(_deadline(request.number))
             where = (CircuitId(destination, 0), request.number, self._node, destination, request.purpose)
             self._shared.outputs.append(RequestEnded(*where, request.delivered, failed or cause, request.error))
@@ -347,12 +348,17 @@ class Qnp:
         if isinstance(circuit, End) and circuit.is_head:
             where = self._node if stimulus is not CircuitInput.FROM_DOWN else circuit.where
             links = _links_at(circuit.install, where)
+            lost = stimulus is CircuitInput.DOWN_LOST or circuit.fate is CircuitFate.PEER_LOST
+            again = lost and circuit.phase is Phase.OPENING and len(circuit.install.hops) > 1
             for request in list(circuit.requests.values()):
-                self._avoid[request.number] |= links
+                # What neighbours said before one of them started anew breaks when they next talk: it is tried again.
+                tries = self._tries[request.number] = self._tries.get(request.number, 0) + again
+                if not again or tries > TRIES:
+                    self._avoid[request.number] |= links
                 avoid = self._avoid[request.number]
                 if any(not avoid.intersection(h.link for h in r) for r in self._routes.paths(circuit.peer, WAYS)):
                     rescued.append(request)
-                    del circuit.requests[request.number]
+                    del circuit.requests[request.number], self._requests[request.number]
         self._move(circuit, stimulus, now)
         if rescued:
             kept = circuit.install
@@ -611,8 +617,12 @@ class Qnp:
 
     def _sweep_requests(self, circuit: End) -> None:
         for number in [n for n, c in self._requests.items() if c is circuit and n not in circuit.requests]:
-            del self._requests[number]
-            self._avoid.pop(number, None)
+            self._forget(number)
+
+    def _forget(self, request: int) -> None:
+        self._requests.pop(request, None)
+        self._avoid.pop(request, None)
+        self._tries.pop(request, None)
 
     def _without_circuit(self, circuit_id: CircuitId, item: _Early, now: int) -> None:
         early = self._early.get(circuit_id, [])

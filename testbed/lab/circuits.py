@@ -16,6 +16,7 @@ WAYS: Final = 3
 
 _FULL: Final = (1 << 32) - 1
 _LEAST_W: Final = 1e-9
+_HOP: Final = 1e-6  # among perfect links, fewer
 
 
 def swap_w(device: Device) -> float:
@@ -62,7 +63,7 @@ type Ways = dict[int, tuple[tuple[RouteHop, ...], ...]]
 def all_routes(scenario: Scenario, configs: dict[int, NodeConfig]) -> dict[int, Ways]:
     """Ways from each node with qubits to every other that a chain of links and repeaters joins.
 
-    The best by fidelity: -log w is what adds up (w = (4F - 1)/3).  Others avoid the links of the better ones.
+    The best by fidelity for each link that leads away from the node: -log w is what adds up (w = (4F - 1)/3).
     """
     swaps = {node.number for node in scenario.nodes if node.kind == "repeater"}
     roads: dict[int, list[tuple[int, Link]]] = {}
@@ -78,42 +79,48 @@ def all_routes(scenario: Scenario, configs: dict[int, NodeConfig]) -> dict[int, 
     }
     found: dict[int, Ways] = {}
     for start in sorted(roads):
-        ways: dict[int, list[tuple[RouteHop, ...]]] = {}
-        for _ in range(WAYS):
-            # Links that lead away from the start are what tells its ways apart: the rest is for a routing protocol.
-            used = {way[0].link for several in ways.values() for way in several}
-            for destination, way in _best(start, roads, swaps, used if ways else set()).items():
-                hops = tuple(RouteHop(link.number, node, offers[link.number]) for node, link in way)
-                if hops not in ways.setdefault(destination, []):
-                    ways[destination].append(hops)
-        found[start] = {destination: tuple(several) for destination, several in sorted(ways.items())}
+        ways: dict[int, list[_Way]] = {}
+        for first in roads[start]:
+            for destination, way in _best(start, first, roads, swaps).items():
+                ways.setdefault(destination, []).append(way)
+        found[start] = {
+            destination: tuple(
+                tuple(RouteHop(link.number, node, offers[link.number]) for node, link in steps)
+                for _, _, steps in sorted(several, key=lambda way: way[:2])[:WAYS]
+            )
+            for destination, several in sorted(ways.items())
+        }
     return found
 
 
-def _best(
-    start: int, roads: dict[int, list[tuple[int, Link]]], swaps: set[int], shunned: set[int]
-) -> dict[int, list[tuple[int, Link]]]:
-    """Dijkstra from `start`, swapping at repeaters only; the first hop shuns some links."""
-    best: dict[int, list[tuple[int, Link]]] = {}
+type _Step = tuple[int, Link]
+type _Way = tuple[float, int, list[_Step]]
+
+
+def _best(start: int, first: _Step, roads: dict[int, list[_Step]], swaps: set[int]) -> dict[int, _Way]:
+    """Dijkstra over one of the links of `start`, swapping at repeaters only: cost, hops and steps by destination."""
+    best: dict[int, _Way] = {}
     # Ties go to the lower-numbered nodes, then to the lower-numbered links: those are never equal.
-    waiting: list[tuple[float, int, tuple[int, ...], tuple[int, ...], list[tuple[int, Link]]]] = [
-        (0.0, 0, (start,), (), [])
+    waiting: list[tuple[float, int, tuple[int, ...], tuple[int, ...], list[_Step]]] = [
+        (_cost(first[1]), 1, (start, first[0]), (first[1].number,), [first])
     ]
     while waiting:
         cost, hops, through, links, way = heappop(waiting)
         here = through[-1]
         if here in best:
             continue
-        best[here] = way
-        if here != start and here not in swaps:
+        best[here] = (cost, hops, way)
+        if here not in swaps:
             continue
         for there, link in roads[here]:
-            if there not in best and not (here == start and link.number in shunned):
-                step = -log(max(_LEAST_W, (4 * link.estimate - 1) / 3)) + 1e-6
+            if there not in best and there != start:
                 onward = (*through, there), (*links, link.number), [*way, (there, link)]
-                heappush(waiting, (cost + step, hops + 1, *onward))
-    del best[start]
+                heappush(waiting, (cost + _cost(link), hops + 1, *onward))
     return best
+
+
+def _cost(link: Link) -> float:
+    return -log(max(_LEAST_W, (4 * link.estimate - 1) / 3)) + _HOP
 
 
 def _offer(link: Link, a: NodeConfig, b: NodeConfig, swaps: set[int]) -> tuple[int, ...]:

@@ -1,0 +1,139 @@
+"""The network layer over repeaters, in the whole stack under the ``local`` clock."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chain_lab import chain, request
+from slice_lab import Slice, leaks, run_slice
+
+from testbed.lab.report import build_report, true_fidelities
+
+
+def quiet(run: Slice) -> None:
+    """At the end every memory of every node that lives is free."""
+    for lives in run.lives.values():
+        if lives[-1].kernel.alive and lives[-1].config.device is not None:
+            assert leaks(lives[-1]) == []
+
+
+def figure(run: Slice, name: str, subject: str) -> float:
+    report = build_report(run.scenario, run.jobs, run.outcome)
+    (value,) = [f.value for f in report.figures if (f.name, f.subject) == (name, subject)]
+    return value
+
+
+@pytest.mark.parametrize(("hops", "swapping"), [(1, "asap"), (2, "asap"), (4, "asap"), (4, "nested"), (6, "nested")])
+def test_pairs_over_repeaters_are_what_both_ends_believe(hops: int, swapping: str, tmp_path: Path) -> None:
+    """QNP-4, QNP-13: perfect links and gates leave perfect pairs, of whichever Bell state both ends say."""
+    text = chain(hops, {"requests": [request(hops, 12)]}, circuits={"swapping": swapping})
+    run = run_slice(text, tmp_path)
+    assert run.finished
+    ends = [run.result(f"n{end}", "pairs-0")["pairs"] for end in (0, hops)]
+    assert [(pair_id, index) for pair_id, _, index, _ in ends[0]] == [(p, i) for p, _, i, _ in sorted(ends[1])]
+    assert len(ends[0]) == 12
+    assert true_fidelities(run.scenario, 0, run.outcome) == pytest.approx([1.0] * 12)
+    quiet(run)
+
+
+def test_a_chain_loses_fidelity_as_its_links_compose(tmp_path: Path) -> None:
+    """Barrett-Kok pairs of visibility M are dephased: the sign of XX is right with (1 + M^n)/2 after n links."""
+    run = run_slice(chain(3, {"requests": [request(3, 10)]}, link={"visibility": 0.9}), tmp_path)
+    assert true_fidelities(run.scenario, 0, run.outcome) == pytest.approx([(1 + 0.9**3) / 2] * 10)
+
+
+@pytest.mark.parametrize("work", ["teleport", "job"])
+def test_transport_and_gates_work_unchanged_over_three_repeaters(work: str, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {
+        "teleport": {"teleport": {"from": "n0", "to": "n4", "rounds": 2}},
+        "job": {"job": {"circuit": "ghz-4.qasm", "shots": 6, "mapping": {"n0": [0, 1], "n4": [2, 3]}}},
+    }[work]
+    run = run_slice(chain(4, asked), tmp_path)
+    assert run.finished
+    if work == "teleport":
+        assert all(good == n == 2 for n, good in run.result("n4", "teleport")["states"].values())
+    else:
+        counts, spoilt = run.shots()
+        assert spoilt == 0
+        assert set(counts) <= {"0000", "1111"}
+    quiet(run)
+
+
+@pytest.mark.parametrize("cutoff_s", [30e-6, 0])
+def test_a_cutoff_gives_up_what_waits_and_the_request_goes_on(cutoff_s: float, tmp_path: Path) -> None:
+    text = chain(3, {"requests": [request(3, 15)]}, circuits={"cutoff_s": cutoff_s}, link={"efficiency_a": 0.3})
+    run = run_slice(text, tmp_path, record=True)
+    assert len(run.result("n0", "pairs-0")["pairs"]) == 15
+    heralded = sum(figure(run, "pairs_heralded", f"l{i}") for i in range(3))
+    assert (heralded > 3 * 20) is bool(cutoff_s)
+    quiet(run)
+
+
+def test_a_repeater_that_dies_ends_the_circuit_and_frees_every_memory(tmp_path: Path) -> None:
+    """QNP-10, QNP-15."""
+    text = chain(
+        4,
+        {"requests": [request(4, 1000)]},
+        faults=[{"at_s": 3e-3, "kill": "n2"}],
+        duration_s=0.5,
+        circuits={"refresh_s": 0.01},
+        linger_s=0.1,
+    )
+    run = run_slice(text, tmp_path)
+    asking = run.result("n0", "pairs-0")
+    assert 0 < len(asking["pairs"]) < 1000
+    assert asking["failed"] == "PEER_LOST"
+    quiet(run)
+
+
+def test_a_repeater_that_restarts_serves_new_circuits(tmp_path: Path) -> None:
+    text = chain(
+        3,
+        {"requests": [request(3, 1000), request(3, 10, at_s=0.3)]},
+        faults=[{"at_s": 3e-3, "kill": "n1"}, {"at_s": 50e-3, "restart": "n1"}],
+        circuits={"refresh_s": 0.01},
+        linger_s=0.1,
+    )
+    run = run_slice(text, tmp_path)
+    assert run.result("n0", "pairs-0")["failed"] == "PEER_LOST"
+    assert len(run.result("n0", "pairs-1")["pairs"]) == 10
+    quiet(run)
+
+
+def test_a_circuit_takes_another_way_when_a_repeater_dies(tmp_path: Path) -> None:
+    """QNP-15: a ring of four, both ways two hops long."""
+    text = chain(
+        2,
+        {"requests": [request(2, 400)]},
+        faults=[{"at_s": 3e-3, "kill": "n1"}],
+        circuits={"refresh_s": 0.01},
+        linger_s=0.1,
+    )
+    text["nodes"] |= {"other": copy.deepcopy(text["nodes"]["n1"]), "t0": {"kind": "station"}, "t1": {"kind": "station"}}
+    text["links"] |= {
+        "o0": text["links"]["l0"] | {"b": "other", "station": "t0"},
+        "o1": text["links"]["l1"] | {"a": "other", "station": "t1"},
+    }
+    run = run_slice(text, tmp_path)
+    assert "failed" not in run.result("n0", "pairs-0")
+    assert len(run.result("n0", "pairs-0")["pairs"]) == 400
+    quiet(run)
+
+
+def test_a_promise_that_no_way_can_keep_is_refused(tmp_path: Path) -> None:
+    text = chain(3, {"requests": [request(3, 5, minimum_fidelity=0.95)]}, link={"visibility": 0.9})
+    run = run_slice(text, tmp_path)
+    assert run.result("n0", "pairs-0")["failed"] == "NO_PROMISE"
+    assert run.result("n0", "pairs-0")["pairs"] == []
+
+
+def test_a_higher_priority_takes_the_place_of_a_lower_one(tmp_path: Path) -> None:
+    """QNP-14: memories of a repeater for two circuits with a promised rate."""
+    rate = {"pairs_per_s": 10}
+    asked = [request(2, 3000, **rate) for _ in range(2)] + [request(2, 5, priority=9, at_s=2e-3, **rate)]
+    run = run_slice(chain(2, {"requests": asked}, duration_s=0.02), tmp_path)
+    ends = [run.result("n0", f"pairs-{index}") for index in range(3)]
+    assert len(ends[2]["pairs"]) == 5
+    assert sorted(end.get("failed", "") for end in ends) == ["", "", "PREEMPTED"]
+    assert "failed" not in ends[2]
