@@ -31,12 +31,13 @@ class ProtocolId(IntEnum):
     QNP = 4  # Quantum network protocol
     QTP = 5  # Quantum transport
     RGP = 6  # Remote gates
+    LSR = 8  # Link-state routing
     SRP = 9  # Switch reservation
     JOB = 12  # Circuits over many QPUs
     DEVICE = 128  # Device programs
 
 
-ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 9, 12})
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 12})
 """Protocols that travel in frames; the others stay on the device bus."""
 
 
@@ -1774,6 +1775,272 @@ class RgpReady(_RgpReady):
             raise WireError("value", f"RgpReady: {unknown}") from None
 
 
+_LSR_LINK = struct.Struct("!HHIIQHI")
+
+
+class _LsrLink(NamedTuple):
+    link: int
+    neighbour: int
+    fidelity: int
+    pairs_per_ks: int
+    latency_ps: int
+    memories: int
+    load: int
+
+
+class LsrLink(_LsrLink):
+    """What one end says of one of its links that are up."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _LSR_LINK.pack(
+            self.link,
+            self.neighbour,
+            self.fidelity,
+            self.pairs_per_ks,
+            self.latency_ps,
+            self.memories,
+            self.load,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _LSR_LINK.size:
+            raise _misfit(body, _LSR_LINK, cls)
+        return tuple.__new__(cls, _LSR_LINK.unpack(body))
+
+
+_LSR_VERSION = struct.Struct("!HBHI")
+
+
+class _LsrVersion(NamedTuple):
+    origin: int
+    part: int
+    incarnation: int
+    sequence: int
+
+
+class LsrVersion(_LsrVersion):
+    """Names one version of one advert."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _LSR_VERSION.pack(self.origin, self.part, self.incarnation, self.sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _LSR_VERSION.size:
+            raise _misfit(body, _LSR_VERSION, cls)
+        return tuple.__new__(cls, _LSR_VERSION.unpack(body))
+
+
+_LSR_PART = struct.Struct("!HB")
+
+
+class _LsrPart(NamedTuple):
+    origin: int
+    part: int
+
+
+class LsrPart(_LsrPart):
+    """Names an advert."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _LSR_PART.pack(self.origin, self.part)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _LSR_PART.size:
+            raise _misfit(body, _LSR_PART, cls)
+        return tuple.__new__(cls, _LSR_PART.unpack(body))
+
+
+_LSR_HELLO = struct.Struct("!HHIBQ")
+
+
+class _LsrHello(NamedTuple):
+    incarnation: int
+    heard: int
+    number: int
+    answer: int
+    digest: int
+
+
+class LsrHello(_LsrHello):
+    """To a neighbour: I am here, this is what I hear of you and how much I know."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 8
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _LSR_HELLO.pack(self.incarnation, self.heard, self.number, self.answer, self.digest)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _LSR_HELLO.size:
+            raise _misfit(body, _LSR_HELLO, cls)
+        return tuple.__new__(cls, _LSR_HELLO.unpack(body))
+
+
+_LSR_ADVERT = struct.Struct("!HBHIBB")
+
+
+class _LsrAdvert(NamedTuple):
+    origin: int
+    part: int
+    incarnation: int
+    sequence: int
+    transit: int
+    links: tuple[LsrLink, ...]
+
+
+class LsrAdvert(_LsrAdvert):
+    """What a node says of its links, passed on by every node to all its neighbours; acknowledged."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 8
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        length = len(self.links)
+        if length > 44:
+            raise ValueError(f"LsrAdvert.links: {length} > 44")
+        head = _LSR_ADVERT.pack(self.origin, self.part, self.incarnation, self.sequence, self.transit, length)
+        return head + b"".join([record.pack() for record in self.links])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _LSR_ADVERT.size:
+            raise _misfit(body, _LSR_ADVERT, cls)
+        origin, part, incarnation, sequence, transit, links_count = _LSR_ADVERT.unpack_from(body)
+        if links_count > 44:
+            raise WireError("bound", f"LsrAdvert.links: {links_count} > 44")
+        if len(body) != _LSR_ADVERT.size + links_count * _LSR_LINK.size:
+            raise _misfit_tail(body, _LSR_ADVERT.size + links_count * _LSR_LINK.size, cls)
+        starts = range(_LSR_ADVERT.size, len(body), _LSR_LINK.size)
+        links = tuple([LsrLink.unpack(body[start : start + _LSR_LINK.size]) for start in starts])
+        return tuple.__new__(cls, (origin, part, incarnation, sequence, transit, links))
+
+
+_LSR_ACK = struct.Struct("!B")
+
+
+class _LsrAck(NamedTuple):
+    versions: tuple[LsrVersion, ...]
+
+
+class LsrAck(_LsrAck):
+    """These versions have been received, or newer ones are held."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 8
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        length = len(self.versions)
+        if length > 126:
+            raise ValueError(f"LsrAck.versions: {length} > 126")
+        head = _LSR_ACK.pack(length)
+        return head + b"".join([record.pack() for record in self.versions])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _LSR_ACK.size:
+            raise _misfit(body, _LSR_ACK, cls)
+        (versions_count,) = _LSR_ACK.unpack_from(body)
+        if versions_count > 126:
+            raise WireError("bound", f"LsrAck.versions: {versions_count} > 126")
+        if len(body) != _LSR_ACK.size + versions_count * _LSR_VERSION.size:
+            raise _misfit_tail(body, _LSR_ACK.size + versions_count * _LSR_VERSION.size, cls)
+        starts = range(_LSR_ACK.size, len(body), _LSR_VERSION.size)
+        versions = tuple([LsrVersion.unpack(body[start : start + _LSR_VERSION.size]) for start in starts])
+        return tuple.__new__(cls, (versions,))
+
+
+_LSR_SUMMARY = struct.Struct("!HBHBB")
+
+
+class _LsrSummary(NamedTuple):
+    first_origin: int
+    first_part: int
+    last_origin: int
+    last_part: int
+    versions: tuple[LsrVersion, ...]
+
+
+class LsrSummary(_LsrSummary):
+    """All versions that the sender holds between two adverts: what is not named there, it does not hold."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 8
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        length = len(self.versions)
+        if length > 126:
+            raise ValueError(f"LsrSummary.versions: {length} > 126")
+        head = _LSR_SUMMARY.pack(self.first_origin, self.first_part, self.last_origin, self.last_part, length)
+        return head + b"".join([record.pack() for record in self.versions])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _LSR_SUMMARY.size:
+            raise _misfit(body, _LSR_SUMMARY, cls)
+        first_origin, first_part, last_origin, last_part, versions_count = _LSR_SUMMARY.unpack_from(body)
+        if versions_count > 126:
+            raise WireError("bound", f"LsrSummary.versions: {versions_count} > 126")
+        if len(body) != _LSR_SUMMARY.size + versions_count * _LSR_VERSION.size:
+            raise _misfit_tail(body, _LSR_SUMMARY.size + versions_count * _LSR_VERSION.size, cls)
+        starts = range(_LSR_SUMMARY.size, len(body), _LSR_VERSION.size)
+        versions = tuple([LsrVersion.unpack(body[start : start + _LSR_VERSION.size]) for start in starts])
+        return tuple.__new__(cls, (first_origin, first_part, last_origin, last_part, versions))
+
+
+_LSR_REQUEST = struct.Struct("!B")
+
+
+class _LsrRequest(NamedTuple):
+    parts: tuple[LsrPart, ...]
+
+
+class LsrRequest(_LsrRequest):
+    """Asks for adverts that a Summary has named; answered by Adverts."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 8
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        length = len(self.parts)
+        if length > 255:
+            raise ValueError(f"LsrRequest.parts: {length} > 255")
+        head = _LSR_REQUEST.pack(length)
+        return head + b"".join([record.pack() for record in self.parts])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _LSR_REQUEST.size:
+            raise _misfit(body, _LSR_REQUEST, cls)
+        (parts_count,) = _LSR_REQUEST.unpack_from(body)
+        if parts_count > 255:
+            raise WireError("bound", f"LsrRequest.parts: {parts_count} > 255")
+        if len(body) != _LSR_REQUEST.size + parts_count * _LSR_PART.size:
+            raise _misfit_tail(body, _LSR_REQUEST.size + parts_count * _LSR_PART.size, cls)
+        starts = range(_LSR_REQUEST.size, len(body), _LSR_PART.size)
+        parts = tuple([LsrPart.unpack(body[start : start + _LSR_PART.size]) for start in starts])
+        return tuple.__new__(cls, (parts,))
+
+
 class SrpReason(IntEnum):
     """Why a reservation is none."""
 
@@ -2599,6 +2866,11 @@ type Message = (
     | RgpUncat
     | RgpRefused
     | RgpReady
+    | LsrHello
+    | LsrAdvert
+    | LsrAck
+    | LsrSummary
+    | LsrRequest
     | SrpReserve
     | SrpQueued
     | SrpGrant
@@ -2665,6 +2937,11 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
     (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,
     (RgpReady.PROTOCOL, RgpReady.MESSAGE): RgpReady,
+    (LsrHello.PROTOCOL, LsrHello.MESSAGE): LsrHello,
+    (LsrAdvert.PROTOCOL, LsrAdvert.MESSAGE): LsrAdvert,
+    (LsrAck.PROTOCOL, LsrAck.MESSAGE): LsrAck,
+    (LsrSummary.PROTOCOL, LsrSummary.MESSAGE): LsrSummary,
+    (LsrRequest.PROTOCOL, LsrRequest.MESSAGE): LsrRequest,
     (SrpReserve.PROTOCOL, SrpReserve.MESSAGE): SrpReserve,
     (SrpQueued.PROTOCOL, SrpQueued.MESSAGE): SrpQueued,
     (SrpGrant.PROTOCOL, SrpGrant.MESSAGE): SrpGrant,
