@@ -144,7 +144,13 @@ class Records(PacketListField):
     __slots__ = ["count", "key", "meaning", "record", "unit"]
 
     def __init__(self, name: str, record: type[Record], count: Count, meaning: str) -> None:
-        super().__init__(name, [], record, count_from=lambda packet: int(packet.getfieldval(count.name)))
+        super().__init__(
+            name,
+            [],
+            record,
+            count_from=lambda packet: int(packet.getfieldval(count.name)),
+            max_count=count.bound,  # scapy itself stops at 100
+        )
         self.meaning, self.unit, self.key, self.count, self.record = meaning, "", False, count, record
 
 
