@@ -3,9 +3,9 @@
 from protocols.declare.family import Departure, Family
 from protocols.declare.fields import Message, Record, in_order, records, u8, u16, u32, u64
 
-MAX_LINKS = 44
-MAX_VERSIONS = 126
-MAX_WANTED = 255
+MAX_LINKS = 40
+MAX_VERSIONS = 120
+MAX_WANTED = 240
 
 
 class LsrLink(Record):

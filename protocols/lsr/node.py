@@ -31,8 +31,8 @@ from protocols.routes import Offer
 from protocols.timers import Timers
 from protocols.wire.codec import LsrAck, LsrAdvert, LsrHello, LsrLink, LsrPart, LsrRequest, LsrSummary, LsrVersion
 
-LINKS_IN_ADVERT = 44
-VERSIONS_IN_MESSAGE = 126
+LINKS_IN_ADVERT = 40
+VERSIONS_IN_MESSAGE = 120
 BURST = 32
 """Adverts that are repeated to one neighbour at once."""
 

@@ -1910,8 +1910,8 @@ class LsrAdvert(_LsrAdvert):
 
     def pack(self) -> bytes:
         length = len(self.links)
-        if length > 44:
-            raise ValueError(f"LsrAdvert.links: {length} > 44")
+        if length > 40:
+            raise ValueError(f"LsrAdvert.links: {length} > 40")
         head = _LSR_ADVERT.pack(self.origin, self.part, self.incarnation, self.sequence, self.transit, length)
         return head + b"".join([record.pack() for record in self.links])
 
@@ -1920,8 +1920,8 @@ class LsrAdvert(_LsrAdvert):
         if len(body) < _LSR_ADVERT.size:
             raise _misfit(body, _LSR_ADVERT, cls)
         origin, part, incarnation, sequence, transit, links_count = _LSR_ADVERT.unpack_from(body)
-        if links_count > 44:
-            raise WireError("bound", f"LsrAdvert.links: {links_count} > 44")
+        if links_count > 40:
+            raise WireError("bound", f"LsrAdvert.links: {links_count} > 40")
         if len(body) != _LSR_ADVERT.size + links_count * _LSR_LINK.size:
             raise _misfit_tail(body, _LSR_ADVERT.size + links_count * _LSR_LINK.size, cls)
         starts = range(_LSR_ADVERT.size, len(body), _LSR_LINK.size)
@@ -1946,8 +1946,8 @@ class LsrAck(_LsrAck):
 
     def pack(self) -> bytes:
         length = len(self.versions)
-        if length > 126:
-            raise ValueError(f"LsrAck.versions: {length} > 126")
+        if length > 120:
+            raise ValueError(f"LsrAck.versions: {length} > 120")
         head = _LSR_ACK.pack(length)
         return head + b"".join([record.pack() for record in self.versions])
 
@@ -1956,8 +1956,8 @@ class LsrAck(_LsrAck):
         if len(body) < _LSR_ACK.size:
             raise _misfit(body, _LSR_ACK, cls)
         (versions_count,) = _LSR_ACK.unpack_from(body)
-        if versions_count > 126:
-            raise WireError("bound", f"LsrAck.versions: {versions_count} > 126")
+        if versions_count > 120:
+            raise WireError("bound", f"LsrAck.versions: {versions_count} > 120")
         if len(body) != _LSR_ACK.size + versions_count * _LSR_VERSION.size:
             raise _misfit_tail(body, _LSR_ACK.size + versions_count * _LSR_VERSION.size, cls)
         starts = range(_LSR_ACK.size, len(body), _LSR_VERSION.size)
@@ -1986,8 +1986,8 @@ class LsrSummary(_LsrSummary):
 
     def pack(self) -> bytes:
         length = len(self.versions)
-        if length > 126:
-            raise ValueError(f"LsrSummary.versions: {length} > 126")
+        if length > 120:
+            raise ValueError(f"LsrSummary.versions: {length} > 120")
         head = _LSR_SUMMARY.pack(self.first_origin, self.first_part, self.last_origin, self.last_part, length)
         return head + b"".join([record.pack() for record in self.versions])
 
@@ -1996,8 +1996,8 @@ class LsrSummary(_LsrSummary):
         if len(body) < _LSR_SUMMARY.size:
             raise _misfit(body, _LSR_SUMMARY, cls)
         first_origin, first_part, last_origin, last_part, versions_count = _LSR_SUMMARY.unpack_from(body)
-        if versions_count > 126:
-            raise WireError("bound", f"LsrSummary.versions: {versions_count} > 126")
+        if versions_count > 120:
+            raise WireError("bound", f"LsrSummary.versions: {versions_count} > 120")
         if len(body) != _LSR_SUMMARY.size + versions_count * _LSR_VERSION.size:
             raise _misfit_tail(body, _LSR_SUMMARY.size + versions_count * _LSR_VERSION.size, cls)
         starts = range(_LSR_SUMMARY.size, len(body), _LSR_VERSION.size)
@@ -2022,8 +2022,8 @@ class LsrRequest(_LsrRequest):
 
     def pack(self) -> bytes:
         length = len(self.parts)
-        if length > 255:
-            raise ValueError(f"LsrRequest.parts: {length} > 255")
+        if length > 240:
+            raise ValueError(f"LsrRequest.parts: {length} > 240")
         head = _LSR_REQUEST.pack(length)
         return head + b"".join([record.pack() for record in self.parts])
 
@@ -2032,8 +2032,8 @@ class LsrRequest(_LsrRequest):
         if len(body) < _LSR_REQUEST.size:
             raise _misfit(body, _LSR_REQUEST, cls)
         (parts_count,) = _LSR_REQUEST.unpack_from(body)
-        if parts_count > 255:
-            raise WireError("bound", f"LsrRequest.parts: {parts_count} > 255")
+        if parts_count > 240:
+            raise WireError("bound", f"LsrRequest.parts: {parts_count} > 240")
         if len(body) != _LSR_REQUEST.size + parts_count * _LSR_PART.size:
             raise _misfit_tail(body, _LSR_REQUEST.size + parts_count * _LSR_PART.size, cls)
         starts = range(_LSR_REQUEST.size, len(body), _LSR_PART.size)

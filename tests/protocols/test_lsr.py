@@ -560,8 +560,8 @@ def test_more_versions_than_fit_into_one_summary_go_into_several() -> None:
 
     pieces = [message for message in alone.poll() if isinstance(message, LsrSummary)][:2]
     assert [(p.first_origin, p.first_part, p.last_origin, p.last_part) for p in pieces] == [
-        (0, 0, 134, 0),
-        (134, 1, 0xFFFF, 0xFF),
+        (0, 0, 128, 0),
+        (128, 1, 0xFFFF, 0xFF),
     ]
     assert [version.origin for p in pieces for version in p.versions] == [1, *range(10, 210)]
 
