@@ -1,5 +1,6 @@
 """The shipped scenarios of links, run: what their reports say is what has been published for such links."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 
 from testbed.circuits import compile_job
-from testbed.lab.compose import compose
+from testbed.lab.compose import compose, link_config
 from testbed.lab.local import run_local
 from testbed.lab.report import build_report
 from testbed.scenario import Scenario, load_scenario
+from testbed.scenario.link_types import LINK_TYPES
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 
@@ -44,3 +46,38 @@ def test_transducers_reach_what_their_noise_permits() -> None:
     for link, fidelity in published.items():
         assert seen["fidelity_at_emission", link].value == pytest.approx(fidelity, abs=4e-3), link
         assert seen["fidelity_estimated", link].value == pytest.approx(fidelity, abs=4e-3), link
+
+
+ION = {"data_qubits": 1, "communication_qubits": 1, "t1_s": 0.01, "t2_s": 0.01, "emission_s": 1e-6,
+       "network": {"efficiency": 0.6, "alpha": 0.2, "noise_photons": 0.05}}  # fmt: skip
+
+
+@pytest.mark.parametrize("grade", ["sampled", "photonic"])
+@pytest.mark.parametrize("model", LINK_TYPES)
+def test_every_model_makes_pairs_for_the_stack(model: str, grade: str, tmp_path: Path) -> None:
+    """Six teleports over each: no pair is lost, and all are as old at their heralds as photons and heralds travel."""
+    link = {"a": "west", "b": "east", "station": "mid", "arm_a_m": 400, "arm_b_m": 1000, "model": model, "grade": grade,
+            "slot_s": 5e-6, "visibility": 0.95, "dark_probability": 1e-4}  # fmt: skip
+    qpu = {"kind": "qpu", "device": ION}
+    document = {
+        "nodes": {"west": qpu, "mid": {"kind": "station"}, "east": qpu},
+        "links": {"way": link},
+        "teleport": {"from": "west", "to": "east", "rounds": 1},
+    }
+    path = tmp_path / "way.yaml"
+    path.write_text(json.dumps(document))
+    scenario = load_scenario(path)
+    seen = figures(scenario)
+    law = link_config(scenario, scenario.links[0], "sampled", 1).model
+
+    assert seen["pairs_heralded", "way"].value >= 6
+    assert seen["teleports_lost", "all"].value == 0
+    exact = law.heralded_fidelity(law.parameters.alpha)
+    emitted, arrived = seen["fidelity_at_emission", "way"].value, seen["fidelity_at_herald", "way"].value
+    if grade == "sampled":
+        assert emitted == pytest.approx(exact, abs=1e-8)
+    # Of a state of fidelity F the decay of both halves leaves about 1 - t/T, T being T1 and T2 alike.
+    births = law.births_ps
+    ages = [law.attempt_ps + arm - birth for arm, birth in zip((2_000_000, 5_000_000), births, strict=True)]
+    assert emitted - arrived == pytest.approx(sum(ages) * 1e-12 / 0.01, rel=0.7)
+    assert arrived < emitted
