@@ -92,6 +92,10 @@ class Link:
     """What the device model leaves open: half width at 99 %."""
     settings: tuple[tuple[float, float, float, float], ...] = ()
     """Other bright-state populations: (alpha, success probability, estimate, measured estimate), by rising alpha."""
+    lead_a_ps: int | None = None
+    """How long before a slot's time end a begins to use its qubit; less than nothing where a photon comes to it.  None:
+    its arm, since it emits.  The same for end b."""
+    lead_b_ps: int | None = None
     measuring_ps: int = 0
     """From an emission until its half has been measured, at the slower end."""
     readout_a: tuple[float, float] = (0.0, 0.0)
@@ -102,6 +106,12 @@ class Link:
     """Share of pairs that are measured to learn the link's fidelity."""
     switched: bool = False
     """Its station is a switch: a train needs an analyser of the pool."""
+
+    @property
+    def leads_ps(self) -> tuple[int, int]:
+        """lead_a_ps and lead_b_ps, in figures."""
+        a = self.arm_a_ps if self.lead_a_ps is None else self.lead_a_ps
+        return a, self.arm_b_ps if self.lead_b_ps is None else self.lead_b_ps
 
 
 @dataclass(frozen=True, slots=True)

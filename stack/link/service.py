@@ -257,7 +257,9 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
     to_peer, to_station = config.paths[peer], config.paths[link.station]
     jitter = max(to_peer.faults.jitter_ps, to_station.faults.jitter_ps)
     margin = 10_000 + jitter + 2 * config.allowance_ps
-    longest = max(own_arm + to_station.delay_ps, 2 * peer_arm)
+    # From a qubit's first use until its herald is there: flights of photon and herald, the attempt comes on top.
+    own_lead, peer_lead = link.leads_ps if a_is_here else link.leads_ps[::-1]
+    longest = max(own_lead + to_station.delay_ps, peer_lead + peer_arm)
     slack = jitter + config.allowance_ps
     return LinkFacts(
         number=link.number,

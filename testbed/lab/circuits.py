@@ -35,11 +35,11 @@ def swap_w(device: Device) -> float:
 
 def pairs_per_ks(link: Link, success_probability: float) -> int:
     """Pairs in 1,000 s with one memory at each end: a train is agreed on, and runs until it succeeds."""
-    longest = 2 * max(link.arm_a_ps, link.arm_b_ps)
+    longest = max(lead + arm for lead, arm in zip(link.leads_ps, (link.arm_a_ps, link.arm_b_ps), strict=True))
     spacing = least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps)
     if success_probability <= 0:
         return 0
-    agreeing = 2 * (link.arm_a_ps + link.arm_b_ps) + longest
+    agreeing = 2 * (link.arm_a_ps + link.arm_b_ps) + 2 * max(link.arm_a_ps, link.arm_b_ps)
     each_ps = agreeing + spacing * link.slot_ps / success_probability
     return min(_FULL, round(1e15 / each_ps))
 

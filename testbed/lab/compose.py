@@ -20,6 +20,7 @@ from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
 from testbed.scenario import Link as ScenarioLink
 from testbed.scenario import Node, Scenario
+from testbed.scenario.model import LEAST_DELAY_PS
 
 if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
@@ -244,7 +245,9 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         measured_estimate=own.measured,
         estimate_error=DEVICE_DATA_ERROR,
         settings=tuple((c.alpha, c.success_probability, c.kept, c.measured) for c in choices),
-        measuring_ps=max(device.readout_ps + device.gate_1q_ps for device in devices),
+        lead_a_ps=config.leads_ps[0],
+        lead_b_ps=config.leads_ps[1],
+        measuring_ps=max(_heard_ps(config), *(device.readout_ps + device.gate_1q_ps for device in devices)),
         readout_a=(zero_a, one_a),
         readout_b=(zero_b, one_b),
         scheduler=link.scheduler,
@@ -253,6 +256,13 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         pairs_per_ks=0,
     )
     return replace(told, pairs_per_ks=pairs_per_ks(told, told.success_probability))
+
+
+def _heard_ps(config: "LinkConfig") -> int:
+    """How long a measurement must wait for the station: between rounds that follow only from a click."""
+    if not config.model.parameters.abort:
+        return 0
+    return 2 * max(config.arm_a_ps, config.arm_b_ps) + config.model.attempt_ps + LEAST_DELAY_PS
 
 
 def _switch(node: Node) -> Switch | None:

@@ -45,6 +45,14 @@ class LinkConfig:
             )
 
 
+    @property
+    def leads_ps(self) -> tuple[int, int]:
+        """How long before a slot's time each end begins to use its qubit: halves are born then, or a round later."""
+        later_ps = self.model.parameters.round_gap_ps if self.model.parameters.abort else 0
+        a, b = self.model.births_ps
+        return -a - later_ps, -b - later_ps
+
+
 @dataclass(frozen=True, slots=True)
 class PlaneConfig:
     """The whole plane: nodes by number (None: no qubits, such as a station) and links by number. Raises

@@ -107,7 +107,7 @@ class PhotonicLink(Link):
         super().__init__(number, config, world)
         self._launches: dict[Couple, Event | None] = {}
         """The next attempt of each couple; None if it had its last."""
-        self._lead_ps = max(config.arm_a_ps, config.arm_b_ps)
+        self._lead_ps = max(0, *config.leads_ps)
 
     def arrange(self, now: int) -> None:
         for a in self.trains[0]:

@@ -165,13 +165,14 @@ class Plane:
     def reach_ps(self, source: int, destination: int) -> int:
         """Least time from a command of one node to an answer to another that it can hasten, or NEVER.
 
-        Only trains do that: they can make a station's herald due one arm delay, an attempt and 1 ns later.
+        Only trains do that: they can make a station's herald due one arm delay, an attempt and 1 ns later; the delay
+        counts the other way where photons come to a node.
         """
         least = NEVER
         for link in self._heard_by[destination]:
             for side, end in enumerate((link.config.a, link.config.b)):
                 if end == source:
-                    least = min(least, link.arm_ps(side) + link.model.attempt_ps + LEAST_ANSWER_PS)
+                    least = min(least, link.config.leads_ps[side] + link.model.attempt_ps + LEAST_ANSWER_PS)
         return least
 
     # -- commands --------------------------------------------------------------------------------------------

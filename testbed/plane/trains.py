@@ -79,6 +79,7 @@ class Train:
         "freed",
         "freeing",
         "key",
+        "lead_ps",
         "link",
         "measure",
         "node",
@@ -123,6 +124,7 @@ class Train:
         self.alpha = alpha
         self.slot_ps = link.config.slot_ps
         self.arm_ps = link.arm_ps(side)
+        self.lead_ps = link.config.leads_ps[side]
         self.stops: list[int] = []
         """Sequences of the StopTrains that wait for its end."""
         self.dead = False
@@ -133,15 +135,15 @@ class Train:
         self.over: Event | None = None
 
     def emission_ps(self, slot: int) -> int:
-        return slot * self.slot_ps - self.arm_ps
+        return slot * self.slot_ps - self.lead_ps
 
     def emitted(self, now: int) -> int:
         """Emissions so far; one at `now` has happened."""
-        return self.slots.upto((now + self.arm_ps) // self.slot_ps)
+        return self.slots.upto((now + self.lead_ps) // self.slot_ps)
 
     def cut(self, now: int) -> None:
         """No emission later than `now`."""
-        self.slots = self.slots.ending((now + self.arm_ps) // self.slot_ps)
+        self.slots = self.slots.ending((now + self.lead_ps) // self.slot_ps)
 
     def measuring_ps(self) -> int:
         """From an emission until its half has been measured, if it is measured."""
@@ -234,7 +236,7 @@ class Link(ABC):
 
     def emittable(self, slots: Slots, side: int, now: int) -> Slots:
         """Those whose emission is not past (DEV-10)."""
-        return slots.starting(-(-(now + self.arm_ps(side)) // self.config.slot_ps))
+        return slots.starting(-(-(now + self.config.leads_ps[side]) // self.config.slot_ps))
 
     def brightness(self, alpha: int) -> float:
         """The bright-state population that a command asks for; 0 stands for the link's own."""

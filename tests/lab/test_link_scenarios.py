@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from stack.link.service import _facts
 from testbed.circuits import compile_job
 from testbed.lab.compose import compose, link_config
 from testbed.lab.local import run_local
 from testbed.lab.report import build_report
-from testbed.scenario import Scenario, load_scenario
+from testbed.scenario import PAULI_STATES, Scenario, Teleport, load_scenario
 from testbed.scenario.link_types import LINK_TYPES
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
@@ -56,18 +57,10 @@ ION = {"data_qubits": 1, "communication_qubits": 1, "t1_s": 0.01, "t2_s": 0.01, 
 @pytest.mark.parametrize("model", LINK_TYPES)
 def test_every_model_makes_pairs_for_the_stack(model: str, grade: str, tmp_path: Path) -> None:
     """Six teleports over each: no pair is lost, and all are as old at their heralds as photons and heralds travel."""
-    link = {"a": "west", "b": "east", "station": "mid", "arm_a_m": 400, "arm_b_m": 1000, "model": model, "grade": grade,
+    link = {"arm_a_m": 400, "arm_b_m": 1000, "model": model, "grade": grade,
             "slot_s": 5e-6, "visibility": 0.95, "dark_probability": 1e-4}  # fmt: skip
-    qpu = {"kind": "qpu", "device": ION}
-    document = {
-        "nodes": {"west": qpu, "mid": {"kind": "station"}, "east": qpu},
-        "links": {"way": link},
-        "teleport": {"from": "west", "to": "east", "rounds": 1},
-    }
-    path = tmp_path / "way.yaml"
-    path.write_text(json.dumps(document))
-    scenario = load_scenario(path)
-    seen = figures(scenario)
+    scenario = load_two(tmp_path, link)
+    seen = figures(replace(scenario, teleport=Teleport("west", "east", PAULI_STATES, 1)))
     law = link_config(scenario, scenario.links[0], "sampled", 1).model
 
     assert seen["pairs_heralded", "way"].value >= 6
@@ -81,3 +74,38 @@ def test_every_model_makes_pairs_for_the_stack(model: str, grade: str, tmp_path:
     ages = [law.attempt_ps + arm - birth for arm, birth in zip((2_000_000, 5_000_000), births, strict=True)]
     assert emitted - arrived == pytest.approx(sum(ages) * 1e-12 / 0.01, rel=0.7)
     assert arrived < emitted
+
+
+@pytest.mark.parametrize(
+    ("model", "ways"), [("dual-rail", 1), ("single-click", 1), ("source-midpoint", 1), ("sender-receiver", 2)]
+)
+def test_attempts_with_one_qubit_are_as_far_apart_as_published(model: str, ways: int, tmp_path: Path) -> None:
+    """tau_l + tau_0, or 2 tau_l + tau_0 for sender and receiver, each rounded up to slots of 100 ns."""
+    told = load_two(tmp_path, {"model": model, "grade": "sampled", "slot_s": 1e-7, "length_m": 2000})
+    node = compose(told, "local", []).nodes[0]
+    (link,) = node.links
+    facts = _facts(node, link)
+    published_ps = ways * 10_000_000 + 1_000_000  # tau_l of 2 km, tau_0 of the device
+    window_ps = 25_000
+    assert facts.spacing_slots == -(-(published_ps + window_ps + 2_000) // link.slot_ps)
+
+
+@pytest.mark.parametrize("grade", ["sampled", "photonic"])
+def test_a_source_s_photons_are_kept_though_attempts_overlap_their_flight(grade: str, tmp_path: Path) -> None:
+    """20 km at one attempt per tau_l + tau_0: the halves outlive the next attempt's emission by the source."""
+    told = load_two(tmp_path, {"model": "source-midpoint", "grade": grade, "slot_s": 1e-5, "length_m": 20000})
+    seen = figures(replace(told, teleport=Teleport("west", "east", ("plus", "plus-i"), 3)))
+    assert seen["teleports_lost", "all"].value == 0
+    assert seen["fidelity_at_herald", "way"].value > 0.9
+
+
+def load_two(folder: Path, link: dict[str, Any]) -> Scenario:
+    """Two such ions and a link."""
+    qpu = {"kind": "qpu", "device": ION}
+    document = {
+        "nodes": {"west": qpu, "mid": {"kind": "station"}, "east": qpu},
+        "links": {"way": {"a": "west", "b": "east", "station": "mid"} | link},
+    }
+    path = folder / "way.yaml"
+    path.write_text(json.dumps(document))
+    return load_scenario(path)

@@ -120,7 +120,7 @@ class SourceMidpoint:
         pass  # attempts are independent
 
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
-        earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
+        earliest = slot_ps + min(0, *self.births_ps)
         if earliest < timeline.now():
             raise ValueError(f"slot at {slot_ps} ps: its earliest emission, {earliest} ps, is before now")
         attempt = _Attempt(self.parameters, self._kept, self._dark, self._noise, self._pairs, self._rng)

@@ -298,7 +298,7 @@ class LinkModel(Protocol):
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
         """Runs one attempt as events; calls `done` at slot_ps + attempt_ps with the herald or None.
 
-        Must be called no later than the earlier emission, slot_ps - max(arm); ValueError otherwise.
+        Must be called no later than the earlier emission, slot_ps - max(arm), or the source's; ValueError otherwise.
         """
 
     def renew(self) -> None:
