@@ -33,9 +33,9 @@ class ToldLink:
 
     grade = "sampled"
     attempt_ps = ATTEMPT
-    births_ps = (-ARM_A, -ARM_B)
 
-    def __init__(self, *attempts: int, outcome: int = 2, fidelity: float = 1.0) -> None:
+    def __init__(self, *attempts: int, outcome: int = 2, fidelity: float = 1.0, arms: Any = (ARM_A, ARM_B)) -> None:
+        self.births_ps = -arms[0], -arms[1]
         self.parameters = LinkParameters(0, 0)
         self.attempts = list(attempts)
         self.outcome = outcome

@@ -30,8 +30,10 @@ LINKS = {1: (1, 2), 2: (3, 4), 3: (1, 3), 4: (2, 4)}
 
 def bench(analysers: int = 2, settle: int = SETTLE) -> Bench:
     """Four nodes with one fibre each at the switch; link 9 joins 1 and 2 at a plain station."""
-    ends = {number: LinkConfig(a, b, SWITCH, SLOT, ARM, ARM, ToldLink(1, 1, 1, 1)) for number, (a, b) in LINKS.items()}
-    ends[9] = LinkConfig(1, 2, STATION, SLOT, ARM, ARM, ToldLink(1))
+    arms = ARM, ARM
+    links = {number: ToldLink(1, 1, 1, 1, arms=arms) for number in LINKS}
+    ends = {number: LinkConfig(a, b, SWITCH, SLOT, *arms, links[number]) for number, (a, b) in LINKS.items()}
+    ends[9] = LinkConfig(1, 2, STATION, SLOT, *arms, ToldLink(1, arms=arms))
     nodes: dict[int, Any] = dict.fromkeys(range(1, 5), IDEAL) | {SWITCH: None, STATION: None}
     return Bench(Plane(PlaneConfig(1, nodes, ends, {SWITCH: SwitchModel(analysers, settle)}), oracle=True))
 
