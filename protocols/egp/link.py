@@ -21,6 +21,7 @@ from protocols.egp.service import (
     OkPrepared,
     Reserve,
     StartTrain,
+    Stash,
     StopTrain,
     Unreserve,
 )
@@ -441,6 +442,8 @@ class LinkEnd:
         self._scheduler.served(request)
         if request.atomic:
             request.withheld.append(ok)
+            if isinstance(ok, Ok) and request.remaining:
+                self._shared.outputs.append(Stash(ok.qubit))
         else:
             self._tell(request, ok)
         if not request.remaining:
@@ -539,7 +542,6 @@ class LinkEnd:
         for ok in request.withheld:  # EGP-22: all or none
             if isinstance(ok, Ok):
                 self._shared.outputs.append(ReleaseQubit(ok.qubit))
-                self._more_room()
         request.withheld.clear()
         if was_open and request.withdrawn and code not in (None, EgpError.EXPIRE):
             self._withdrawn.append(request.id)

@@ -58,6 +58,12 @@ class CutTrain(NamedTuple):
     link: int
 
 
+class Stash(NamedTuple):
+    """Event downward: this half is kept, but will be told later, in an Ok, or come back in a ReleaseQubit."""
+
+    qubit: int
+
+
 class MeasureTest(NamedTuple):
     """Event downward: measure this half of a test round, give the qubit back, and tell `Egp.tested`."""
 

@@ -35,6 +35,7 @@ class _Class:
     pairs: int
     row: dict[str, Any]
     open: dict[int, _Request] = field(default_factory=dict)  # requests of this node
+    asked: list[int] = field(default_factory=list)  # when
     done: list[list[int]] = field(default_factory=list)  # [asked, ended, pairs it had, pairs wanted]
     errors: dict[str, int] = field(default_factory=dict)
     told: list[list[int]] = field(default_factory=list)  # [slot time, goodness, its error, bell, outcome, basis]
@@ -64,6 +65,12 @@ class LinkLoadApp:
             self._link.serve_purpose(known.purpose, self)
             self._link.recv(peer, known.purpose)
             mine.append(known)
+        # Filled as it goes: a run may end before its requests do.
+        kernel.results[arguments["name"]] = {
+            "classes": {
+                k.row["name"]: {"asked": k.asked, "done": k.done, "errors": k.errors, "told": k.told} for k in mine
+            },
+        }
         # Both ends have their rules before the first request comes.
         begins = kernel.now + arguments["delay_ps"]
         ends = begins + arguments["for_ps"]
@@ -76,12 +83,6 @@ class LinkLoadApp:
         self._idle[link] = waiter
         self._settle(link)
         await waiter.wait()
-        kernel.results[arguments["name"]] = {
-            "ended_ps": kernel.now,
-            "classes": {
-                known.row["name"]: {"done": known.done, "errors": known.errors, "told": known.told} for known in mine
-            },
-        }
 
     def _next(self, known: _Class, now: int, ends: int, load: float, number: int) -> None:
         """Requests of a class arrive at random (Poisson); each keeps the link busy for its pairs' mean time."""
@@ -113,6 +114,7 @@ class LinkLoadApp:
         )
         fidelity, limit = row["minimum_fidelity"], row["max_time_ps"]
         create_id = self._link.create(known.link, known.purpose, known.pairs, fidelity, limit, row["priority"], how)
+        known.asked.append(self._kernel.now)
         known.open[create_id] = _Request(self._kernel.now, known.pairs, known.pairs)
 
     # From the link layer.

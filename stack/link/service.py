@@ -23,6 +23,7 @@ from protocols.egp.service import (
     QubitsReady,
     Reserve,
     StartTrain,
+    Stash,
     StopTrain,
     Unreserve,
 )
@@ -170,8 +171,10 @@ class EntanglementLink:
                 self._storage.test(event, lambda bit: self._tested(event, bit))
             case Err():
                 self._err(event)
+            case Stash(qubit=qubit):
+                self._storage.stash(qubit)
             case ReleaseQubit(qubit=qubit):
-                self._physical.memory.release(qubit)
+                self._storage.release(qubit)
             case Ignored(message=message):
                 self._kernel.count(f"ignored {message}")
             case _:

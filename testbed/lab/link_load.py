@@ -116,7 +116,7 @@ def _class(
     in_time = sum(1 for when, *_ in told if when <= load.for_ps)
     return ClassResult(
         name=known.name,
-        asked=len(done),
+        asked=sum(len(end["asked"]) for end in ends.values()),
         completed=len(complete),
         pairs=len(told),
         pairs_per_s=in_time / (load.for_ps * _S),
