@@ -106,7 +106,7 @@ _KEYS: Final = (
     Key("photon_lifetime_s", "lifetime of exponential photons, in place of `photon_length_s`", 0.0, "lifetime_s",
         0.0, 1.0, "same", "photon_lifetime_s"),
     Key("width_ratio", "spectral width of b's Gaussian photons over that of a's", 1.0, "width_ratio", 1e-3, 1e3),
-    Key("detuning_hz", "difference of the photons' centre frequencies", 0.0, "detuning_rad_per_s", -1e15, 1e15),
+    Key("detuning_hz", "difference of the photons' centre frequencies; photons must have a length or a lifetime", 0.0, "detuning_rad_per_s", -1e15, 1e15),
     Key("polarisation_rad", "angle between the photons' polarisations", 0.0, "polarisation_rad", -pi, pi),
     Key("offset_s", "mean relative arrival of the photons", 0.0, "offset_ps", -1.0, 1.0),
     Key("jitter_s", "rms relative arrival of the photons. A detector's own jitter does not belong here", 0.0,
@@ -185,7 +185,8 @@ _TYPES: Final = (
     LinkType(
         "source-midpoint",
         "a pair source at the station, a memory that flags what it stores at each end",
-        "A slot is the source's emission. Both flags, back at the station, herald Ψ+. A dark flag stores a random bit.",
+        "A slot is the source's emission; efficiencies are those of storing a photon. Both flags, back at the station,"
+        " herald Ψ+. A dark flag stores a random bit.",
         "(η_d T(L/2))² with one pair per slot; else by the source's photon-number distribution",
         "½(1 + rails' coherence) with one pair; w = (1+n)/(1+3n) with n pairs per mode at low efficiency",
         "τ_l + τ_0 with one communication qubit",

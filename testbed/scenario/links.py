@@ -157,6 +157,10 @@ class _Physics:
         elif known.rounds == 2:
             values["round_gap_ps"] = _round_gap(keys, slot_ps, window_ps)
         values |= self._packets()
+        if values["detuning_rad_per_s"] and not (values["width_rad_per_s"] or values["lifetime_s"]):
+            raise keys.need("detuning_hz").bad(
+                "photons without a length have one frequency each", "add photon_length_s or photon_lifetime_s"
+            )
         self._spacing(values, slot_ps)
         return values
 

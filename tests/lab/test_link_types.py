@@ -73,14 +73,16 @@ def test_keys_that_a_model_does_not_know_are_refused_in_one_line(model: str, tmp
 @pytest.mark.parametrize("model", LINK_TYPES)
 def test_every_key_of_a_model_reaches_the_plane(model: str, tmp_path: Path) -> None:
     """Each alone changes the parameters, unless a device or another key would have to be changed with it."""
-    plain = known(tmp_path, model)
+    long = {"photon_length_s": 1e-7}  # some keys are about photons that have a length
+    plain, plain_long = known(tmp_path, model), known(tmp_path, model, **long)
     written: dict[str, Any] = {
         "window_s": 1e-9, "modes": 3, "jitter_frozen": False, "width_ratio": 2, "offset_s": 1e-12, "dead_time_s": 1e-6,
         "round_gap_s": 2e-6, "jitter_s": 1e-12, "abort": True, "photon_length_s": 1e-8,
         "photon_lifetime_s": 1e-8,
     }  # fmt: skip
     for name in LINK_TYPES[model].keys:
-        assert known(tmp_path, model, **{name: written.get(name, 0.25)}) != plain, name
+        more, before = (long, plain_long) if name == "detuning_hz" else ({}, plain)
+        assert known(tmp_path, model, **{name: written.get(name, 0.25)}, **more) != before, name
 
 
 def test_dark_counts_are_a_rate_while_the_gate_is_open(tmp_path: Path) -> None:
@@ -136,6 +138,7 @@ def test_the_source_s_photons_are_not_the_devices(tmp_path: Path) -> None:
         ({"window_s": 1e-3}, "longer than a slot"),
         ({"alpha": "bset"}, "expected a number"),
         ({"modes": 0}, "0 is less than 1"),
+        ({"detuning_hz": 1e6}, "photons without a length"),
         ({"photon_length_s": 15e-6, "jitter_s": 6e-6}, "run into the next slot"),
         ({"efficiency_a": 0, "efficiency_b": 0}, "never herald"),
     ],
