@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
-from testbed.plane.state.engine import Formalism
 from testbed.plane.switches import SwitchModel
+
+if TYPE_CHECKING:
+    from testbed.plane.state.engine import Formalism
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class PlaneConfig:
     links: Mapping[int, LinkConfig] = field(default_factory=dict)
     switches: Mapping[int, SwitchModel] = field(default_factory=dict)
     """Which stations are switches; of any other, every link has an analyser of its own."""
-    formalism: Formalism = "auto"
+    formalism: "Formalism" = "auto"
     density_qubits: int = 6
     trajectory_qubits: int = 20
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from protocols.device import FIRST_GENERATION, Durations, first_generation, next_generation, pack_handle
 from protocols.wire.codec import DeviceError
-from testbed.plane.state import StateEngine, depolarising1, depolarising2
-from testbed.plane.state.noise import check_times
+from testbed.plane.state.noise import check_times, depolarising1, depolarising2
 
 if TYPE_CHECKING:
+    from testbed.plane.state.engine import StateEngine
     from testbed.plane.trains import Train
 
 MAX_QUBITS: Final = 1 << 16
@@ -114,7 +114,7 @@ class Device:
         "watcher",
     )
 
-    def __init__(self, model: DeviceModel | None, engine: StateEngine) -> None:
+    def __init__(self, model: DeviceModel | None, engine: "StateEngine") -> None:
         self.model = model = model or DeviceModel(0, 0)
         self.engine = engine
         # Pauli probabilities of the operations' depolarising channels.

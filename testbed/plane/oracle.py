@@ -13,11 +13,12 @@ import numpy as np
 
 from protocols.device import unpack_handle
 from testbed.plane.devices import Device, DeviceModel, Qubit
-from testbed.plane.state import StateEngine, depolarising2
 from testbed.plane.state.density import apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex
+from testbed.plane.state.noise import depolarising2
 
 if TYPE_CHECKING:
+    from testbed.plane.state.engine import StateEngine
     from testbed.plane.trains import Train
 
 _ROOT: Final = 2**-0.5
@@ -111,7 +112,7 @@ class HeraldLog:
 class SpentLog:
     """The true state of every pair at the moment when its first half is released."""
 
-    def __init__(self, engine: StateEngine) -> None:
+    def __init__(self, engine: "StateEngine") -> None:
         self._engine = engine
         self.pairs: dict[Place, tuple[int, tuple[float, ...]]] = {}
         """By whose half was released: when, and the fidelities to the four Bell states."""
@@ -130,7 +131,7 @@ class Oracle:
 
     def __init__(
         self,
-        engine: StateEngine,
+        engine: "StateEngine",
         devices: Mapping[int, Device],
         log: HeraldLog | None,
         spent: SpentLog | None = None,

@@ -1,5 +1,7 @@
 """The command line without a run: options that do not go together, and what long work says meanwhile."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,22 @@ def test_long_work_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == (
         "bellwire run: virtual time 0.250000 s after 10 s\nbellwire run: virtual time 1.000000 s after 20 s\n"
     )
+
+
+def test_the_launcher_does_not_pay_for_the_simulator() -> None:
+    """SeQUeNCe takes a second to import: the plane's process needs it, whoever composes a plan does not."""
+    script = f"""
+import sys
+from testbed.circuits import compile_jobs
+from testbed.lab.compose import compose
+from testbed.lab.run import run
+from testbed.scenario import load_scenario
+scenario = load_scenario({TWO!r})
+compose(scenario, "virtual", compile_jobs(scenario))
+print([name for name in ("sequence", "stim", "qutip") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=SCENARIOS.parents[1]
+    )
+
+    assert done.stdout.split() == ["[]"]

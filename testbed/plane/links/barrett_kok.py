@@ -11,11 +11,12 @@ from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
 from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, Optics, draw_first
-from testbed.plane.links.photonic import Bench
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
+
+    from testbed.plane.links.photonic import Bench
 
 
 def success_probability(optics: Optics) -> float:
@@ -102,10 +103,18 @@ class BarrettKok:
         # A second photon in any round tells which node was bright in it.
         once = optics.rounds_coherence * parameters.emitted_once**self.rounds
         self.optics = optics._replace(rounds_coherence=once)
-        self._bench = Bench(
-            parameters, self.rounds, name, seed, priority, rails=self.rails, waits=parameters.abort
-        )
+        self._name, self._seed, self._priority = name, seed, priority
         self._p = success_probability(self.optics)
+
+    @cached_property
+    def _bench(self) -> "Bench":
+        # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
+        from testbed.plane.links.photonic import Bench
+
+        known = self.parameters
+        return Bench(
+            known, self.rounds, self._name, self._seed, self._priority, rails=self.rails, waits=known.abort
+        )
 
     @property
     def first_rounds(self) -> int:

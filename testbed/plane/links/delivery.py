@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, ClassVar, override
 
 import numpy as np
 from numpy.random import Generator
-from sequence.kernel.event import Event
-from sequence.kernel.process import Process
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import heralded_state
@@ -120,6 +118,10 @@ class SourceMidpoint:
         pass  # attempts are independent
 
     def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+        # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
+        from sequence.kernel.event import Event
+        from sequence.kernel.process import Process
+
         earliest = slot_ps + min(0, *self.births_ps)
         if earliest < timeline.now():
             raise ValueError(f"slot at {slot_ps} ps: its earliest emission, {earliest} ps, is before now")

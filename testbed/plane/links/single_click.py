@@ -1,6 +1,6 @@
 """Single click: both nodes weakly bright, one photon heralds; the detector that clicks names Psi+ or Psi-."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING, Final
 
@@ -9,11 +9,12 @@ from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
 from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, Optics, draw_first
-from testbed.plane.links.photonic import Bench
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
+
+    from testbed.plane.links.photonic import Bench
 
 
 def populations(alpha_a: float, alpha_b: float, optics: Optics) -> tuple[float, float, float, float]:
@@ -123,9 +124,16 @@ class SingleClick:
         priority: int = 0,
     ) -> None:
         self.parameters, self.grade, self.optics = parameters, grade, parameters.optics
-        self._bench = Bench(parameters, self.rounds, name, seed, priority)
+        self._name, self._seed, self._priority = name, seed, priority
         # A link sees few different alphas, and asks for each of them per pair.
         self._states = lru_cache(maxsize=256)(self._heralded_states)
+
+    @cached_property
+    def _bench(self) -> "Bench":
+        # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
+        from testbed.plane.links.photonic import Bench
+
+        return Bench(self.parameters, self.rounds, self._name, self._seed, self._priority)
 
     @property
     def attempt_ps(self) -> int:

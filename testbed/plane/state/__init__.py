@@ -1,9 +1,11 @@
 """The state of all qubits: one engine, exact or sampled per group, and the noise it applies.
 
-Importing this package registers the formalism 'bellwire' with SeQUeNCe.
+Importing the engine registers the formalism 'bellwire' with SeQUeNCe; it is imported when it is first asked for, since
+gates and noise serve whoever does without a simulator.
 """
 
-from testbed.plane.state.engine import FORMALISM, StateEngine
+from typing import TYPE_CHECKING, Any
+
 from testbed.plane.state.gates import (
     CX,
     CZ,
@@ -22,6 +24,9 @@ from testbed.plane.state.gates import (
     rotation,
 )
 from testbed.plane.state.noise import depolarising1, depolarising2, read_out
+
+if TYPE_CHECKING:
+    from testbed.plane.state.engine import FORMALISM, StateEngine
 
 __all__ = [
     "CX",
@@ -45,3 +50,11 @@ __all__ = [
     "read_out",
     "rotation",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("FORMALISM", "StateEngine"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from testbed.plane.state import engine
+
+    return getattr(engine, name)
