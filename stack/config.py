@@ -147,6 +147,22 @@ class Circuits:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """Routing by a protocol between the nodes (``protocols.lsr.service.Settings``)."""
+
+    policy: str
+    """A name that ``stack.network.paths`` knows, or a Python file."""
+    hello_ps: int
+    dead_ps: int
+    idle_hello_ps: int
+    forget_ps: int
+    hold_ps: int
+    most_hold_ps: int
+    patience_ps: int
+    """How long a request waits for a way."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node.  ``apps`` are the programs it runs by itself: {name: arguments}."""
 
@@ -167,7 +183,8 @@ class NodeConfig:
     links: tuple[Link, ...] = ()
     switch: Switch | None = None
     routes: dict[int, tuple[tuple[RouteHop, ...], ...]] = field(default_factory=dict)
-    """Ways to other nodes, by destination, the best first."""
+    """Ways to other nodes, by destination, the best first; used without ``routing`` only."""
+    routing: Routing | None = None
     circuits: Circuits = Circuits()
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: int = 0
@@ -200,6 +217,7 @@ class NodeConfig:
             for n, ways in data["routes"].items()
         }
         fields["circuits"] = Circuits(**data["circuits"])
+        fields["routing"] = None if data["routing"] is None else Routing(**data["routing"])
         return cls(**fields)
 
 

@@ -80,6 +80,8 @@ class Node:
         kernel.event("node", "started", incarnation=kernel.incarnation)
         for session in kernel.sessions:
             session.open()
+        if hasattr(self, "network"):
+            self.network.start()
         kernel.results["running"] = list(self.config.apps)
         for name, arguments in self.config.apps.items():
             kernel.program_opened()

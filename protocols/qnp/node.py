@@ -19,7 +19,7 @@ the reliable sublayer), so an unknown label of the peer is either not open yet, 
 a while, or is older than its newest, and then it is closed and its pairs are released.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -31,7 +31,7 @@ from protocols.qnp.circuit import Circuit, raw_pairs
 from protocols.qnp.end import End, Request
 from protocols.qnp.promise import UNKNOWN, Wishes, install, promise
 from protocols.qnp.relay import Relay
-from protocols.qnp.service import CircuitId, CircuitOpened, LinkPair, LinkSequence, RequestEnded
+from protocols.qnp.service import CircuitId, CircuitOpened, InUse, LinkPair, LinkSequence, RequestEnded
 from protocols.qnp.shared import NodeFacts, Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Phase
 from protocols.routes import Hop, Offer, Route, Routes
@@ -79,6 +79,16 @@ class DirectRoutes:
         return [(Hop(link, peer, UNKNOWN),) for link, peer in self._links.items() if peer == destination][:most]
 
 
+class _Waiting(NamedTuple):
+    """A request that has no way, and what it asks for; `failed`: what it had before has failed so."""
+
+    request: Request
+    destination: int
+    priority: int
+    pairs_per_ks: int
+    failed: CircuitInput | None
+
+
 class Qnp:
     """QNP for one node, whatever it is to each circuit."""
 
@@ -91,8 +101,12 @@ class Qnp:
         facts: NodeFacts | None = None,
         offers: Mapping[int, Offer] | None = None,
         wishes: Wishes | None = None,
+        patience_ps: int = 0,
     ) -> None:
-        """links: number of each link that ends here -> the neighbour at its other end; offers: what each can do."""
+        """links: number of each link that ends here -> the neighbour at its other end; offers: what each can do.
+
+        patience_ps: how long a request waits for a way, where ways come and go.
+        """
         self._node = node
         self._links = dict(sorted(links.items()))
         self._offers = dict(offers or {})
@@ -105,6 +119,8 @@ class Qnp:
         self._avoid: dict[int, frozenset[int]] = {}  # by request: links over which it has failed
         self._tries: dict[int, int] = {}  # by request: how often it has set out on a way that broke meanwhile
         self._requests: dict[int, End] = {}  # this node's own
+        self._patience_ps = patience_ps
+        self._waiting: dict[int, _Waiting] = {}  # by request: those without a way
         self._early: dict[CircuitId, list[_Early]] = {}
         self._request_numbers = count(1)
         self._circuit_numbers = count(1)
@@ -139,16 +155,36 @@ class Qnp:
         self._avoid[request.number] = frozenset()
         if max_time_ps:
             self._shared.timers.set(_deadline(request.number), now + max_time_ps)
-        shared = None if pairs_per_ks else self._open_circuit(destination, minimum_fidelity, priority)
-        if shared is not None:
-            self._requests[request.number] = shared
-            shared.add(request)
-        else:
-            self._route([request], destination, priority, pairs_per_ks, now, None)
+        self._set_out(request, destination, priority, pairs_per_ks, now, None)
         return request.number
+
+    def routes_changed(self, now: int, up: Callable[[int], bool]) -> None:
+        """Ways may have come or gone; `up` says of a link whether it is up.  Requests that wait for a way try again.
+
+        A link that is down now is a new one when it is up again: that a request failed on it before counts no more.
+        """
+        for number in list(self._waiting):
+            self._avoid[number] = frozenset(link for link in self._avoid[number] if up(link))
+            self._try_again(number, now)
+
+    def _try_again(self, number: int, now: int) -> None:
+        """For a request that waits: another way, or else, but not for ever, the one that it has failed on."""
+        request, destination, priority, pairs_per_ks, failed = self._waiting.pop(number)
+        self._set_out(request, destination, priority, pairs_per_ks, now, failed)
+        if number in self._waiting and self._avoid[number] and self._tries.get(number, 0) < TRIES:
+            self._tries[number] = self._tries.get(number, 0) + 1
+            self._avoid[number] = frozenset()
+            del self._waiting[number]
+            self._set_out(request, destination, priority, pairs_per_ks, now, failed)
+        if number not in self._waiting:
+            self._shared.timers.cancel(_way(number))
+            self._shared.timers.cancel(_again(number))
 
     def want(self, request: int, number: int, now: int) -> None:
         """`number` more pairs for an open-ended request of this node; one that has ended gets none."""
+        if request in self._waiting:
+            self._waiting[request].request.wanted += number
+            return
         circuit = self._requests.get(request)
         if circuit is None:
             return
@@ -260,6 +296,13 @@ class Qnp:
         if key.kind is TimerKind.DEADLINE:
             self._end_request(key.number, CircuitInput.TIMEOUT, now)
             return
+        if key.kind is TimerKind.WAY:
+            waiting = self._waiting.pop(key.number)
+            self._unserved(waiting.request, waiting.destination, waiting.failed or CircuitInput.NO_ROUTE)
+            return
+        if key.kind is TimerKind.AGAIN:
+            self._try_again(key.number, now)
+            return
         circuit = self._circuits[key.circuit]
         match key.kind:
             case TimerKind.HOLD:
@@ -328,6 +371,7 @@ class Qnp:
             circuit = End(message, None, down, self._shared)
             circuit.promised = made.expected if len(route) > 1 else least
             self._circuits[down] = circuit
+            self._tell_use(down.neighbour)
             self._shared.send(down.neighbour, message)  # QNP-11
             if len(route) > 1:
                 self._shared.timers.set(TimerKey(TimerKind.REFRESH, down), now + message.refresh_ps)
@@ -337,10 +381,44 @@ class Qnp:
                 circuit.add(request)
             return
         for request in requests:
-            self._forget(request.number)
-            self._shared.timers.cancel(_deadline(request.number))
-            where = (CircuitId(destination, 0), request.number, self._node, destination, request.purpose)
-            self._shared.outputs.append(RequestEnded(*where, request.delivered, failed or cause, request.error))
+            if not self._patience_ps:
+                self._unserved(request, destination, failed or cause)
+                continue
+            self._waiting[request.number] = _Waiting(request, destination, priority, pairs_per_ks, failed or cause)
+            if _way(request.number) not in self._shared.timers:
+                self._shared.timers.set(_way(request.number), now + self._patience_ps)
+                self._shared.timers.set(_again(request.number), now + self._patience_ps // 4)
+
+    def _tell_use(self, neighbour: int) -> None:
+        if self._patience_ps:
+            circuits = sum(1 for hop in self._circuits if hop.neighbour == neighbour)
+            self._shared.outputs.append(InUse(neighbour, circuits))
+
+    def _set_out(
+        self,
+        request: Request,
+        destination: int,
+        priority: int,
+        pairs_per_ks: int,
+        now: int,
+        failed: CircuitInput | None,
+    ) -> None:
+        """A request without a circuit: onto one that is open, or onto one of its own."""
+        shared = None if pairs_per_ks else self._open_circuit(destination, request.minimum_fidelity, priority)
+        if shared is not None:
+            request.phase, request.underway = Phase.OPENING, 0
+            self._requests[request.number] = shared
+            shared.add(request)
+        else:
+            self._route([request], destination, priority, pairs_per_ks, now, failed)
+
+    def _unserved(self, request: Request, destination: int, cause: CircuitInput) -> None:
+        """A request ends for want of a circuit."""
+        self._forget(request.number)
+        for timer in (_deadline, _way, _again):
+            self._shared.timers.cancel(timer(request.number))
+        where = (CircuitId(destination, 0), request.number, self._node, destination, request.purpose)
+        self._shared.outputs.append(RequestEnded(*where, request.delivered, cause, request.error))
 
     def _fail(self, circuit: Circuit, stimulus: CircuitInput, now: int) -> None:
         """A circuit ends before its time; at its head the requests take another way, if there is one (QNP-15)."""
@@ -356,7 +434,8 @@ class Qnp:
                 if not again or tries > TRIES:
                     self._avoid[request.number] |= links
                 avoid = self._avoid[request.number]
-                if any(not avoid.intersection(h.link for h in r) for r in self._routes.paths(circuit.peer, WAYS)):
+                ways = self._routes.paths(circuit.peer, WAYS)
+                if (lost and self._patience_ps) or any(not avoid.intersection(h.link for h in r) for r in ways):
                     rescued.append(request)
                     del circuit.requests[request.number], self._requests[request.number]
         self._move(circuit, stimulus, now)
@@ -365,6 +444,10 @@ class Qnp:
             self._route(rescued, kept.hops[-1].node, kept.priority, kept.pairs_per_ks, now, CircuitInput.PEER_LOST)
 
     def _end_request(self, number: int, stimulus: CircuitInput, now: int) -> None:
+        if number in self._waiting:
+            waiting = self._waiting.pop(number)
+            self._unserved(waiting.request, waiting.destination, stimulus)
+            return
         circuit = self._requests.get(number)
         if circuit is None:
             return
@@ -416,6 +499,7 @@ class Qnp:
     def _admit(self, circuit: Circuit) -> None:
         for hop in circuit.ids:
             self._circuits[hop] = circuit
+            self._tell_use(hop.neighbour)
         opened = CircuitOpened(circuit.id, circuit.install.head, circuit.install.number)
         self._shared.outputs.append(opened)
 
@@ -612,6 +696,7 @@ class Qnp:
         if circuit.phase is Phase.CLOSED and circuit.id in self._circuits:
             for hop in circuit.ids:
                 del self._circuits[hop]
+                self._tell_use(hop.neighbour)
             if circuit.down is not None:
                 self._labels[circuit.down.neighbour].give_back(circuit.down.label)
 
@@ -659,6 +744,14 @@ class Qnp:
 
 def _deadline(request: int) -> TimerKey:
     return TimerKey(TimerKind.DEADLINE, _NO_CIRCUIT, None, request)
+
+
+def _way(request: int) -> TimerKey:
+    return TimerKey(TimerKind.WAY, _NO_CIRCUIT, None, request)
+
+
+def _again(request: int) -> TimerKey:
+    return TimerKey(TimerKind.AGAIN, _NO_CIRCUIT, None, request)
 
 
 def _load(circuit: Circuit) -> int:

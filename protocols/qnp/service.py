@@ -75,6 +75,13 @@ class CircuitOpened(NamedTuple):
     number: int  # with the head, the name of the circuit at all its nodes
 
 
+class InUse(NamedTuple):
+    """Event where ways come and go: so many circuits lead over the links with this neighbour now."""
+
+    neighbour: int
+    circuits: int
+
+
 class CircuitClosed(NamedTuple):
     """Event at every node of a circuit; `circuit` is the hop towards the head, at the head the one away from
     it."""

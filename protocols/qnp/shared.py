@@ -67,10 +67,12 @@ class TimerKind(Enum):
     REFRESH = auto()
     LIFETIME = auto()
     DEADLINE = auto()
+    WAY = auto()  # the end of patience
+    AGAIN = auto()
 
 
 class TimerKey(NamedTuple):
-    """`circuit` is the circuit by its first hop here; a DEADLINE has the number of a request instead."""
+    """`circuit` is the circuit by its first hop here; DEADLINE, WAY and AGAIN have the number of a request instead."""
 
     kind: TimerKind
     circuit: CircuitId

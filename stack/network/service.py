@@ -16,6 +16,7 @@ from protocols.qnp.service import (
     CircuitClosed,
     CircuitId,
     CircuitOpened,
+    InUse,
     LinkPair,
     NeedLinkPairs,
     PairDelivered,
@@ -31,6 +32,7 @@ from protocols.wire import ProtocolId, Purification
 from stack.config import Link, NodeConfig
 from stack.link.interface import LinkLayer
 from stack.network.interface import NetworkUser
+from stack.network.routing import LinkStateRoutes
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
@@ -72,13 +74,20 @@ class Network:
         self._neighbours = {
             n.number: n.b if n.a == config.number else n.a for n in config.links if config.number in (n.a, n.b)
         }
+        offers = {link.number: _offer(config, link) for link in config.links if config.number in (link.a, link.b)}
+        self._routing: LinkStateRoutes | None = None
+        if config.routing is not None:
+            own = {link: (self._neighbours[link], offer) for link, offer in offers.items()}
+            self._routing = LinkStateRoutes(kernel, config, config.routing, own, messenger, self._routes_changed)
+        self._watched: set[int] = set()
         machine = Qnp(
             config.number,
             self._neighbours,
-            routes=StaticRoutes(config),
+            routes=self._routing or StaticRoutes(config),
             facts=_facts(config),
-            offers={link.number: _offer(config, link) for link in config.links if config.number in (link.a, link.b)},
+            offers=offers,
             wishes=_wishes(config),
+            patience_ps=config.routing.patience_ps if config.routing is not None else 0,
         )
         self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._users: dict[int, NetworkUser] = {}
@@ -89,6 +98,31 @@ class Network:
         messenger.register(ProtocolId.QNP, self._driver.receive)
         messenger.on_broken(self._broken)
         link.serve(self)
+
+    def start(self) -> None:
+        """The node has booted: find out about the network, if it is to be found out."""
+        if self._routing is not None:
+            self._routing.start()
+
+    def _routes_changed(self) -> None:
+        assert self._routing is not None
+        self._driver.machine.routes_changed(self._kernel.now, self._routing.link_up)
+        self._driver.flush()
+
+    def _in_use(self, neighbour: int, circuits: int) -> None:
+        """So many circuits lead over this neighbour: routing is to watch it, and to know what is left of the links."""
+        routing = self._routing
+        if routing is None:
+            return
+        if circuits and neighbour not in self._watched:
+            self._watched.add(neighbour)
+            routing.watch(neighbour)
+        elif not circuits and neighbour in self._watched:
+            self._watched.remove(neighbour)
+            routing.unwatch(neighbour)
+        for link, peer in self._neighbours.items():
+            if peer == neighbour:
+                routing.load(link, self._driver.machine.promised(link))
 
     # -- the service upward -----------------------------------------------------------------------------------------
 
@@ -184,6 +218,8 @@ class Network:
                 )
             case CircuitClosed():
                 self._closed(event)
+            case InUse(neighbour=neighbour, circuits=circuits):
+                self._in_use(neighbour, circuits)
             case RequestOpened():
                 self._kernel.event("network", "request opened", request=event.request, head=event.head, peer=event.peer)
             case PairDelivered(peer=peer, purpose=purpose, pair=pair):

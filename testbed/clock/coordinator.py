@@ -1,8 +1,9 @@
 """The coordinator of the ``virtual`` clock: conservative windows for node processes, with the plane as one federate.
 
 What may live here: who may run how far.  A host's *effective* next time is the earliest of what it holds, what is in
-flight to it and what the plane has answered it.  Host i may run up to ``min_j(effective_j + reach[j][i])``: nobody can
-make anything due at i before that.  The plane executes what is stamped t only when every effective time is above t.
+flight to it and what the plane has answered it.  Host i may run up to ``min_j(min(effective_j, promise_j) +
+reach[j][i])``, and not beyond ``promise_i``, a promise being how early the plane can answer a host: nobody can make
+anything due at i before that.  The plane executes what is stamped t only when every effective time is above t.
 Rounds are barriers with blocking reads in host order: on two cores that beats polling.
 """
 
@@ -167,20 +168,23 @@ class Coordinator:
         hosts = self._hosts
         reach = self._reach
         plane = self._plane
-        pending = plane.next_ps() != NEVER
-        busy = [(j, e) for j, e in effective.items() if e != NEVER]
+        # What the plane has yet to do makes its host act, too, and what that sends reaches the others later.
+        acts = dict(effective)
+        promised = dict.fromkeys(effective, NEVER)
+        if plane.next_ps() != NEVER:
+            for j, e in effective.items():
+                promised[j] = min(map(plane.promise, hosts[j].nodes))
+                acts[j] = min(e, promised[j])
+        busy = [(j, e) for j, e in acts.items() if e != NEVER]
         running = []
         for i, e in effective.items():
             if e < cap:
-                horizon = cap
+                horizon = min(cap, promised[i])
                 column = reach
                 for j, other in busy:
                     bound = other + column[j][i]
                     if bound < horizon:
                         horizon = bound
-                if pending:
-                    for node in hosts[i].nodes:
-                        horizon = min(horizon, plane.promise(node))
                 if e < horizon:
                     self._grant(i, min(horizon, NEVER), 0, [])
                     running.append(i)

@@ -8,8 +8,8 @@ from math import log
 from typing import Final
 
 from protocols.egp.facts import least_spacing
-from stack.config import Circuits, Link, NodeConfig, RouteHop
-from testbed.scenario import CircuitPolicy, Device, Scenario
+from stack.config import Circuits, Link, NodeConfig, RouteHop, Routing
+from testbed.scenario import CircuitPolicy, Device, RoutingPolicy, Scenario
 
 WAYS: Final = 3
 """To each destination, at most."""
@@ -54,6 +54,22 @@ def circuits(policy: CircuitPolicy) -> Circuits:
         policy.end_rounds,
         policy.pumping,
         policy.refresh_ps,
+    )
+
+
+def routing(policy: RoutingPolicy | None) -> Routing | None:
+    """What the scenario says about routing."""
+    if policy is None:
+        return None
+    return Routing(
+        policy.policy,
+        policy.hello_ps,
+        policy.dead_ps,
+        policy.idle_hello_ps,
+        policy.forget_ps,
+        policy.hold_ps,
+        policy.most_hold_ps,
+        policy.patience_ps,
     )
 
 

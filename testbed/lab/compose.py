@@ -12,7 +12,7 @@ from stack.config import Device, Link, NodeConfig, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
-from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, swap_w
+from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_w
 from testbed.lab.clocks import oscillations
 from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
@@ -178,6 +178,7 @@ def compose(
                 keys={n: keys[node.number, n] for n in ways[node.number]} if secret else {},
                 device=_device(device) if device else None,
                 circuits=circuits(scenario.circuits),
+                routing=routing(scenario.routing),
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
                 switch=_switch(node),
                 apps=_apps(scenario, node.name, numbers, jobs),
@@ -185,7 +186,7 @@ def compose(
                 allowance_ps=allowance,
             )
         )
-    routes = all_routes(scenario, {config.number: config for config in configs})
+    routes = {} if scenario.routing else all_routes(scenario, {config.number: config for config in configs})
     configs = [replace(config, routes=routes.get(config.number, {})) for config in configs]
     planned = tuple(
         Planned(f.at_ps, numbers[f.node], Deed.KILL if f.kind == "kill" else Deed.RESTART)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from testbed.scenario import channels, circuits, devices, link_requests, links, nodes, planned, schema, work
+from testbed.scenario import channels, circuits, devices, link_requests, links, nodes, planned, routing, schema, work
 from testbed.scenario.model import FORMALISMS, Scenario
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, load_yaml
@@ -16,7 +16,7 @@ from testbed.scenario.source import Item, load_yaml
 _SCENARIO: Final = Form("", "a scenario", (
     "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "stars", "channel", "faults", "job",
     "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
-    "circuits", "requests", "link_requests",
+    "circuits", "routing", "requests", "link_requests",
 ))  # fmt: skip
 
 MAX_SEED: Final = (1 << 63) - 1
@@ -63,6 +63,7 @@ def load_scenario(path: str | Path) -> Scenario:
         mqtt=_mqtt(keys.get("mqtt")),
         formalism=schema.choice(keys.need("formalism"), FORMALISMS, "formalism") if "formalism" in keys else "auto",
         circuits=circuits.read(keys.get("circuits")),
+        routing=routing.read(keys.get("routing"), path.parent),
         requests=tuple(circuits.requests(keys.get("requests"), by_name, quantum)),
         link_loads=tuple(link_requests.read(keys.get("link_requests"), by_name, quantum)),
     )

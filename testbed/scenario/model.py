@@ -254,6 +254,25 @@ class CircuitPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutingPolicy:
+    """Routing by a protocol between the nodes, in place of a table that the lab has made."""
+
+    policy: str = "fidelity"
+    """One of PATH_POLICIES, or a Python file."""
+    hello_ps: int = 10**11
+    dead_ps: int = 4 * 10**11
+    idle_hello_ps: int = 0
+    """0: a neighbour that no circuit leads over is not asked."""
+    forget_ps: int = 6 * 10**13
+    hold_ps: int = 10**10
+    most_hold_ps: int = 10**12
+    patience_ps: int = 10**12
+
+
+PATH_POLICIES: Final = ("fidelity", "rate", "hops")
+
+
+@dataclass(frozen=True, slots=True)
 class Requests:
     """Pairs that one node asks for with another, measured by the oracle and released as they come."""
 
@@ -363,6 +382,7 @@ class Scenario:
     """"none", "embedded" or the URL of a broker."""
     formalism: str = "auto"
     circuits: CircuitPolicy = CircuitPolicy()
+    routing: RoutingPolicy | None = None
     requests: tuple[Requests, ...] = ()
     link_loads: tuple[LinkLoad, ...] = ()
 
