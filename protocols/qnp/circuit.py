@@ -3,13 +3,28 @@
 What may live here: the hops of a circuit, its demand on the link away from the head, and its end.
 """
 
+from functools import partial
 from typing import Final
 
 from protocols.qnp.demand import MOST_AHEAD, Demand
+from protocols.qnp.distill import Distiller, Stored
+from protocols.qnp.purify import werner
 from protocols.qnp.service import CircuitClosed, CircuitId, LinkPair, LinkSequence
-from protocols.qnp.shared import Shared, TimerKey, TimerKind
+from protocols.qnp.shared import FULL, Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Do, Phase
-from protocols.wire.codec import CircuitFate, CircuitHop, Message, QnpDiscard, QnpInstall, QnpTeardown, QnpTrack
+from protocols.wire.codec import (
+    CircuitFate,
+    CircuitHop,
+    Message,
+    PairFate,
+    PurifyScope,
+    QnpDiscard,
+    QnpInstall,
+    QnpPurify,
+    QnpPurifyAck,
+    QnpTeardown,
+    QnpTrack,
+)
 
 _NO_LIMIT: Final = 1 << 40
 
@@ -53,6 +68,15 @@ class Circuit:
             ahead = MOST_AHEAD if len(install.hops) > 1 else _NO_LIMIT
             each = raw_pairs(hop.rounds, bool(install.pumping))
             self.demand = Demand(hop.link, down.label, hop.minimum_fidelity, each, ahead, shared.outputs)
+        self._distillers: dict[int, Distiller] = {}
+        for hop_id, link in ((up, self.link_up), (down, self.link_down)):
+            rounds = next((hop.rounds for hop in install.hops if hop.link == link), 0)
+            if hop_id is not None and rounds:
+                leads = hop_id is down
+                failed = partial(self._link_pair_died, leads)
+                self._distillers[link] = Distiller(
+                    install, PurifyScope.LINK, rounds, leads, hop_id, shared, self._link_pair_pure, failed
+                )
 
     # What node.py asks of it.
 
@@ -93,27 +117,129 @@ class Circuit:
     # What it is told; a subclass does the work.
 
     def take_half(self, pair: LinkPair, now: int) -> None:
-        """The link layer made a pair."""
+        """The link layer made a pair: it is purified first, if the circuit says so."""
+        if self.demand is not None and pair.link == self.link_down:
+            self.demand.arrived()
+        distiller = self._distillers.get(pair.link)
+        if distiller is None or self._is_void(pair.name):
+            self._take_pure(pair, now)
+            return
+        if distiller.leads and self.install.cutoff_ps:
+            # Halves that wait for a second one could fill the memories of two circuits for ever.
+            self._shared.timers.set(self._waits(pair.name), now + self.install.cutoff_ps)
+        fidelity = pair.goodness / FULL
+        diagonal = self._shared.facts.diagonals.get(pair.link) or werner(fidelity)
+        distiller.take(Stored(pair.link_sequence, pair.bell_index, pair.qubit, diagonal, pair), now)
+
+    def take_discard(self, discard: QnpDiscard, now: int) -> None:
+        """The neighbour gave up a pair."""
+        name = LinkSequence(discard.link, discard.link_sequence)
+        distiller = self._distillers.get(name.link)
+        if distiller is not None:
+            distiller.forget(name.number)
+            if names := distiller.lose(name.number, now):
+                hop = self.up if name.link == self.link_up else self.down
+                assert hop is not None
+                for number in names:
+                    if number != name.number:  # the other node may not know that they belonged together
+                        impure = PairFate.IMPURE
+                        self._send(hop, QnpDiscard(hop.label, 0, name.link, number, impure))
+                return
+        self._discarded(discard, now)
+
+    def expire(self, name: LinkSequence, now: int) -> None:
+        """The link layer takes a pair back."""
+        if not self._lose_raw(name, PairFate.EXPIRED, now):
+            self._expired(name, now)
+
+    def cutoff(self, name: LinkSequence, now: int) -> None:
+        """A half has waited too long."""
+        distiller = self._distillers.get(name.link)
+        if distiller is not None and name.number in distiller:
+            if distiller.is_free(name.number):
+                self._lose_raw(name, PairFate.CUTOFF, now)
+        else:
+            self._cut_off(name, now)
+
+    def take_purify(self, message: QnpPurify | QnpPurifyAck, source: int, now: int) -> None:
+        """The node at the other end of a pair has done its part of a round."""
+        link = self.link_up if self.up is not None and self.up.neighbour == source else self.link_down
+        distiller = self._distillers.get(link)
+        if distiller is None:
+            return
+        if isinstance(message, QnpPurify) and not distiller.leads:
+            distiller.on_purify(message, now)
+        elif isinstance(message, QnpPurifyAck) and distiller.leads:
+            distiller.on_ack(message, now)
+
+    def knows(self, name: LinkSequence) -> bool:
+        """Has anything been heard of this link pair here?"""
+        distiller = self._distillers.get(name.link)
+        return self._has_record(name) or (distiller is not None and name.number in distiller)
+
+    def _lose_raw(self, name: LinkSequence, fate: PairFate, now: int) -> bool:
+        """Give up a pair that is being purified; False if it is none."""
+        distiller = self._distillers.get(name.link)
+        hop = self.up if name.link == self.link_up else self.down
+        names = [] if distiller is None else distiller.lose(name.number, now)
+        for number in names:
+            assert hop is not None
+            self._send(hop, QnpDiscard(hop.label, 0, name.link, number, fate))
+        return bool(names)
+
+    def _link_pair_pure(self, stored: Stored, request: int, now: int) -> None:
+        pair: LinkPair = stored.payload
+        for part in (pair, *stored.parts):
+            self._shared.timers.cancel(self._waits(part.name))
+        goodness = round(stored.diagonal[0] * FULL)
+        self._take_pure(pair._replace(bell_index=stored.index, goodness=goodness), now)
+
+    def _link_pair_died(self, leads: bool, stored: Stored, now: int) -> None:
+        for part in (stored.payload, *stored.parts):
+            self._shared.timers.cancel(self._waits(part.name))
+        if leads:
+            assert self.demand is not None
+            self.demand.died(stored.raw)
+
+    def _waits(self, name: LinkSequence) -> TimerKey:
+        hop = self.up if name.link == self.link_up else self.down
+        assert hop is not None
+        return TimerKey(TimerKind.CUTOFF, hop, name)
+
+    def _release_raw(self) -> None:
+        """What is being purified goes with the circuit."""
+        for distiller in self._distillers.values():
+            for pair in distiller.payloads():
+                self._shared.timers.cancel(self._waits(pair.name))
+            distiller.release_all()
+
+    # What a subclass does.
+
+    def _take_pure(self, pair: LinkPair, now: int) -> None:
+        raise NotImplementedError
+
+    def _is_void(self, name: LinkSequence) -> bool:
+        """Was it discarded before it came?"""
+        raise NotImplementedError
+
+    def _has_record(self, name: LinkSequence) -> bool:
+        raise NotImplementedError
+
+    def _discarded(self, discard: QnpDiscard, now: int) -> None:
+        raise NotImplementedError
+
+    def _expired(self, name: LinkSequence, now: int) -> None:
+        raise NotImplementedError
+
+    def _cut_off(self, name: LinkSequence, now: int) -> None:
         raise NotImplementedError
 
     def take_track(self, track: QnpTrack, now: int) -> None:
         """News of the chain that one of its pairs is the end of."""
         raise NotImplementedError
 
-    def take_discard(self, discard: QnpDiscard, now: int) -> None:
-        """The neighbour gave up a pair."""
-        raise NotImplementedError
-
-    def expire(self, name: LinkSequence, now: int) -> None:
-        """The link layer takes a pair back."""
-        raise NotImplementedError
-
     def held_long(self, name: LinkSequence, now: int) -> None:
         """The hold of a mark has ended."""
-        raise NotImplementedError
-
-    def knows(self, name: LinkSequence) -> bool:
-        """Has anything been heard of this link pair here?"""
         raise NotImplementedError
 
     def move(self, stimulus: CircuitInput, now: int) -> None:
@@ -145,6 +271,7 @@ class Circuit:
 
     def _closed(self) -> None:
         """Say so, and stop its clocks."""
+        self._release_raw()
         for kind in (TimerKind.REFRESH, TimerKind.LIFETIME):
             self._shared.timers.cancel(TimerKey(kind, self.id))
         where = (self.id, self.install.head, self.install.number)

@@ -38,9 +38,9 @@ class Demand:
             self._asked += 1  # unasked for, but here it is
         self.ask()
 
-    def died(self, pairs: int = 1) -> None:
-        """So many that had come are no more."""
-        self._dead += pairs
+    def died(self, pairs: int | None = None) -> None:
+        """So many that had come are no more; None: all that one purified pair is made of."""
+        self._dead += self._each if pairs is None else pairs
         self.ask()
 
     def will_not_come(self, pairs: int) -> None:

@@ -8,7 +8,9 @@ from typing import Final
 
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.circuit import INPUTS, Circuit
+from protocols.qnp.circuit import INPUTS, Circuit, raw_pairs
+from protocols.qnp.distill import Distiller, Stored
+from protocols.qnp.purify import werner
 from protocols.qnp.service import (
     CircuitId,
     LinkPair,
@@ -18,7 +20,7 @@ from protocols.qnp.service import (
     RequestEnded,
     RequestOpened,
 )
-from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind
+from protocols.qnp.shared import FULL, MOST_REMEMBERED, Shared, TimerKey, TimerKind
 from protocols.qnp.states import (
     END_TABLE,
     HEAD_TABLE,
@@ -34,11 +36,14 @@ from protocols.wire.codec import (
     EgpError,
     PairFate,
     PairUse,
+    PurifyScope,
     QnpComplete,
     QnpDiscard,
     QnpForward,
     QnpInstall,
     QnpInstalled,
+    QnpPurify,
+    QnpPurifyAck,
     QnpTrack,
     QnpWant,
 )
@@ -66,10 +71,9 @@ class Request:
     underway: int = 0  # pairs of the head's that are tracked for it
     error: EgpError | None = None
 
-    @property
-    def lacks(self) -> int:
-        """Pairs for which no half is here yet."""
-        return self.wanted - self.delivered - self.underway if self.phase is Phase.OPEN else 0
+    def lacks(self, each: int) -> int:
+        """Chains for which no half is here yet, if one pair is made of `each`."""
+        return (self.wanted - self.delivered) * each - self.underway if self.phase is Phase.OPEN else 0
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class _Record:
     track: QnpTrack | None = None
     pair_id: int = 0  # 0: not known yet
     request: int = 0  # 0: not known yet
+    final: Pair | None = None  # as it was handed up
+    user: Request | None = None  # to whom
 
 
 class End(Circuit):
@@ -95,6 +101,20 @@ class End(Circuit):
         self._complete = 0  # chains that both ends have had, less those that broke later
         self._told = 0  # the last Want
         self._records: dict[LinkSequence, _Record] = {}
+        self._each = raw_pairs(install.end_rounds, bool(install.pumping))
+        self._ends: Distiller | None = None
+        if install.end_rounds:
+            self._ends = Distiller(
+                install,
+                PurifyScope.ENDS,
+                install.end_rounds,
+                self.is_head,
+                self.id,
+                shared,
+                self._pure,
+                self._impure,
+                self._serves,
+            )
 
     @property
     def peer(self) -> int:
@@ -199,6 +219,11 @@ class End(Circuit):
             self.move_request(request, cause if fits else CircuitInput.PEER_LOST, now)
 
     def _drop(self, tell: bool) -> None:
+        if self._ends is not None:
+            for record in self._ends.payloads():
+                if tell:  # the peer may have handed up what a round has made of it
+                    self._discard(record, PairFate.CLOSED)
+            self._ends.release_all()
         for record in self._records.values():
             if record.state is PairState.HERE:
                 assert record.half is not None
@@ -211,14 +236,11 @@ class End(Circuit):
 
     # Link pairs.
 
-    def take_half(self, pair: LinkPair, now: int) -> None:
+    def _take_pure(self, pair: LinkPair, now: int) -> None:
         record = self._record(pair.name)
-        if self.is_head:
-            assert self.demand is not None
-            self.demand.arrived()
-            if record.state is not PairState.HERE and not self._lacking():
-                self._step(record, PairInput.SURPLUS, now, pair)
-                return
+        if self.is_head and record.state is not PairState.HERE and not self._lacking():
+            self._step(record, PairInput.SURPLUS, now, pair)
+            return
         fits = record.state is not PairState.THERE or self._fits(record, pair, record.track)
         self._step(record, PairInput.LINK_PAIR if fits else PairInput.MISFIT, now, pair)
 
@@ -227,10 +249,10 @@ class End(Circuit):
         fits = record.state is not PairState.HERE or self._fits(record, record.half, track)
         self._step(record, PairInput.TRACK if fits else PairInput.MISFIT, now, track)
 
-    def take_discard(self, discard: QnpDiscard, now: int) -> None:
+    def _discarded(self, discard: QnpDiscard, now: int) -> None:
         self._step(self._record(LinkSequence(discard.link, discard.link_sequence)), PairInput.DISCARD, now)
 
-    def expire(self, name: LinkSequence, now: int) -> None:
+    def _expired(self, name: LinkSequence, now: int) -> None:
         self._step(self._record(name), PairInput.EXPIRED, now)
 
     def held_long(self, name: LinkSequence, now: int) -> None:
@@ -246,6 +268,7 @@ class End(Circuit):
             self._shared.timers.cancel(TimerKey(TimerKind.HOLD, self.id, record.name))
         if incoming is not None and before not in (PairState.HERE, PairState.THERE):
             record.half, record.track, record.pair_id = None, None, 0  # a new pair, an old number
+            record.final = record.user = None
         if record.state is PairState.ABSENT:
             self._records.pop(record.name, None)
         else:
@@ -273,7 +296,7 @@ class End(Circuit):
                 case Do.DISCARD:
                     self._discard(record, _FATES[stimulus])  # QNP-5
                 case Do.LOSE:
-                    self._lose(record)
+                    self._lose(record, now)
                 case Do.HOLD:
                     self._shared.hold(self.id, record.name, now)
                 case Do.REPORT:
@@ -291,8 +314,12 @@ class End(Circuit):
         """Every node is to make what is neither here nor on the way (QNP-7)."""
         assert self.demand is not None
         needed = sum(
-            request.wanted - request.delivered for request in self.requests.values() if request.phase is Phase.OPEN
+            (request.wanted - request.delivered) * self._each
+            for request in self.requests.values()
+            if request.phase is Phase.OPEN
         )
+        if self._ends is not None:
+            needed = max(0, needed - self._ends.raw)
         self.demand.wanted = wanted = self._complete + needed
         if self.phase is not Phase.OPEN:
             return
@@ -303,7 +330,7 @@ class End(Circuit):
 
     def _lacking(self) -> Request | None:
         """The request that the next pair is for."""
-        return next((request for request in self.requests.values() if request.lacks > 0), None)
+        return next((request for request in self.requests.values() if request.lacks(self._each) > 0), None)
 
     def _number(self, record: _Record) -> None:
         """The head names the pair, and says what it is for."""
@@ -348,20 +375,35 @@ class End(Circuit):
             self._shared.outputs.append(ReleaseQubit(half.qubit))
             return
         if self.is_head:
-            request.underway -= 1
             self._complete += 1
+        if self._ends is not None:
+            pair = self._pair(record)
+            diagonal = werner(pair.goodness / FULL)
+            self._ends.take(Stored(pair.pair_id, pair.bell_index, pair.qubit, diagonal, record), now)
+        else:
+            record.final = self._pair(record)
+            self._hand_up(record, request, now)
+        self._forget()
+
+    def _hand_up(self, record: _Record, request: Request, now: int) -> None:
+        """Both ends have this pair, as good as it was promised."""
+        half, pair = record.half, record.final
+        assert half is not None
+        assert pair is not None
+        if self.is_head:
+            self._underway(record, -1)
+            record.request = request.number
         request.delivered += 1
-        pair = self._pair(record)
+        record.user = request
         self._shared.outputs.append(
             PairDelivered(self.id, request.number, self.peer, request.purpose, pair, half.time_of_goodness)
         )  # QNP-4
-        self._forget()
         if self.is_head and request.pairs and request.delivered == request.wanted:
             self.move_request(request, CircuitInput.SATISFIED, now)
             if not self.requests:
                 self.move(CircuitInput.UNUSED, now)
 
-    def _lose(self, record: _Record) -> None:
+    def _lose(self, record: _Record, now: int) -> None:
         """A pair that was delivered is a pair no more."""
         if self.is_head:
             assert self.demand is not None
@@ -369,11 +411,59 @@ class End(Circuit):
             self._complete -= 1
             self._ask()
             self.demand.died()
-        request = self.requests.get(record.request)
-        if request is not None:
+        if self._ends is not None and record.pair_id in self._ends:
+            # What was being purified with it is lost, too; the other end may not know that they belonged together.
+            for pair_id in self._ends.lose(record.pair_id, now):
+                other = next((r for r in self._records.values() if r.pair_id == pair_id), None)
+                if other is not None and other.state is PairState.BOTH:
+                    self._step(other, PairInput.EXPIRED, now)
+            return
+        request = record.user
+        if request is not None and record.final is not None:  # also if the request has ended meanwhile
             self._shared.outputs.append(
-                PairLost(self.id, request.number, self.peer, request.purpose, self._pair(record))
+                PairLost(self.id, request.number, self.peer, request.purpose, record.final)
             )
+
+    # Purification between the ends.
+
+    def take_purify(self, message: QnpPurify | QnpPurifyAck, source: int, now: int) -> None:
+        if message.scope is PurifyScope.LINK:
+            super().take_purify(message, source, now)
+        elif self._ends is not None and isinstance(message, QnpPurify) is not self.is_head:
+            if isinstance(message, QnpPurify):
+                self._ends.on_purify(message, now)
+            else:
+                self._ends.on_ack(message, now)
+
+    def _serves(self, stored: Stored) -> int:
+        """The request that a pair is for, when its last round begins."""
+        if stored.payload.request in self.requests:
+            number: int = stored.payload.request
+            return number
+        return next(iter(self.requests), 0)
+
+    def _pure(self, stored: Stored, number: int, now: int) -> None:
+        record: _Record = stored.payload
+        request = self.requests.get(number)
+        for part in stored.parts:
+            self._underway(part, -1)
+        record.final = Pair(
+            self.install.head, stored.name, stored.index, stored.qubit, round(stored.diagonal[0] * FULL)
+        )
+        if request is None or request.phase is not Phase.OPEN:
+            self._underway(record, -1)
+            record.final = None
+            self._shared.outputs.append(ReleaseQubit(stored.qubit))
+            if record.state is PairState.BOTH:  # the other end may have handed it up
+                self._step(record, PairInput.EXPIRED, now)
+            return
+        self._hand_up(record, request, now)
+
+    def _impure(self, stored: Stored, now: int) -> None:
+        for part in (stored.payload, *stored.parts):
+            self._underway(part, -1)
+        if self.is_head and self.requests:
+            self._ask()
 
     def _forget(self) -> None:
         if len(self._records) > MOST_REMEMBERED:
@@ -383,8 +473,14 @@ class End(Circuit):
 
     # Small things.
 
-    def knows(self, name: LinkSequence) -> bool:
+    def _has_record(self, name: LinkSequence) -> bool:
         return name in self._records
+
+    def _is_void(self, name: LinkSequence) -> bool:
+        return self._record(name).state is PairState.VOID
+
+    def _cut_off(self, name: LinkSequence, now: int) -> None:
+        """Ends let nothing wait in vain: what was purified meanwhile stays."""
 
     def _record(self, name: LinkSequence) -> _Record:
         return self._records.get(name) or _Record(name)

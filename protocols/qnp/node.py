@@ -40,6 +40,7 @@ from protocols.wire.codec import (
     EgpError,
     EgpKind,
     PairFate,
+    PurifyScope,
     QnpComplete,
     QnpDiscard,
     QnpForward,
@@ -243,6 +244,9 @@ class Qnp:
     def ran(self, number: int, bits: tuple[int, ...], now: int) -> None:
         """What RunProgram measured."""
         self._shared.ran(number, bits, now)
+        for circuit in self._each():
+            if circuit.phase is Phase.CLOSED:
+                self._sweep(circuit)  # with its last pair
 
     # The machine.
 
@@ -310,7 +314,6 @@ class Qnp:
                 circuit.held_long(key.pair, now)
             case TimerKind.CUTOFF:
                 assert key.pair is not None
-                assert isinstance(circuit, Relay)
                 circuit.cutoff(key.pair, now)
             case TimerKind.REFRESH:
                 self._shared.send(circuit.id.neighbour, QnpRefresh(circuit.id.label))
@@ -666,8 +669,14 @@ class Qnp:
                 return
             circuit.take_track(message, now)
             self._sweep(circuit)
-        elif isinstance(message, QnpReach) and isinstance(circuit, Relay):
-            circuit.take_reach(message, now)
+        elif isinstance(message, QnpReach):
+            if isinstance(circuit, Relay):
+                circuit.take_reach(message, now)
+        elif isinstance(circuit, Relay) and (isinstance(message, QnpOutcome) or message.scope is PurifyScope.ENDS):
+            self._pass_on(circuit, message, source)
+        elif isinstance(message, QnpPurify | QnpPurifyAck):
+            circuit.take_purify(message, source, now)
+            self._sweep(circuit)
 
     # Circuits that are there, not yet there, and there no more.
 

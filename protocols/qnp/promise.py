@@ -19,6 +19,9 @@ CUTOFF_COST: Final = 0.015
 QUANTILE: Final = 0.85
 """A cutoff shorter than what so many pairs take to come would waste more than it saves (the same)."""
 
+MOST_ROUNDS: Final = 2
+"""That are considered where the operator says nothing."""
+
 UNKNOWN: Final = Offer(fidelity=(1 << 32) - 1, pairs_per_ks=(1 << 32) - 1, latency_ps=0, memories=1)
 """Of a link about which nothing is known: all that can be asked for."""
 
@@ -54,9 +57,12 @@ def promise(route: Route, minimum_fidelity: int, facts: NodeFacts, wishes: Wishe
 
     Repeaters are taken to be like this node, for a route tells of links only.  Fewest raw pairs count as cheapest.
     """
-    most = 0 if wishes.method is Purification.NONE else 2
-    links = range(most + 1) if wishes.link_rounds is None else (wishes.link_rounds,)
-    ends = range(most + 1) if wishes.end_rounds is None else (wishes.end_rounds,)
+    none = wishes.method is Purification.NONE
+    options = range(1 if none else MOST_ROUNDS + 1)
+    links = options if none or wishes.link_rounds is None else (wishes.link_rounds,)
+    ends = options if none or wishes.end_rounds is None else (wishes.end_rounds,)
+    if wishes.method is Purification.EPL:
+        ends = range(1)  # it takes pairs as single clicks herald them, and these are pairs of links
     choices = sorted(
         ((link, end) for link in links for end in ends), key=lambda c: (raw_pairs(c[0] + c[1], False), c[1])
     )

@@ -62,6 +62,7 @@ class Relay(Circuit):
         before = install.hops[install.position - 1].rank if install.position else END_RANK
         self._reach = {up: before, down: self.hop_down.rank}
         self._records: dict[LinkSequence, _Record] = {}
+        self._early_reach: dict[LinkSequence, int] = {}
         # Halves that wait, by hop, oldest first.
         self._waiting: dict[CircuitId, dict[LinkSequence, _Record]] = {up: {}, down: {}}
 
@@ -103,10 +104,8 @@ class Relay(Circuit):
 
     # Link pairs.
 
-    def take_half(self, pair: LinkPair, now: int) -> None:
+    def _take_pure(self, pair: LinkPair, now: int) -> None:
         record = self._record(pair.name)
-        if self.demand is not None and pair.link == self.link_down:
-            self.demand.arrived()
         if record.state is PairState.SWAPPED:
             record = self._anew(record)
         misfit = record.state is PairState.THERE and not _fits(pair, record.track)
@@ -118,34 +117,41 @@ class Relay(Circuit):
         misfit = known and not _fits(record.half, track)
         self._step(record, PairInput.MISFIT if misfit else PairInput.TRACK, now, track)
 
-    def take_discard(self, discard: QnpDiscard, now: int) -> None:
+    def _discarded(self, discard: QnpDiscard, now: int) -> None:
         record = self._record(LinkSequence(discard.link, discard.link_sequence))
         record.fate = PairFate(discard.fate)
+        self._early_reach.pop(record.name, None)
         self._step(record, PairInput.DISCARD, now)
 
     def take_reach(self, reach: QnpReach, now: int) -> None:
         """The chain that one of its pairs is the end of has grown."""
-        record = self._records.get(LinkSequence(reach.link, reach.link_sequence))
-        if record is None:
-            return  # dead meanwhile
+        name = LinkSequence(reach.link, reach.link_sequence)
+        record = self._records.get(name)
+        if record is None or record.half is None:
+            self._early_reach[name] = reach.rank  # the neighbour heard of the pair before this node
+            return
         record.reach = reach.rank
         if record.state is PairState.HERE:
             self._match(now)
         elif record.state is PairState.SWAPPED and record.partner is not None:
             self._tell_reach(record.partner, reach.rank)
 
-    def expire(self, name: LinkSequence, now: int) -> None:
+    def _expired(self, name: LinkSequence, now: int) -> None:
         self._step(self._record(name), PairInput.EXPIRED, now)
 
     def held_long(self, name: LinkSequence, now: int) -> None:
         self._step(self._record(name), PairInput.HELD_LONG, now)
 
-    def cutoff(self, name: LinkSequence, now: int) -> None:
-        """A half has waited too long."""
-        self._step(self._record(name), PairInput.CUTOFF, now)
+    def _cut_off(self, name: LinkSequence, now: int) -> None:
+        record = self._record(name)
+        if record.state is PairState.HERE:
+            self._step(record, PairInput.CUTOFF, now)
 
-    def knows(self, name: LinkSequence) -> bool:
+    def _has_record(self, name: LinkSequence) -> bool:
         return name in self._records
+
+    def _is_void(self, name: LinkSequence) -> bool:
+        return self._record(name).state is PairState.VOID
 
     def _step(
         self, record: _Record, stimulus: PairInput, now: int, incoming: LinkPair | QnpTrack | None = None
@@ -172,6 +178,7 @@ class Relay(Circuit):
             case Do.TAKE:
                 assert isinstance(incoming, LinkPair)
                 record.half, record.since = incoming, now
+                record.reach = self._early_reach.pop(record.name, record.reach)
                 if record.state is PairState.HERE:
                     self._waiting[record.hop][record.name] = record
             case Do.CLOCK:

@@ -3,8 +3,8 @@
 What may live here: that, and the estimate of a pair's fidelity through waiting and swapping.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import count, cycle
 from math import exp
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from protocols.device import Program
 from protocols.machine import Output, Send
+from protocols.qnp.purify import Diagonal
 from protocols.qnp.service import CircuitId, LinkSequence, RunProgram
 from protocols.timers import Timers
 from protocols.wire.codec import Message
@@ -45,6 +46,9 @@ class NodeFacts:
     t2_ps: int = 0
     swap_w: float = 1.0
     """What a swap here leaves of w: gates and readout."""
+
+    diagonals: Mapping[int, Diagonal] = field(default_factory=dict)
+    """What is known of each link's pairs: probabilities of the errors I, Z, X, Y against the heralded Bell state."""
 
     def decay(self, elapsed_ps: int) -> float:
         """What waiting leaves of w, if both halves wait in memories like these.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from chain_world import DELAY_PS, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from protocols.qnp.promise import Wishes
 from protocols.qnp.service import CircuitClosed, PairDelivered, PairLost, RequestEnded
 from protocols.qnp.states import CircuitInput
-from protocols.wire.codec import QnpTrack
+from protocols.wire.codec import Purification, QnpTrack
 
 PURPOSE = 7
 
@@ -85,6 +86,27 @@ def test_a_request_may_run_out_of_time() -> None:
     at_rest(world)
 
 
+@pytest.mark.parametrize("method", [Purification.BBPSSW, Purification.DEJMPS])
+@pytest.mark.parametrize(
+    ("links", "ends", "pumping"), [(1, 0, False), (2, 0, True), (0, 1, False), (0, 2, True), (1, 1, False)]
+)
+def test_purified_pairs_are_named_rightly(method: Purification, links: int, ends: int, pumping: bool) -> None:
+    """QNP-16: perfect pairs of whatever Bell state never fail, and both ends know what they become."""
+    world = World(
+        line(2),
+        Wishes(cutoff_ps=0, method=method, link_rounds=links, end_rounds=ends, pumping=pumping),
+        lambda what, options: options[len(world.mates) * 7 % len(options)] if what == "index" else options[0],
+        troubles=10**6,
+    )
+    world.qnp(3).listen(PURPOSE)
+    world.qnp(1).request(3, PURPOSE, 4, 0, 0)
+    world.net.run()
+    assert len(check_ends(world, lossless=True)) == 4
+    each = (links + 1 if pumping else 2**links) * (ends + 1 if pumping else 2**ends)
+    assert sum(link == 1 for link, _ in world.mates) == 4 * each
+    at_rest(world)
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_both_ends_believe_the_truth_whatever_the_links_do(data: Any) -> None:
@@ -95,6 +117,10 @@ def test_both_ends_believe_the_truth_whatever_the_links_do(data: Any) -> None:
     wishes = Wishes(
         cutoff_ps=data.draw(st.sampled_from([0, 8, 20])) * DELAY_PS,
         nested=data.draw(st.booleans()),
+        method=data.draw(st.sampled_from(Purification)),
+        link_rounds=data.draw(st.integers(0, 2), "link rounds"),
+        end_rounds=data.draw(st.integers(0, 1), "end rounds"),
+        pumping=data.draw(st.booleans()),
     )
     world = World(links, wishes, lambda what, options: data.draw(st.sampled_from(options), what))
     for node in world.net.machines:
@@ -108,6 +134,8 @@ def test_both_ends_believe_the_truth_whatever_the_links_do(data: Any) -> None:
             finished.add((head, request))
             when = data.draw(st.integers(0, 30)) * DELAY_PS
             world.net.at(when, lambda n=head, r=request: world.qnp(n).finish(r, world.net.now))
+    world.net.run(until=20_000 * DELAY_PS)
+    assert not any(world.qnp(node)._circuits for node in world.net.machines), "a circuit waits for ever"
     world.net.run()
     check_ends(world, lossless=True)
     for node in world.net.machines:
