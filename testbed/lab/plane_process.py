@@ -17,6 +17,7 @@ from typing import NoReturn
 from stack.runtime.process import EXIT_ORPHAN
 from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.paced import PacedPlane
+from testbed.errors import BadInput
 from testbed.lab.local import Graveyard
 from testbed.lab.plan import Plan
 from testbed.lab.rescue import rescue_on_orphanhood
@@ -124,6 +125,9 @@ def main() -> int:
                     "run_s": time.monotonic() - began,
                 },
             }
+    except BadInput as fault:
+        control.say("bad input", file=fault.file, place=fault.place, problem=fault.problem, remedy=fault.remedy)
+        wait_for_the_end()
     except HostDied as death:
         control.say("lost host", nodes=death.nodes)
         wait_for_the_end()  # the launcher knows by now who died; it ends us

@@ -159,7 +159,7 @@ class _Ending:
             self.judge(EXIT_BROKEN if death.broken_rules else EXIT_DIED, str(death))
         except CountError as error:
             self.judge(EXIT_BROKEN, str(error))
-        except BadInput as error:  # of this machine: a scenario's faults were found before
+        except BadInput as error:  # of this machine, or what only a run can tell of a scenario
             self.judge(EXIT_BAD_INPUT, str(error))
         except OSError as error:
             about = f"{error.filename}: " if error.filename else ""
@@ -239,7 +239,7 @@ def _under_clock(plan: Plan, options: Options, folder: RunFolder, watch: Watch, 
 def _cause(group: BaseExceptionGroup[Any]) -> BaseException:
     """One cause is worth telling: an interrupt before a death, a death before anything else."""
     error: BaseException = group
-    for kind in (KeyboardInterrupt, ProcessDied, CountError, OSError):
+    for kind in (KeyboardInterrupt, BadInput, ProcessDied, CountError, OSError):
         found = group.subgroup(kind)
         if found is not None:
             error = found

@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from stack.runtime.process import result_name
+from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
 from testbed.lab.children import PROGRAM, Children, ProcessDied, lifeline
 from testbed.lab.outcome import Outcome
@@ -93,7 +94,7 @@ class Launch:
                 s.close()
 
     async def run(self) -> None:
-        """Until the end of the run; raises ProcessDied."""
+        """Until the end of the run; raises ProcessDied, or BadInput for what only a run can tell."""
         with lifeline() as line:
             async with trio.open_nursery() as nursery:
                 children = Children(nursery, self.out / "logs", line)
@@ -203,6 +204,8 @@ class Launch:
                     case "done":
                         self.done = wish
                         return
+                    case "bad input":
+                        raise BadInput(wish["file"], wish["place"], wish["problem"], wish["remedy"])
                     case "lost host":
                         await trio.sleep_forever()
                     case other:

@@ -31,6 +31,7 @@ from protocols.wire.codec import (
 from protocols.wire.error import WireError
 from stack.runtime.times import NEVER
 from testbed.clock.federate import PlaneAnswer
+from testbed.errors import BadInput
 from testbed.keyed import keyed_generator
 from testbed.plane.config import PlaneConfig
 from testbed.plane.devices import Device, Qubit
@@ -38,7 +39,7 @@ from testbed.plane.events import Answers, Events, priority
 from testbed.plane.heralds import make
 from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
 from testbed.plane.programs import Prepared, prepare, run
-from testbed.plane.state import FORMALISM, StateEngine
+from testbed.plane.state import FORMALISM, NotClifford, StateEngine
 from testbed.plane.switches import Switch
 from testbed.plane.trains import Link, TrainCommand, World
 
@@ -117,8 +118,15 @@ class Plane:
         return self._events.next_ps()
 
     def step(self) -> None:
-        """Execute the earliest event; there must be one."""
-        self._events.step()
+        """Execute the earliest event; there must be one.
+
+        BadInput if it asks of a stabilizer state what that cannot do: the scenario chose the formalism and the work.
+        """
+        try:
+            self._events.step()
+        except NotClifford as error:
+            remedy = "use Clifford gates alone on so many qubits, and T2 <= T1, or entangle fewer"
+            raise BadInput("scenario", "formalism", str(error), remedy) from None
 
     def take_answers(self) -> list[PlaneAnswer]:
         """What has been answered since the last call; each is due at least 1 ns after its cause."""

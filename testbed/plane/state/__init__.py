@@ -24,6 +24,7 @@ from testbed.plane.state.gates import (
     rotation,
 )
 from testbed.plane.state.noise import depolarising1, depolarising2, read_out
+from testbed.plane.state.stabilizer import NotClifford
 
 if TYPE_CHECKING:
     from testbed.plane.state.engine import FORMALISM, StateEngine
@@ -38,6 +39,7 @@ __all__ = [
     "SX",
     "TDG",
     "H",
+    "NotClifford",
     "S",
     "StateEngine",
     "T",
