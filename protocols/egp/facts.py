@@ -39,6 +39,9 @@ class Setting(NamedTuple):
         return self.measured if measured else self.kept
 
 
+KEEPALIVE_PS: Final = 100_000_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
     """What a node knows of one of its links; `arm` is the quantum way to the station, `delay` the classical
@@ -77,7 +80,7 @@ class LinkFacts:
     lead_ps: int = 2_000
     """A node takes no part in a train whose Gen would reach the station later than this before its first
     slot."""
-    keepalive_ps: int = 100_000_000_000
+    keepalive_ps: int = KEEPALIVE_PS
     """A peer that was silent so long, with requests open, is tried."""
     switched: bool = False
     """Its station is a switch: a train needs a grant of an analyser (see protocols.srp)."""

@@ -6,7 +6,7 @@ What may live here: the driver of ``protocols.egp`` and the facts of links that 
 from typing import Any
 
 from protocols.device import unpack_handle
-from protocols.egp.facts import LinkFacts, Setting, least_spacing
+from protocols.egp.facts import KEEPALIVE_PS, LinkFacts, Setting, least_spacing
 from protocols.egp.node import Egp
 from protocols.egp.service import (
     KEPT,
@@ -42,6 +42,7 @@ from stack.physical.interface import Herald, PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
+from stack.runtime.times import S
 
 
 class EntanglementLink:
@@ -253,6 +254,9 @@ class EntanglementLink:
         estimates[1] += ok.goodness / FULL
 
 
+_MOST_KEEPALIVE_PS = 60 * S
+
+
 def _facts(config: NodeConfig, link: Link) -> LinkFacts:
     a_is_here = link.a == config.number
     peer = link.b if a_is_here else link.a
@@ -264,6 +268,8 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
     own_lead, peer_lead = link.leads_ps if a_is_here else link.leads_ps[::-1]
     longest = max(own_lead + to_station.delay_ps, peer_lead + peer_arm)
     slack = jitter + config.allowance_ps
+    spacing = least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, slack)
+    p = link.success_probability
     return LinkFacts(
         number=link.number,
         peer=peer,
@@ -275,7 +281,7 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         delay_to_station_ps=to_station.delay_ps,
         delay_peer_to_station_ps=peer_arm,
         attempt_ps=link.attempt_ps,
-        spacing_slots=least_spacing(link.slot_ps, longest, link.attempt_ps, link.emission_ps, slack),
+        spacing_slots=spacing,
         own=_setting(0.0, link.success_probability, link.estimate, link.measured_estimate),
         settings=tuple(_setting(*row) for row in link.settings),
         measuring_slots=max(1, -(-(link.emission_ps + link.measuring_ps) // link.slot_ps)),
@@ -285,6 +291,8 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         test_share=link.test_share,
         capacity=_capacity(config),
         margin_ps=margin,
+        # Asking a peer more often than pairs come would cost more than the pairs do.
+        keepalive_ps=max(KEEPALIVE_PS, min(round(spacing * link.slot_ps / p), _MOST_KEEPALIVE_PS) if p > 0 else 0),
         switched=link.switched,
     )
 
