@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import yaml
 
 from testbed.errors import BadInput, listed
@@ -69,7 +70,7 @@ def run(
     say(f"{'row':30} {'table':31} {'expected':>13} {'measured':>13} {'stderr':>9} {'n':>8} {'σ':>5}\n")
     rows: list[Row] = []
     for case in todo:
-        with _named(case, file):
+        with _named(case, file), np.errstate(all="ignore"):  # what comes out as no number fails its row
             row = judge(case, case.table.runner(case.parameters, seed))
         rows.append(row)
         say(_line(row))
@@ -132,6 +133,9 @@ def _named(case: Case, file: Path) -> Iterator[None]:
         place = f"{case.place}, params.{name}" if known else case.place
         remedy = "give a value within its range"
         raise BadInput(str(file), place, problem if known else str(error), remedy) from None
+    except (ArithmeticError, MemoryError) as error:
+        problem = f"these values lead to numbers out of all bounds ({type(error).__name__})"
+        raise BadInput(str(file), f"{case.place}, params", problem, "give values of a physical size") from None
 
 
 def _verdicts(rows: list[Row]) -> list[dict[str, Any]]:

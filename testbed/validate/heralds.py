@@ -26,6 +26,8 @@ PHOTONIC_LEAST = 500
 # there is must do.
 PHOTONIC_PATIENCE, PHOTONIC_LIMIT = 40_000, 200_000
 _BLOCK = 500
+MOST_MODES = 100
+"""That the photonic grade runs one by one."""
 
 _SQRT = sqrt(0.5)
 BELL = {
@@ -192,10 +194,13 @@ def link_parameters(values: Parameters) -> tuple[LinkParameters, float]:
     return LinkParameters(**numbers, jitter_frozen=frozen), alpha  # type: ignore[arg-type]
 
 
-def check(kind: str, values: Parameters) -> None:
-    """ValueError if there can be no such link."""
+def check(kind: str, values: Parameters) -> float:
+    """The probability that an attempt heralds; ValueError if there can be no such link."""
     parameters, alpha = link_parameters(values)
-    make_link(kind, parameters).success_probability(alpha)
+    most = MOST_MODES if values.get("grade") == "photonic" else 1_000_000
+    if parameters.modes > most:
+        raise ValueError(f"modes: {parameters.modes} is more than {most}, each of which is an attempt of its own")
+    return make_link(kind, parameters).success_probability(alpha)
 
 
 def outcome(kind: str, values: Parameters, seed: int) -> Outcome:
@@ -280,7 +285,7 @@ def _check_interval(values: Parameters) -> None:
         raise ValueError("modes: only one mode can abort")
     if str(values["link"]).endswith(_ABORT) and float(values["fidelity_cost"]):
         raise ValueError("fidelity_cost: it has no interval")
-    link_parameters(values)
+    check(str(values["link"]).removesuffix(_ABORT), {**values, "grade": "photonic"})
 
 
 _ABORT = "-abort"

@@ -74,7 +74,8 @@ def _at_herald(values: Parameters, seed: int) -> Measurement:
 
 
 def _check_at_herald(values: Parameters) -> None:
-    check("single-click", values)
+    if not check("single-click", values):
+        raise ValueError("alpha: with these values the link never heralds")
     _check_times(values)
 
 
