@@ -89,9 +89,12 @@ class Link:
     measured_estimate: float = 0.0
     """Fidelity of the state in which pairs measured right after emission are measured, by the device model."""
     estimate_error: float = 0.0
-    """What the device model leaves open: half width at 99 %."""
-    settings: tuple[tuple[float, float, float, float], ...] = ()
-    """Other bright-state populations: (alpha, success probability, estimate, measured estimate), by rising alpha."""
+    """What the device data leave open: half width at 99 %."""
+    formula_error: float = 0.0
+    """By how much the formula behind the estimate may be off."""
+    settings: tuple[tuple[float, float, float, float, float], ...] = ()
+    """Other bright-state populations, by rising alpha: (alpha, success probability, estimate, measured estimate,
+    formula error)."""
     lead_a_ps: int | None = None
     """How long before a slot's time end a begins to use its qubit; less than nothing where a photon comes to it.  None:
     its arm, since it emits.  The same for end b."""
@@ -222,6 +225,6 @@ class NodeConfig:
 
 
 def _link(data: dict[str, Any]) -> Link:
-    settings = tuple((a, p, kept, measured) for a, p, kept, measured in data["settings"])
+    settings = tuple((a, p, kept, measured, error) for a, p, kept, measured, error in data["settings"])
     readouts = {end: (data[end][0], data[end][1]) for end in ("readout_a", "readout_b")}
     return Link(**{**data, "settings": settings, **readouts})

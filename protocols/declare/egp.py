@@ -233,6 +233,38 @@ FAMILY = Family(
             "The sequence belongs to the link, and the request is named by create_id and origin.",
         ),
         Departure(
+            "The request record has flags store, atomic and measure-directly, and estimated cycles per pair.",
+            "Add has the kind (K, M, R), flags atomic and consecutive, and one Measuring record per side that "
+            "measures. Estimated cycles follow from the device data that both nodes have.",
+            "The service interface of the draft has R, rotations and random bases; a K request carries none of them.",
+        ),
+        Departure(
+            "qseq from the lower node id; initial virtual finish in the request.",
+            "queue_sequence and virtual_finish of Add (from the master) and AddAck (to it: zero).",
+            "Both queues can be compared, whatever the scheduler.",
+        ),
+        Departure(
+            "Memory request and acknowledgement (free communication and storage qubits).",
+            "READY says that a qubit, and a place in storage where halves are moved, is set aside; BUSY that not, "
+            "and a second READY that now.",
+            "What is advertised may be gone when it is used; what is set aside is not.",
+        ),
+        Departure(
+            "The scheduler decides anew in every MHP cycle.",
+            "It decides before every train; a train is cut short (MHP Gen ERR) for a request of a stricter queue.",
+            "Attempts have no memory, so shares are the same, for one exchange per train instead of one per cycle.",
+        ),
+        Departure(
+            "Test rounds of the fidelity estimation unit are not described by messages.",
+            "Train says which pair is one, and in which basis; Tested carries a node's result.",
+            "Both nodes estimate from the same rounds.",
+        ),
+        Departure(
+            "For Psi-, the side that asked corrects, and its peer suspends until that must be done.",
+            "Both nodes are told the Bell index, and nobody corrects.",
+            "A frame costs nothing, and a gate on one half costs fidelity; layers above keep frames by XOR.",
+        ),
+        Departure(
             "Minimum fidelity f32, time with a unit field.",
             "Fidelity u32 over 2³² − 1, time u64 in picoseconds.",
             "No floats on the wire: they do not compare, and languages round them differently.",

@@ -99,7 +99,7 @@ class Estimator:
         contradict each other, device data are out of date, and test rounds count however few there are.
         """
         facts = self._facts
-        device, error = setting.fidelity(measured), facts.error
+        device, error = setting.fidelity(measured), min(facts.error + setting.error, FULL)
         tally = self._tallies.get((measured, setting.alpha))
         tested = None if tally is None else tally.fidelity(self._scale())
         if tested is None:

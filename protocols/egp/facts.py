@@ -34,6 +34,8 @@ class Setting(NamedTuple):
     """Fidelity of a pair as its nodes find it: heralds arrived, halves moved where they are moved."""
     measured: int
     """Fidelity of the state that pairs measured right after emission are measured in."""
+    error: int = 0
+    """By how much the formula behind these figures may be off at this brightness."""
 
     def fidelity(self, measured: bool) -> int:
         return self.measured if measured else self.kept
@@ -67,7 +69,7 @@ class LinkFacts:
     measuring_slots: int = 1
     """Between two attempts whose half is measured right after emission."""
     error: int = 0
-    """Half width of what the device data leave open, of 2^32 - 1."""
+    """Half width of what the device data leave open, of 2^32 - 1; what the formula leaves open comes on top."""
     readout: tuple[float, float] = (0.0, 0.0)
     """This node's chances of reading 1 from |0> and 0 from |1>."""
     peer_readout: tuple[float, float] = (0.0, 0.0)
@@ -176,7 +178,8 @@ def at_alpha(low: Setting, high: Setting, alpha: int) -> Setting:
         return a + share * (b - a)
 
     p = mix(low.success_probability, high.success_probability)
-    return Setting(alpha, p, round(mix(low.kept, high.kept)), round(mix(low.measured, high.measured)))
+    kept, measured = round(mix(low.kept, high.kept)), round(mix(low.measured, high.measured))
+    return Setting(alpha, p, kept, measured, max(low.error, high.error))
 
 
 def least_spacing(slot_ps: int, longest_way_ps: int, attempt_ps: int, emission_ps: int, margin_ps: int = 0) -> int:

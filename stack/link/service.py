@@ -282,7 +282,7 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
         delay_peer_to_station_ps=peer_arm,
         attempt_ps=link.attempt_ps,
         spacing_slots=spacing,
-        own=_setting(0.0, link.success_probability, link.estimate, link.measured_estimate),
+        own=_setting(0.0, link.success_probability, link.estimate, link.measured_estimate, link.formula_error),
         settings=tuple(_setting(*row) for row in link.settings),
         measuring_slots=max(1, -(-(link.emission_ps + link.measuring_ps) // link.slot_ps)),
         error=round(link.estimate_error * FULL),
@@ -297,8 +297,9 @@ def _facts(config: NodeConfig, link: Link) -> LinkFacts:
     )
 
 
-def _setting(alpha: float, success_probability: float, kept: float, measured: float) -> Setting:
-    return Setting(round(alpha * FULL), success_probability, round(kept * FULL), round(measured * FULL))
+def _setting(alpha: float, success_probability: float, kept: float, measured: float, error: float) -> Setting:
+    figures = (round(figure * FULL) for figure in (kept, measured, error))
+    return Setting(round(alpha * FULL), success_probability, *figures)
 
 
 def _capacity(config: NodeConfig) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from testbed.bench.engine import engine_figures
 from testbed.bench.measure import Measured
 from testbed.bench.photonic import photonic_figures
-from testbed.bench.quantum import quantum_figures
+from testbed.bench.quantum import link_figures, quantum_figures
 from testbed.bench.state import state_figures
 
 
@@ -18,7 +18,7 @@ def run_bench(say: Callable[[str], object]) -> list[dict[str, Any]]:
     """Measure everything, say each figure as it comes; all of them as plain data."""
     rows = []
     say(f"{'figure':44} {'value':>10}  {'unit':14} {'limit':>7}  how")
-    for figures in (engine_figures, state_figures, photonic_figures, quantum_figures):
+    for figures in (engine_figures, state_figures, photonic_figures, quantum_figures, link_figures):
         for row in figures():
             say(str(row))
             rows.append(row.as_dict())

@@ -9,11 +9,13 @@ from math import sqrt
 from pathlib import Path
 from typing import Final
 
+from protocols.wire.codec import EgpBases
 from testbed.bench.measure import Measured, Timed, timed_local, timed_virtual
 from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.plan import Plan
-from testbed.scenario import load_scenario
+from testbed.scenario import LinkLoad, LoadClass, load_scenario
+from testbed.scenario.link_requests import KINDS
 from testbed.scenario.model import Requests
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
@@ -32,6 +34,30 @@ def quantum_figures() -> Iterator[Measured]:
     yield from _both("teleport", _teleport_plan(), 300)
     plan, telegates = _job_plan()
     yield from _both("telegate", plan, telegates)
+
+
+def link_figures() -> Iterator[Measured]:
+    """Pairs of one link: kept, and measured directly."""
+    for kind in ("keep", "measure"):
+        plan, pairs = _link_plan(kind)
+        local = min((timed_local(plan) for _ in range(2)), key=lambda r: r.run_s)
+        virtual = min((timed_virtual(plan) for _ in range(2)), key=lambda r: r.run_s)
+        what = f"link pair, {kind}"
+        how = f"{pairs} pairs in requests of 20, one link of 2 m, p = .02"
+        yield Measured(f"{what}, local", local.run_s / pairs * 1e3, "ms/pair", how)
+        yield Measured(f"{what}, virtual", virtual.run_s / pairs * 1e3, "ms/pair", "2 QPUs, a station, the plane")
+        yield from _counted(what, virtual, pairs)
+
+
+def _link_plan(kind: str) -> tuple[Plan, int]:
+    """A link that is asked for pairs of one kind, and how many it will make."""
+    scenario = load_scenario(SCENARIOS / "two-qpus.yaml")
+    bases = EgpBases.XYZ if kind == "measure" else EgpBases.NONE
+    known = LoadClass(kind, KINDS[kind], 1.0, 20, bases=bases, remote_bases=bases)
+    load = LinkLoad("west-east", 0.9, 500_000_000_000, ("a", "b"), (known,))
+    plan = compose(replace(scenario, jobs=(), link_loads=(load,)), "virtual", [])
+    results = timed_local(plan).outcome.results
+    return plan, sum(len(end["load-0"]["classes"][kind]["done"]) * 20 for end in results.values() if "load-0" in end)
 
 
 def _both(what: str, plan: Plan, count: int) -> Iterator[Measured]:

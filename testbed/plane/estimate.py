@@ -15,7 +15,7 @@ from testbed.plane.oracle import pair_fidelity, stored, waited
 
 DEVICE_DATA_ERROR: Final = 0.005
 """Half width of what device data leave open, at 99 %: an assumption about how well a link is characterised.  The
-published single-click estimator is about .001 too high, which lies within."""
+published single-click estimator is off by something that is known, and comes on top."""
 
 _ALPHAS: Final = np.geomspace(1e-5, 0.5, 64)
 """Bright-state populations that nodes choose from; between them they take straight lines."""
@@ -30,6 +30,9 @@ class Outlook(NamedTuple):
     """Fidelity of a pair as its nodes find it when their heralds arrive, or, with storage, when they have moved it."""
     measured: float
     """Fidelity of the state at emission, in which pairs measured directly are measured."""
+    error: float
+    """What the published estimate may be off by: it takes the clicks of noise for coherent, and the device data say how
+    many those are."""
 
 
 def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> Outlook:
@@ -45,7 +48,8 @@ def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> O
     delivered = stored(waited(state, waits, (a, b)), (a, b))
     lost = pair_fidelity(state, outcome) - pair_fidelity(delivered, outcome)
     measured = model.estimate(alpha)
-    return Outlook(alpha, model.success_probability(alpha), max(0.25, measured - lost), measured)
+    off = abs(measured - model.heralded_fidelity(alpha))
+    return Outlook(alpha, model.success_probability(alpha), max(0.25, measured - lost), measured, off)
 
 
 def outlooks(link: LinkConfig, a: DeviceModel, b: DeviceModel) -> list[Outlook]:

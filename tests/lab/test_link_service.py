@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from engine_lab import local, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qlink_interface import (
@@ -20,10 +21,11 @@ from qlink_interface import (
     ResMeasureDirectly,
     ResRemoteStatePrep,
 )
-from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice, two_qpus
+from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice, two_qpus, write_and_load
 
 from stack.link.qlink import QlinkService
 from stack.node import Node
+from testbed.lab.compose import compose
 from testbed.lab.report import build_report
 
 S = 1e-12
@@ -102,6 +104,75 @@ def test_the_strict_queue_does_not_wait_in_line(tmp_path: Path, scheduler: str) 
     assert (waits["NL"] < 0.5 * min(waits["CK"], waits["MD"])) == (scheduler != "fcfs")
     for name in waits:
         assert found["requests_completed", f"metro/{name}"].value == found["requests_asked", f"metro/{name}"].value
+
+
+# ------------------------------------------------------------------------------------- what links promise
+
+
+def transducers(for_s: dict[str, float], **one: Any) -> dict[str, Any]:
+    """The links of transducers.yaml with one class of requests each."""
+    text: dict[str, Any] = yaml.safe_load((SCENARIOS / "transducers.yaml").read_text())
+    del text["jobs"]
+    text["link_requests"] = [
+        {"link": name, "load": 0.5, "for_s": time, **one_class(**one)} for name, time in for_s.items()
+    ]
+    return text
+
+
+def test_todays_transducers_refuse_at_once_what_tomorrows_deliver(tmp_path: Path) -> None:
+    """F .9 within 1 ms: UNSUPP or NOTIME at the instant of CREATE; the target delivers."""
+    times = {"target": 5e-3, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
+    ran = run_slice(transducers(times, kind="keep", pairs=1, minimum_fidelity=0.9, max_time_s=1e-3), tmp_path)
+    found = figures(ran)
+    for index, name in enumerate(times):
+        subject = f"{name}/keep"
+        asked, completed = (found[f"requests_{what}", subject].value for what in ("asked", "completed"))
+        assert asked > 3
+        if name == "target":
+            assert completed == asked
+            assert found["fidelity_at_herald", subject].value > 0.899
+            continue
+        keys = [(f"errors_{code}", subject) for code in ("unsupp", "notime")]
+        refused = sum(found[key].value for key in keys if key in found)
+        assert (completed, refused) == (0, asked)
+        for end in ("a", "b"):
+            rows = ran.result(f"{name}-{end}", f"load-{index}")["classes"]["keep"]["done"]
+            assert all(ended == began for began, ended, *_ in rows)
+
+
+@pytest.mark.parametrize("kind", ["keep", "measure"])
+def test_the_estimate_contains_the_oracles_fidelity(tmp_path: Path, kind: str) -> None:
+    """Over presets, loads and asked fidelities, with and without test rounds: in 95 % of pairs and more."""
+    cases = []
+    times = {"target": 5e-3, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
+    cases.append(transducers(times, kind=kind, pairs=2))
+    for tests in (0.0, 0.5):
+        text = two_qpus({}, link={"test_rounds": tests})
+        text["link_requests"] = [{"link": "west-east", "load": 0.9, "for_s": 0.3, **one_class(kind, pairs=2)}]
+        cases.append(text)
+        text = metro(**one_class(kind, pairs=2), load=0.8, for_s=40 if kind == "keep" else 8, minimum_fidelity=0.7)
+        text["links"]["metro"]["test_rounds"] = tests
+        cases.append(text)
+    covered = pairs = 0.0
+    for number, text in enumerate(cases):
+        for (name, _), figure in figures(run_slice(text, tmp_path / str(number))).items():
+            if name == "estimate_covers":
+                assert figure.value >= 0.95, number
+                covered, pairs = covered + figure.value * figure.n, pairs + figure.n
+    assert pairs > 400
+    assert covered / pairs >= 0.95
+
+
+def test_load_on_a_link_leaves_the_same_bytes_in_virtual(tmp_path: Path) -> None:
+    """K, M, R and test rounds over a lossy network: trace and events equal, process by process and in one."""
+    text = two_qpus({}, IDEAL, PERFECT | {"scheduler": "higher-wfq", "test_rounds": 0.2})
+    text["link_requests"] = [{"link": "west-east", "load": 0.6, "for_s": 1e-3, **MIXED}]
+    text["channel"] = {"loss": 0.1, "reorder": 0.1, "jitter_s": 1e-6}
+    scenario, jobs = write_and_load(text, tmp_path / "scenario")
+    plan = compose(scenario, "virtual", jobs)
+    one, other = local(plan, tmp_path / "local"), virtual(plan, tmp_path / "virtual")
+    assert other.bytes == one.bytes
+    assert len(one.events("measured")) > 4
 
 
 # ---------------------------------------------------------------------------------------------- storage
