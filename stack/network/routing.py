@@ -21,7 +21,7 @@ from stack.runtime.messenger import Messenger
 class LinkStateRoutes:
     """Implements ``protocols.routes.Routes``; ``on_change`` is called when ways may have come or gone.
 
-    News comes in bursts, for a change anywhere is told by several nodes: ``on_change`` waits for the end of one.
+    News comes in bursts, for a change anywhere is told by several nodes: ``on_change`` waits a little after the first.
     """
 
     def __init__(
@@ -99,9 +99,8 @@ class LinkStateRoutes:
         match event:
             case Changed():
                 self._known.clear()
-                if self._burst is not None:
-                    self._burst.cancel()
-                self._burst = kernel.after(self._settle_ps, self._settled)
+                if self._burst is None:
+                    self._burst = kernel.after(self._settle_ps, self._settled)
             case NeighbourUp(peer=peer):
                 kernel.event("routing", "neighbour up", peer=peer)
             case NeighbourDown(peer=peer):

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from engine_lab import local, virtual
-from slice_lab import Slice, run_slice, write_and_load
+from slice_lab import SCENARIOS, Slice, run_slice, write_and_load
 
 from testbed.errors import BadInput
 from testbed.lab.compose import compose
@@ -141,6 +142,19 @@ def test_bad_policies_are_refused_with_their_place(
     with pytest.raises(BadInput, match=r"routing\.policy") as refused:
         write_and_load(network("ab", "ab", routing={"policy": policy}), tmp_path)
     assert problem in str(refused.value)
+
+
+def test_the_metro_map_serves_twenty_circuits_at_once(tmp_path: Path) -> None:
+    """As it is shipped, but for the number of pairs; every promise of fidelity is kept."""
+    text = yaml.safe_load((SCENARIOS / "metro.yaml").read_text())
+    for request in text["requests"]:
+        request["pairs"] = 2
+
+    ran = run_slice(text, tmp_path, record=True)
+
+    ended = [e for e in ran.events("request ended") if e["node"] == ran.scenario.nodes[e["head"] - 1].name]
+    assert [(e["cause"], e["delivered"]) for e in ended] == [("FINISHED", 2)] * 20
+    assert max(len(way) for way in ways(ran)) >= 3
 
 
 def test_without_the_section_nothing_of_it_is_on_the_wire(tmp_path: Path) -> None:
