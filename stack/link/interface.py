@@ -10,7 +10,8 @@ from protocols.egp.service import KEPT, Err, Expectation, How, Ok, OkMeasured, O
 from protocols.wire import EgpKind
 
 APPLICATION_PURPOSES: Final = range(0xFF00, 0x10000)
-"""Purpose ids of programs that use links directly; the others are the network layer's, for its circuits."""
+"""Purpose ids of programs that use links directly; the others are the network layer's, for its circuits.  (Labels of
+circuits rise, and come this far only after some 32,000 of them between two nodes.)"""
 
 
 class LinkUser(Protocol):

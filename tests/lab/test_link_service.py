@@ -98,7 +98,7 @@ def test_an_asked_fidelity_is_kept_and_no_brighter_than_it_must_be(tmp_path: Pat
 @pytest.mark.parametrize("scheduler", ["fcfs", "higher-wfq"])
 def test_the_strict_queue_does_not_wait_in_line(tmp_path: Path, scheduler: str) -> None:
     """At load .99 NL waits as long as all others under FCFS, and less than half as long under fair queueing."""
-    ran = run_slice(metro(scheduler=scheduler, load=0.99, for_s=300, minimum_fidelity=0.7), tmp_path)
+    ran = run_slice(metro(scheduler=scheduler, load=0.99, for_s=150, minimum_fidelity=0.7), tmp_path)
     found = figures(ran)
     waits = {name: found["latency_p50", f"metro/{name}"].value for name in ("NL", "CK", "MD")}
     assert (waits["NL"] < 0.5 * min(waits["CK"], waits["MD"])) == (scheduler != "fcfs")
@@ -121,7 +121,7 @@ def transducers(for_s: dict[str, float], **one: Any) -> dict[str, Any]:
 
 def test_todays_transducers_refuse_at_once_what_tomorrows_deliver(tmp_path: Path) -> None:
     """F .9 within 1 ms: UNSUPP or NOTIME at the instant of CREATE; the target delivers."""
-    times = {"target": 5e-3, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
+    times = {"target": 3e-4, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
     ran = run_slice(transducers(times, kind="keep", pairs=1, minimum_fidelity=0.9, max_time_s=1e-3), tmp_path)
     found = figures(ran)
     for index, name in enumerate(times):
@@ -144,7 +144,7 @@ def test_todays_transducers_refuse_at_once_what_tomorrows_deliver(tmp_path: Path
 def test_the_estimate_contains_the_oracles_fidelity(tmp_path: Path, kind: str) -> None:
     """Over presets, loads and asked fidelities, with and without test rounds: in 95 % of pairs and more."""
     cases = []
-    times = {"target": 5e-3, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
+    times = {"target": 3e-3, "y2022": 60.0, "y2024": 60.0, "y2025": 0.02, "y2026": 0.5}
     cases.append(transducers(times, kind=kind, pairs=2))
     for tests in (0.0, 0.5):
         text = two_qpus({}, link={"test_rounds": tests})
