@@ -86,6 +86,8 @@ class Link:
     moved to storage, where there is any)."""
     pairs_per_ks: int
     """Pairs in 1,000 s, with nothing else to do and memories free."""
+    errors: tuple[float, ...] = ()
+    """Parts of the delivered state in the four Bell states, by the XOR with the heralded one; empty: not known."""
     measured_estimate: float = 0.0
     """Fidelity of the state in which pairs measured right after emission are measured, by the device model."""
     estimate_error: float = 0.0

@@ -76,8 +76,9 @@ def choose_turns(method: Purification, kept: Diagonal, measured: Diagonal, draw:
         one, two = (next(draw) % (len(_CYCLES) * _PAULIS) for _ in range(2))
         return tuple(_CYCLES[n // _PAULIS] * _PAULIS + n % _PAULIS for n in (one, two))  # type: ignore[return-value]
     if method is Purification.DEJMPS:
-        options = [permutation * _PAULIS for permutation in range(len(_PERMUTATIONS))]
-        best = max(options, key=lambda t: (distilled(permuted(kept, t), permuted(measured, t))[1][0], -t))
+        # Of equals the textbook's: nodes that know nothing better do as published.
+        options = [permutation * _PAULIS for permutation in (TEXTBOOK, 0, 1, 2, 4, 5)]
+        best = max(options, key=lambda t: round(distilled(permuted(kept, t), permuted(measured, t))[1][0], 12))
         return best, best
     return 0, 0
 

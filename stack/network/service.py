@@ -305,6 +305,7 @@ def _facts(config: NodeConfig) -> NodeFacts:
         device.memory_t1_ps,
         device.memory_t2_ps,
         device.swap_w,
+        {n.number: (e[0], e[1], e[2], e[3]) for n in config.links if len(e := n.errors) == 4},
     )
 
 

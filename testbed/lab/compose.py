@@ -256,6 +256,7 @@ def _link(scenario: Scenario, link: ScenarioLink) -> Link:
         test_share=link.test_rounds,
         switched=scenario.node(link.station).switch is not None,
         pairs_per_ks=0,
+        errors=own.errors,
     )
     return replace(told, pairs_per_ks=pairs_per_ks(told, told.success_probability))
 

@@ -33,6 +33,8 @@ class Outlook(NamedTuple):
     error: float
     """What the published estimate may be off by: it takes the clicks of noise for coherent, and the device data say how
     many those are."""
+    errors: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    """Of the delivered state: its parts in the four Bell states, by the XOR with the heralded one."""
 
 
 def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> Outlook:
@@ -49,7 +51,9 @@ def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> O
     lost = pair_fidelity(state, outcome) - pair_fidelity(delivered, outcome)
     measured = model.estimate(alpha)
     off = abs(measured - model.heralded_fidelity(alpha))
-    return Outlook(alpha, model.success_probability(alpha), max(0.25, measured - lost), measured, off)
+    parts = [pair_fidelity(delivered, outcome ^ error) for error in range(4)]
+    errors = (parts[0], parts[1], parts[2], parts[3])
+    return Outlook(alpha, model.success_probability(alpha), max(0.25, measured - lost), measured, off, errors)
 
 
 def outlooks(link: LinkConfig, a: DeviceModel, b: DeviceModel) -> list[Outlook]:
