@@ -1,7 +1,7 @@
 """Area `network`: pairs over repeaters through the whole stack, against what composing and purifying states must give.
 
-Every row is a run of the real stack under the `local` clock: a chain of repeaters between two ends, a request for pairs,
-and the oracle's fidelity of each pair at the moment when the first end lets it go. The rows stand in network.yaml.
+Every row is a run of the real stack under the `local` clock: a chain of repeaters between two ends, a request for
+pairs, and the oracle's fidelity of each when the first end lets it go. The rows stand in network.yaml.
 """
 
 import tempfile
