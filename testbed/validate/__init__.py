@@ -106,7 +106,9 @@ def list_tables(area: str) -> str:
     chosen = _area(area)
     examples: dict[str, Case] = {}
     for case in read_cases(chosen.rows, chosen.tables):
-        examples.setdefault(case.table.name, case)
+        # The one that says most, the first of several.
+        if len(case.given) > len(examples.get(case.table.name, case).given) or case.table.name not in examples:
+            examples[case.table.name] = case
     for table in chosen.tables.values():
         say(f"{table.name}: {table.quantity}\n")
         for column in table.parameters:

@@ -187,6 +187,8 @@ def link_parameters(values: Parameters) -> tuple[LinkParameters, float]:
     alpha = numbers.pop("alpha", 0.5)
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha: {alpha} is not within 0 and 1")
+    if numbers.get("detuning_rad_per_s") and not (numbers.get("width_rad_per_s") or numbers.get("lifetime_s")):
+        raise ValueError("detuning_rad_per_s: it means nothing without width_rad_per_s or lifetime_s")
     for name in _WHOLE & set(numbers):
         if not numbers[name].is_integer():
             raise ValueError(f"{name}: {numbers[name]} is not a whole number")

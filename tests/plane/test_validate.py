@@ -274,6 +274,7 @@ def edit(**changes):
         (edit(table="transducer-efficiency", params={"cooperativity": 0}), r"params.cooperativity: 0 is not positive"),
         (edit(table="werner", params={"shows": "qber", "fidelity": 0.1}), r"params.fidelity: 0.1 is not within 0.25"),
         (edit(table="dark-count", params={"rate_hz": 0, "window_s": 1}), r"params.rate_hz: 0 is not positive"),
+        (edit(params={"detuning_rad_per_s": 1e9}), r"params.detuning_rad_per_s: it means nothing without width"),
         (edit(params={"modes": 1.5}), r"params.modes: 1.5 is not a whole number"),
         (edit(table="pair-rate", params={"link": "dual-rail", "slot_s": 0}), r"params.slot_s: 0 is not positive"),
         (
