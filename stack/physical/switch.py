@@ -54,7 +54,8 @@ class Switch(Station):
         """Those that have come, one per link that has a grant."""
         self._early: set[int] = set()
         """Links whose train has come before light can pass."""
-        self._tally: dict[str, dict[str, Any]] = {}
+        # Picoseconds: from the first reservation to the end of the last grant; and what each link had, by number.
+        self._tally: dict[str, Any] = {"since_ps": None, "until_ps": 0, "links": {}}
         kernel.results["switch"] = self._tally
         messenger.register_bare(ProtocolId.SRP, self._receive_reservation)
         messenger.register(ProtocolId.SRP, self._receive_ready)
@@ -72,6 +73,8 @@ class Switch(Station):
 
     def _receive_reservation(self, message: Any, source: int) -> None:
         if isinstance(message, SrpReserve | SrpRelease):
+            if self._tally["since_ps"] is None:
+                self._tally["since_ps"] = self._kernel.now
             self._grants.receive(message, source)
         else:
             self._kernel.count(f"ignored {type(message).__name__}")  # a switch asks for nothing
@@ -157,8 +160,9 @@ class Switch(Station):
             held_ps=ended.held_ps,
             used=ended.used,
         )
+        self._tally["until_ps"] = self._kernel.now
         blank = {"grants": 0, "used": 0, "held_ps": 0, "lit_ps": 0, "waited_ps": []}
-        tally = self._tally.setdefault(str(ended.link), blank)
+        tally = self._tally["links"].setdefault(str(ended.link), blank)
         tally["grants"] += 1
         tally["used"] += ended.used
         tally["held_ps"] += ended.held_ps

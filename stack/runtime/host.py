@@ -97,7 +97,7 @@ class Host:
         kernel = self.kernels[number]
         lost = sum(1 for entry in self.heap if entry[7] is kernel and entry[2] == FRAME)
         kernel.alive = False
-        kernel.results, kernel.counters = {}, {}  # volatile, as everything of the node
+        kernel.results, kernel.counters, kernel.frames_out = {}, {}, 0  # volatile, as everything of the node
         self._owing = [s for s in self._owing if s.kernel is not kernel]
         for _ in range(kernel.close_programs()):
             self.program_closed(true_ps)

@@ -138,6 +138,7 @@ class Kernel:
         self.alive = True
         self.true_now = 0
         self.frames_in = 0
+        self.frames_out = 0
         self.counters: dict[str, int] = {}
         self.results: dict[str, Any] = {}
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
@@ -158,6 +159,11 @@ class Kernel:
     def now(self) -> int:
         """Node time."""
         return self.true_now if self._clock is None else self._clock.node_time(self.true_now)
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        """What the node leaves at the end: the results of its programs and layers, and how many frames it has sent."""
+        return {**self.results, "frames_sent": self.frames_out} if self.frames_out else self.results
 
     def node_time(self, true_ps: int) -> int:
         """What this node's clock shows at a true instant: for the lab's facts, which are in true time."""

@@ -74,6 +74,7 @@ class Nic:
         peer = self._peer(destination)
         channel = peer.channel
         self._sequence += 1
+        kernel.frames_out += 1
         frame = seal(
             message.PROTOCOL,
             message.MESSAGE,

@@ -45,7 +45,7 @@ def write_results(host: Host, folder: str) -> None:
     """Leave what the nodes found beside their spools; the launcher reads it after the end."""
     for kernel in host.kernels.values():
         result = {
-            "results": kernel.results,
+            "results": kernel.findings,
             "counters": kernel.counters,
             "frames_lost": host.frames_lost.get(kernel.number),
             "strangers": host.strangers,

@@ -70,7 +70,7 @@ def run_local(
     results: dict[str, Any] = {}
     counters: dict[str, dict[str, int]] = {}
     for kernel in host.kernels.values():
-        results[kernel.name] = kernel.results
+        results[kernel.name] = kernel.findings
         counters[kernel.name] = kernel.counters
         kernel.recorder.close()
     names = {n.number: n.name for n in plan.nodes}

@@ -12,6 +12,7 @@ from typing import Any
 from testbed.circuits import CompiledJob
 from testbed.lab import link_load
 from testbed.lab.outcome import Outcome
+from testbed.lab.switch_report import switch_figures
 from testbed.rundir import Figure
 from testbed.scenario import LinkLoad, Scenario
 
@@ -43,6 +44,10 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
     if scenario.toy is not None:
         _echo(report, scenario.toy.source, outcome)
     _links(report, scenario, outcome)
+    for station in scenario.nodes:
+        figures, lines = switch_figures(scenario, station, outcome.results, outcome.plane.get("pairs", []))
+        report.figures += figures
+        report.lines += lines
     report.sections["counters"] = {n: dict(sorted(c.items())) for n, c in outcome.counters.items()}
     report.sections["frames_lost_with_dead_nodes"] = outcome.frames_lost
     return report

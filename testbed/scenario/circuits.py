@@ -4,6 +4,7 @@ What may live here: the `circuits:` and `requests:` sections.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Final
 
 from testbed.scenario import nodes as node_section
@@ -27,7 +28,7 @@ _CIRCUITS: Final = Form(
 _REQUEST: Final = Form(
     "requests[]",
     "a request",
-    ("from", "to", "pairs", "minimum_fidelity", "at_s", "priority", "pairs_per_s", "max_time_s", "ahead"),
+    ("from", "to", "among", "pairs", "minimum_fidelity", "at_s", "priority", "pairs_per_s", "max_time_s", "ahead"),
 )
 
 
@@ -60,21 +61,40 @@ def requests(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]
     read = []
     for entry in [] if item is None else schema.items(item, "requests"):
         keys = Section(entry, _REQUEST)
-        source, destination = node_section.two(keys, "from", "to", nodes, WITH_DEVICE)
-        if not joined(nodes.values(), links, source, destination):
-            problem = f"no quantum link joins {source} and {destination}, and no chain of links with repeaters between"
-            raise keys.need("to").bad(problem, "add one under links")
-        read.append(
-            Requests(
-                source=source,
-                destination=destination,
-                pairs=keys.integer("pairs", None, 1, MAX_PAIRS),
-                minimum_fidelity=keys.probability("minimum_fidelity"),
-                at_ps=keys.seconds("at_s"),
-                priority=keys.integer("priority", 0, 0, 255),
-                pairs_per_s=keys.number("pairs_per_s", 0.0, 0.0, _MOST_PAIRS_PER_S),
-                max_time_ps=keys.seconds("max_time_s"),
-                ahead=keys.integer("ahead", 1, 1, MAX_AHEAD),
+        for source, destination in _between(keys, nodes):
+            if not joined(nodes.values(), links, source, destination):
+                problem = (
+                    f"no quantum link joins {source} and {destination}, and no chain of links with repeaters between"
+                )
+                raise (keys.get("among") or keys.need("to")).bad(problem, "add one under links")
+            read.append(
+                Requests(
+                    source=source,
+                    destination=destination,
+                    pairs=keys.integer("pairs", None, 1, MAX_PAIRS),
+                    minimum_fidelity=keys.probability("minimum_fidelity"),
+                    at_ps=keys.seconds("at_s"),
+                    priority=keys.integer("priority", 0, 0, 255),
+                    pairs_per_s=keys.number("pairs_per_s", 0.0, 0.0, _MOST_PAIRS_PER_S),
+                    max_time_ps=keys.seconds("max_time_s"),
+                    ahead=keys.integer("ahead", 1, 1, MAX_AHEAD),
+                )
             )
-        )
     return read
+
+
+def _between(keys: Section, nodes: Mapping[str, Node]) -> list[tuple[str, str]]:
+    """Who asks whom: one pair of nodes, or each among several with each that stands behind it."""
+    if "among" not in keys:
+        return [node_section.two(keys, "from", "to", nodes, WITH_DEVICE)]
+    keys.refuse(["from", "to"], "the request is among all that `among` names")
+    among = keys.need("among")
+    names: list[str] = []
+    for item in schema.items(among, "nodes"):
+        name = node_section.name(item, nodes, WITH_DEVICE)
+        if name in names:
+            raise item.bad(f"{name} stands here twice", "name each node once")
+        names.append(name)
+    if len(names) < 2:
+        raise among.bad(f"a request among {len(names)}", "name at least two nodes")
+    return list(combinations(names, 2))

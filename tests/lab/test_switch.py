@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from engine_lab import local, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slice_lab import Slice, job, leaks, run_slice, write_and_load
+from slice_lab import SCENARIOS, Slice, job, leaks, run_slice, write_and_load
 from switch_lab import Asker, star
 
 from stack.physical.switch import Switch
 from testbed.lab.compose import compose
+from testbed.lab.report import build_report
+from testbed.lab.switch_report import jain
+from testbed.trace.reading import read_trace
 
 QPUS = ("q1", "q2", "q3", "q4")
 
@@ -173,7 +177,7 @@ def test_a_held_qubit_does_not_hold_an_analyser(tmp_path):
     asker = Asker(number=5, hold_ps=2_000_000_000)
     ran = run(tmp_path, asker, star(4, 1))
     check_rest(ran)
-    tally = ran.outcome.results["hub"]["switch"]
+    tally = ran.outcome.results["hub"]["switch"]["links"]
     assert sum(link["held_ps"] for link in tally.values()) < 0.75 * ran.events("app ended")[-1]["t_ps"]
 
 
@@ -182,7 +186,7 @@ def test_no_grant_is_in_vain(tmp_path):
     asker = Asker(number=5, hold_ps=50_000_000)
     ran = run(tmp_path, asker, star(5, 2), qpus=5)
     check_rest(ran)
-    tally = ran.outcome.results["hub"]["switch"]
+    tally = ran.outcome.results["hub"]["switch"]["links"]
     assert sum(link["grants"] for link in tally.values()) == sum(link["used"] for link in tally.values()) == 50
 
 
@@ -234,6 +238,61 @@ def test_virtual_leaves_the_same_bytes(tmp_path):
     assert one.events("grant ended")
     assert one.bytes == other.bytes
     assert one.outcome.results == other.outcome.results
+
+
+# ---------------------------------------------------------------------------------------------------- the report
+
+
+def test_the_report_says_what_the_switch_did(tmp_path):
+    """Its figures against the events of the run: grants, waiting, how long analysers were granted, rates, frames."""
+    text = star(4, 2, link={"efficiency": 1.0})
+    text["requests"] = [{"among": list(QPUS), "pairs": 5}]
+    ran = run_slice(text, tmp_path, record=True)
+    check_rest(ran)
+    report = build_report(ran.scenario, ran.jobs, ran.outcome)
+    assert not report.unfinished
+    found = {(figure.name, figure.subject): figure for figure in report.figures}
+    everything = grants(ran)
+    waits = sorted(event["waited_ps"] * 1e-12 for event in ran.events("grant ended"))
+    assert found["grants", "hub"].value == len(everything) == len(waits) >= 30
+    assert found["grants_in_vain", "hub"].value == len(everything) - sum(e["used"] for e in ran.events("grant ended"))
+    assert found["wait_mean", "hub"].value == pytest.approx(sum(waits) / len(waits))
+    assert found["wait_q50", "hub"].value == pytest.approx(waits[(len(waits) + 1) // 2 - 1])
+    assert found["wait_q90", "hub"].value >= found["wait_q50", "hub"].value
+    since = ran.outcome.results["hub"]["switch"]["since_ps"]
+    until = max(to for _, to, *_ in everything)
+    held = sum(to - since for since, to, *_ in everything)
+    assert found["analysers_granted", "hub"].value == pytest.approx(held / (2 * (until - since)))
+    assert 0.3 < found["analysers_lit", "hub"].value < found["analysers_granted", "hub"].value <= 1
+    assert found["pairs_per_second", "hub"].value == pytest.approx(30 / (until - since) * 1e12)
+    last = {link: slot * 20_000_000 for slot, link in heralds(ran)}
+    rates = {link.name: 5 / (last[link.number] - since) * 1e12 for link in ran.scenario.links}
+    for name, rate in rates.items():
+        assert found["pairs_per_second", name].value == pytest.approx(rate)
+    assert found["fairness_of_rates", "hub"].value == pytest.approx(jain(list(rates.values())))
+    frames = sum(frame.direction == "sent" for frame in read_trace(tmp_path / "trace.pcapng"))
+    assert found["frames_per_pair", "hub"].value == pytest.approx(frames / 30)
+
+
+def test_fairness_is_what_jain_says():
+    assert jain([1, 1, 1, 1]) == 1
+    assert jain([1, 0, 0, 0]) == 0.25
+    assert jain([2, 1]) == pytest.approx(0.9)
+    assert jain([0, 0]) == 1
+
+
+def test_the_data_centre_is_fair_and_keeps_its_analysers_busy(tmp_path):
+    """The shipped scenario, with fewer pairs: waiting is what one expects of 28 links at 2 analysers."""
+    text = yaml.safe_load((SCENARIOS / "data-centre.yaml").read_text())
+    text["requests"][0]["pairs"] = 3
+    ran = run_slice(text, tmp_path)
+    assert ran.finished
+    found = {(f.name, f.subject): f.value for f in build_report(ran.scenario, ran.jobs, ran.outcome).figures}
+    assert found["grants_in_vain", "hub"] == 0
+    assert found["analysers_granted", "hub"] > 0.9
+    assert found["fairness_of_rates", "hub"] > 0.85
+    assert {found["pairs_heralded", link.name] for link in ran.scenario.links} == {3}
+    assert found["fidelity_estimated", "q1-q2"] == pytest.approx(0.25 + 0.75 * 0.98 * (1 - 0.04 / 0.75), abs=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------- with trouble
