@@ -160,7 +160,7 @@ class Qnp:
         return request.number
 
     def routes_changed(self, now: int, up: Callable[[int], bool]) -> None:
-        """Ways may have come or gone; `up` says of a link whether it is up.  Requests that wait for one try again (QNP-17).
+        """Ways may have come or gone; `up` says of a link whether it is up.  Who waits for one tries again (QNP-17).
 
         A link that is down now is a new one when it is up again: that a request failed on it before counts no more.
         """
