@@ -1,6 +1,6 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
-    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  logs/NODE.log  .spool/ (while it runs)
+    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  logs/NODE.log  .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
@@ -22,7 +22,7 @@ from testbed.errors import BadInput
 
 REPORT_SCHEMA = "bellwire.report/1"
 
-_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl")
+_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json")
 _FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
@@ -49,6 +49,7 @@ class RunFolder:
         self.events = path / "events.jsonl"
         self.run = path / "run.json"
         self.inputs = path / "inputs.jsonl"
+        self.keys = path / "keys.json"
         self.logs = path / "logs"
         self.spools = path / ".spool"
 
@@ -107,6 +108,10 @@ class RunFolder:
         """Write run.json, the one place for wall-clock facts, paths and versions."""
         write_json(self.run, facts)
 
+    def write_keys(self, keys: Mapping[str, Mapping[str, str]]) -> None:
+        """Write keys.json, for nobody else's eyes: node to peer to their secret key, hexadecimal."""
+        write_json(self.keys, keys, mode=0o600)
+
 
 def report_document(
     scenario: str, seed: int, figures: Sequence[Figure], **sections: object
@@ -126,14 +131,16 @@ def report_document(
     return head | {"figures": rows} | {key: _plain(sections[key], key) for key in sorted(sections)}
 
 
-def write_json(path: Path, document: Mapping[str, object] | Sequence[object]) -> None:
+def write_json(path: Path, document: Mapping[str, object] | Sequence[object], mode: int = 0o644) -> None:
     """Put a JSON document in the place of `path` at once: a reader finds the old one or the new one, whole.
+    `mode` are its permissions, less what the umask takes.
 
     Raises ValueError for NaN and infinities, OSError when it cannot be written; the old document then stays.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     draft = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    draft.unlink(missing_ok=True)  # one that is left over would keep its permissions
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

@@ -97,6 +97,9 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
     plan = compose(scenario, options.clock, jobs)
     _check(plan, options)
     folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
+    if options.clock == "paced":
+        names = {node.number: node.name for node in plan.nodes}
+        folder.write_keys({n.name: {names[peer]: key for peer, key in n.keys.items()} for n in plan.nodes})
     live = _facts(options, plan)
     ending = _Ending(folder)
     outcome: Outcome | None = None

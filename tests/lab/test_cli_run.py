@@ -95,6 +95,17 @@ def test_nodes_that_share_a_process_have_a_log_each(tmp_path):
         assert "ended" in (tmp_path / "out" / "logs" / f"{name}.log").read_text()
 
 
+def test_a_paced_run_leaves_its_keys_to_its_owner(tmp_path):
+    """Random, one per pair of nodes, known to both: what a program of one's own needs to take the place of a node."""
+    out = tmp_path / "out"
+    assert bellwire(toy(tmp_path, 3), "--clock", "paced", "--out", out).returncode == 0
+    assert (out / "keys.json").stat().st_mode & 0o777 == 0o600
+    keys = json.loads((out / "keys.json").read_text())
+    assert keys["west"]["mid"] == keys["mid"]["west"] != keys["mid"]["east"] == keys["east"]["mid"]
+    assert len(bytes.fromhex(keys["west"]["mid"])) == 32
+    assert keys["west"]["mid"] not in (out / "run.json").read_text()
+
+
 # ---------------------------------------------------------------- bad input, as the command answers it
 
 

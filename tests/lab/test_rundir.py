@@ -11,7 +11,7 @@ import pytest
 from testbed.errors import BadInput
 from testbed.rundir import Figure, RunFolder, report_document, write_json
 
-MADE = ["events.jsonl", "inputs.jsonl", "report.json", "run.json", "trace.pcapng"]
+MADE = ["events.jsonl", "inputs.jsonl", "keys.json", "report.json", "run.json", "trace.pcapng"]
 
 
 def fill(folder: Path) -> None:
@@ -227,3 +227,16 @@ def test_a_document_that_cannot_be_put_in_place_leaves_no_draft(
     with pytest.raises(OSError, match="No space"):
         write_json(tmp_path / "run.json", {"attempt": 1})
     assert everything(tmp_path) == set()
+
+
+def test_keys_are_for_nobody_elses_eyes(tmp_path: Path) -> None:
+    """Not even if a draft that others may read was left over."""
+    run = RunFolder.create(tmp_path / "run")
+    draft = run.path / ".keys.json.tmp"
+    draft.write_text("")
+    draft.chmod(0o666)
+
+    run.write_keys({"west": {"east": "00ff"}})
+
+    assert run.keys.stat().st_mode & 0o777 == 0o600
+    assert json.loads(run.keys.read_text()) == {"west": {"east": "00ff"}}
