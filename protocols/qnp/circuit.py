@@ -272,6 +272,7 @@ class Circuit:
     def _closed(self) -> None:
         """Say so, and stop its clocks."""
         self._release_raw()
+        self._shared.closed.append(self.id)
         for kind in (TimerKind.REFRESH, TimerKind.LIFETIME):
             self._shared.timers.cancel(TimerKey(kind, self.id))
         where = (self.id, self.install.head, self.install.number)

@@ -243,10 +243,11 @@ class Qnp:
 
     def ran(self, number: int, bits: tuple[int, ...], now: int) -> None:
         """What RunProgram measured."""
+        self._shared.closed.clear()
         self._shared.ran(number, bits, now)
-        for circuit in self._each():
-            if circuit.phase is Phase.CLOSED:
-                self._sweep(circuit)  # with its last pair
+        for circuit_id in self._shared.closed:
+            if (circuit := self._circuits.get(circuit_id)) is not None:
+                self._sweep(circuit)  # it has ended with its last pair
 
     # The machine.
 
@@ -286,6 +287,7 @@ class Qnp:
     def poll(self, now: int) -> list[Output]:
         for key in self._shared.timers.take_due(now):
             self._due(key, now)
+        self._shared.closed.clear()
         outputs = self._shared.outputs.copy()
         self._shared.outputs.clear()  # the circuits write to this very list
         return outputs

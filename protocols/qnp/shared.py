@@ -98,6 +98,7 @@ class Shared:
         self.outputs: list[Output] = []
         self.timers: Timers[TimerKey] = Timers()
         self.pair_ids: Iterator[int] = cycle(range(1, 1 << 32))  # (head, pair_id) alone names a pair
+        self.closed: list[CircuitId] = []  # circuits that a program's result has closed, by their first hop here
         self._programs: dict[int, Then] = {}
         self._numbers = count(1)
 

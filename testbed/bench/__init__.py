@@ -1,8 +1,8 @@
 """`bellwire bench`: figures of speed and size on this machine, each with how it was measured.
 
 ``engine`` times the clocks with the toy protocol, ``state`` one gate on the quantum state beside other simulators,
-``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``routing`` a network of a hundred
-nodes; here they are collected.
+``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``network`` pairs over repeaters,
+``routing`` a network of a hundred nodes; here they are collected.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import Any
 
 from testbed.bench.engine import engine_figures
 from testbed.bench.measure import Measured
+from testbed.bench.network import network_figures
 from testbed.bench.photonic import photonic_figures
 from testbed.bench.quantum import link_figures, quantum_figures
 from testbed.bench.routing import routing_figures
@@ -20,7 +21,15 @@ def run_bench(say: Callable[[str], object]) -> list[dict[str, Any]]:
     """Measure everything, say each figure as it comes; all of them as plain data."""
     rows = []
     say(f"{'figure':44} {'value':>10}  {'unit':14} {'limit':>7}  how")
-    for figures in (engine_figures, state_figures, photonic_figures, quantum_figures, link_figures, routing_figures):
+    for figures in (
+        engine_figures,
+        state_figures,
+        photonic_figures,
+        quantum_figures,
+        link_figures,
+        network_figures,
+        routing_figures,
+    ):
         for row in figures():
             say(str(row))
             rows.append(row.as_dict())
