@@ -106,6 +106,15 @@ local function add_carried(buf, start, size, stream, outer, tree, pinfo)
   return column, info .. " (REL " .. outer .. ")"
 end
 
+-- Every frame stands in a trace as sent and as received: which of the two, for the Info column; nothing if a capture
+-- does not say.
+local known, DIRECTION = pcall(Field.new, "frame.packet_flags_direction")
+local WAYS = { [1] = "rcvd ", [2] = "sent " }
+local function direction()
+  local flags = known and DIRECTION()
+  return flags and WAYS[flags.value] or ""
+end
+
 -- Adds one message; returns the texts of the Protocol and Info columns.
 function add_message(buf, start, size, protocol, number, stream, tree, pinfo)
   local family = FAMILIES[protocol]
@@ -163,7 +172,7 @@ function bellwire.dissector(buf, pinfo, tree)
   local column, info =
     add_message(buf, HEADER_BYTES, size - HEADER_BYTES, protocol, number, stream, top, pinfo)
   pinfo.cols.protocol = column
-  pinfo.cols.info = info
+  pinfo.cols.info = direction() .. info
   return size
 end
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from wire_samples import as_scapy, readings, sample
 
+from protocols import wire
 from protocols.declare import FAMILIES, LAYERS, gen_lua, rel
 from protocols.declare.fields import Enumerated, NamedBits, Records, layout, public
 from protocols.declare.gen_lua import snake
@@ -235,13 +236,16 @@ def test_tshark_reads_the_trace_of_a_real_run_as_scapy_does(reader: Reader, tmp_
     plan = compose(scenario, "local", compile_jobs(scenario))
     run_local(plan, spools, {})
     merge(spools, tmp_path, [NodeIdentity(n.number, n.name, n.kind) for n in plan.nodes])
-    frames = [traced.frame for traced in read_trace(tmp_path / "trace.pcapng")]
+    traced = list(read_trace(tmp_path / "trace.pcapng"))
+    frames = [one.frame for one in traced]
     names = [*COLUMNS, *HEADER_NAMES, *(name for kind in UDP_KINDS for name in field_names(kind))]
     rows = reader.read_capture(tmp_path / "trace.pcapng", names)
     assert len(rows) == len(frames) > 300
     seen = set()
-    for row, frame in zip(rows, frames, strict=True):
+    for row, frame, one in zip(rows, frames, traced, strict=True):
         header = Header(frame)
+        way, _, row["_ws.col.Info"] = row["_ws.col.Info"].partition(" ")
+        assert way == {"received": "rcvd", "sent": "sent"}[one.direction]
         # Wireshark shows a packet's comment as expert information; there must be no other.
         row["_ws.expert"] = re.sub(r"^Expert Info \(Comment/Comment\): t=\d+ ps$", "", row["_ws.expert"])
         assert {n: row[f"bellwire.{n}"] for n in readings(header)} == {n: shown(v) for n, v in readings(header).items()}
@@ -261,7 +265,7 @@ def test_split_messages_are_named_and_not_misread(reader: Reader) -> None:
     first = wrapped((3, 1), bytes(1100), draw, sequence=10, more=1, **stream)
     second = wrapped((3, 1), bytes(1100), draw, sequence=11, more=1, **stream)
     last = wrapped((3, 1), bytes(12), draw, sequence=12, **stream)
-    whole = wrapped((3, 2), bytes(6), draw, sequence=13, **stream)
+    whole = wrapped((3, 2), wire.EgpAddAck(0, 0).pack(), draw, sequence=13, **stream)
     header = frame_of(DATA, b"", draw)
     frames = [
         header[:4] + (32 + len(body)).to_bytes(2, "big") + header[6:] + body
@@ -270,7 +274,8 @@ def test_split_messages_are_named_and_not_misread(reader: Reader) -> None:
     rows = reader.read([Packet(frame) for frame in frames], COLUMNS)
     assert [row["_ws.col.Protocol"] for row in rows] == ["REL", "REL", "REL", "REL", "EGP"]
     assert all("part of EGP Add" in row["_ws.col.Info"] for row in rows[:4])
-    assert rows[4]["_ws.col.Info"].startswith("AddAck link=0 create_id=0 (REL Data sequence=13")
+    assert rows[4]["_ws.col.Info"].startswith("AddAck link=0 create_id=0")
+    assert "(REL Data sequence=13" in rows[4]["_ws.col.Info"]
     assert not any(row["_ws.expert"] for row in rows)
 
 
