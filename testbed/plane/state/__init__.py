@@ -24,10 +24,10 @@ from testbed.plane.state.gates import (
     rotation,
 )
 from testbed.plane.state.noise import depolarising1, depolarising2, read_out
-from testbed.plane.state.stabilizer import NotClifford
 
 if TYPE_CHECKING:
     from testbed.plane.state.engine import FORMALISM, StateEngine
+    from testbed.plane.state.stabilizer import NotClifford
 
 __all__ = [
     "CX",
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("FORMALISM", "StateEngine"):
+    if name not in ("FORMALISM", "NotClifford", "StateEngine"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from testbed.plane.state import engine
 
