@@ -11,6 +11,7 @@ from protocols.declare.fields import (
     byte_string,
     enum8,
     i32,
+    i64,
     in_order,
     records,
     u8,
@@ -175,6 +176,17 @@ class Recall(Message):
     fields_desc = in_order(u16("link", "number of the link"), u64("slot", "the slot"))
 
 
+class Steer(Message):
+    """Node to device: the clock that slots are counted by is set, and runs at another rate; answered by Done."""
+
+    name = "Steer"
+    code = 7
+    fields_desc = in_order(
+        i64("step", "how far it is set forward", "ps"),
+        i64("rate", "by how much it runs faster than its oscillator", "1e-15"),
+    )
+
+
 class Bits(Message):
     """Device to node: the results of a program."""
 
@@ -238,7 +250,7 @@ FAMILY = Family(
     title="Device programs",
     about="Commands of a node to its own quantum devices, and answers matched by the command's bus sequence.",
     messages=(
-        *(Program, Train, StopTrain, Listen, StopListen, Connect, MeasuringTrain, Recall),
+        *(Program, Train, StopTrain, Listen, StopListen, Connect, MeasuringTrain, Recall, Steer),
         *(Bits, TrainDone, Herald, Failed, Done, Remembered),
     ),
     points=(DeviceOpcode, DeviceOutcome, DeviceError),

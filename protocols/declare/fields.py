@@ -22,7 +22,8 @@ from scapy.fields import (
 )
 from scapy.packet import Packet
 
-BITS = {"!B": 8, "!H": 16, "!I": 32, "!i": 32, "!Q": 64}
+BITS = {"!B": 8, "!H": 16, "!I": 32, "!i": 32, "!Q": 64, "!q": 64}
+SIGNED = ("!i", "!q")
 
 
 class CodePoint(IntEnum):
@@ -182,6 +183,10 @@ def i32(name: str, meaning: str, unit: str = "", default: int | None = None, key
 
 def u64(name: str, meaning: str, unit: str = "", default: int | None = None, key: bool = False) -> Number:
     return Number(name, "!Q", meaning, unit, default, key)
+
+
+def i64(name: str, meaning: str, unit: str = "", default: int | None = None, key: bool = False) -> Number:
+    return Number(name, "!q", meaning, unit, default, key)
 
 
 def enum8(name: str, points: type[CodePoint], meaning: str, key: bool = False) -> Enumerated:

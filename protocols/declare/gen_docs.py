@@ -9,6 +9,7 @@ from scapy.packet import Packet
 
 from protocols.declare.family import Family
 from protocols.declare.fields import (
+    SIGNED,
     Bytes,
     Count,
     Enumerated,
@@ -34,7 +35,7 @@ are generated from them.
 
 - A frame is one UDP payload: the common header, then the body of one message. It has at most {MAX_FRAME:,}
   bytes; the port is {PORT}. No registry has assigned that port: it lies in the dynamic range.
-- All integers are big-endian. u8, u16, u32 and u64 are unsigned, i32 is two's complement; u1 … u7 are bits,
+- All integers are big-endian. u8, u16, u32 and u64 are unsigned, i32 and i64 are two's complement; u1 … u7 are bits,
   the most significant first. There are no floats: a fidelity or a population is a u32 over 2³² − 1.
 - At most one part of a message is variable (a byte string or a list). It stands last, and its length
   precedes it.
@@ -153,7 +154,7 @@ def _kind(place: Place) -> str:
         return f"list of {field.record.__name__}"
     if isinstance(field, Tag):
         return f"{field.sz} bytes"
-    signed = isinstance(field, Number) and field.fmt == "!i"
+    signed = isinstance(field, Number) and field.fmt in SIGNED
     return f"{'i' if signed else 'u'}{place.size}"
 
 

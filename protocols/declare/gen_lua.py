@@ -9,6 +9,7 @@ from scapy.packet import Packet
 from protocols.declare import rel
 from protocols.declare.family import Family
 from protocols.declare.fields import (
+    SIGNED,
     Bits,
     Bytes,
     CodePoint,
@@ -59,7 +60,9 @@ def _entry(prefix: str, place: Place) -> str:
     if isinstance(field, Tag):
         kind, display = "bytes", "base.NONE, "
     else:
-        kind = "int32" if isinstance(field, Number) and field.fmt == "!i" else WIDTHS[width]
+        kind = WIDTHS[width]
+        if isinstance(field, Number) and field.fmt in SIGNED:
+            kind = kind.removeprefix("u")
         mask = "nil"
         if isinstance(field, Bits | NamedBits | Reserved):
             mask = hex(((1 << place.size) - 1) << (width * 8 - place.bit % 8 - place.size))

@@ -2652,6 +2652,32 @@ class DeviceRecall(_DeviceRecall):
         return tuple.__new__(cls, _DEVICE_RECALL.unpack(body))
 
 
+_DEVICE_STEER = struct.Struct("!qq")
+
+
+class _DeviceSteer(NamedTuple):
+    step: int
+    rate: int
+
+
+class DeviceSteer(_DeviceSteer):
+    """Node to device: the clock that slots are counted by is set, and runs at another rate; answered by Done."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 128
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        return _DEVICE_STEER.pack(self.step, self.rate)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _DEVICE_STEER.size:
+            raise _misfit(body, _DEVICE_STEER, cls)
+        return tuple.__new__(cls, _DEVICE_STEER.unpack(body))
+
+
 _DEVICE_BITS = struct.Struct("!H")
 
 
@@ -2887,6 +2913,7 @@ type Message = (
     | DeviceConnect
     | DeviceMeasuringTrain
     | DeviceRecall
+    | DeviceSteer
     | DeviceBits
     | DeviceTrainDone
     | DeviceHerald
@@ -2958,6 +2985,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (DeviceConnect.PROTOCOL, DeviceConnect.MESSAGE): DeviceConnect,
     (DeviceMeasuringTrain.PROTOCOL, DeviceMeasuringTrain.MESSAGE): DeviceMeasuringTrain,
     (DeviceRecall.PROTOCOL, DeviceRecall.MESSAGE): DeviceRecall,
+    (DeviceSteer.PROTOCOL, DeviceSteer.MESSAGE): DeviceSteer,
     (DeviceBits.PROTOCOL, DeviceBits.MESSAGE): DeviceBits,
     (DeviceTrainDone.PROTOCOL, DeviceTrainDone.MESSAGE): DeviceTrainDone,
     (DeviceHerald.PROTOCOL, DeviceHerald.MESSAGE): DeviceHerald,

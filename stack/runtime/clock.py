@@ -92,9 +92,10 @@ class NodeClock:
         self._stretches.append(_Stretch(reading, self._stretches[-1].at(reading) + step_ps, rate))
         del self._stretches[:-_KEPT]
 
-    def let_go(self) -> None:
-        """Forget all steering: a node that restarts finds its bare oscillator."""
-        self._stretches = [_FREE]
+    def let_go(self, true_ps: int) -> None:
+        """From now on nobody steers it: a node that restarts finds its bare oscillator."""
+        reading = self._oscillator.reading(true_ps)
+        self._stretches.append(_Stretch(reading, reading, 0))
 
 
 def node_clock(config: NodeConfig) -> NodeClock | None:

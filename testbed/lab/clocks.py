@@ -6,6 +6,8 @@ What may live here: from a scenario's clocks to what nodes and plane are told of
 from typing import NamedTuple
 
 from stack.config import Noise
+from stack.runtime.oscillator import Oscillator
+from stack.runtime.times import ClockMap
 from testbed.keyed import keyed_generator
 from testbed.scenario import Node, Scenario
 
@@ -28,6 +30,16 @@ def oscillations(scenario: Scenario) -> dict[int, Oscillation]:
         node.number: Oscillation(drawn[node.number][0] + epoch_ps, node.clock.rate_ppb, drawn[node.number][1])
         for node in scenario.nodes
     }
+
+
+def oscillators(scenario: Scenario) -> dict[int, Oscillator]:
+    """Those of the nodes that have clocks of their own, by node number: what the quantum plane works by."""
+    found = {}
+    for number, (offset_ps, rate_ppb, noise) in oscillations(scenario).items():
+        oscillator = Oscillator(ClockMap(offset_ps, rate_ppb), noise, scenario.seed, number)
+        if not oscillator.ideal:
+            found[number] = oscillator
+    return found
 
 
 def _drawn(node: Node, seed: int) -> tuple[int, Noise | None]:

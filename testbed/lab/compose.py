@@ -13,7 +13,7 @@ from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
 from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_w
-from testbed.lab.clocks import oscillations
+from testbed.lab.clocks import oscillations, oscillators
 from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
@@ -52,6 +52,7 @@ class PlaneSpec:
                 nodes={n.number: device_model(n.device) if n.device else None for n in scenario.nodes},
                 links={link.number: link_config(scenario, link, link.grade, self.seed) for link in scenario.links},
                 switches={n: SwitchModel(s.analysers, s.reconfigure_ps) for n, s in switches.items()},
+                oscillators=oscillators(scenario),
                 formalism=scenario.formalism,  # type: ignore[arg-type]
             ),
             oracle=True,
@@ -119,6 +120,7 @@ def link_config(scenario: Scenario, link: ScenarioLink, grade: str, seed: int) -
         slot_ps=link.slot_ps,
         arm_a_ps=link.delay_a_ps,
         arm_b_ps=link.delay_b_ps,
+        frame_hz=link.qubit_frame_hz,
         model=make_link(link.model, parameters, grade, link.name, seed, link.number),  # type: ignore[arg-type]
     )
 

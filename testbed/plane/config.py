@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stack.runtime.oscillator import Oscillator
 from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
 from testbed.plane.switches import SwitchModel
@@ -27,6 +28,8 @@ class LinkConfig:
     arm_a_ps: int
     arm_b_ps: int
     model: LinkModel
+    frame_hz: float = 0.0
+    """Frequency of the qubits' frames, which clocks keep: 0 if no clock turns them."""
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -72,6 +75,8 @@ class PlaneConfig:
     formalism: "Formalism" = "auto"
     density_qubits: int = 6
     trajectory_qubits: int = 20
+    oscillators: Mapping[int, Oscillator] = field(default_factory=dict)
+    """Of those nodes that do not show true time, or whose clock will be steered."""
 
     def __post_init__(self) -> None:
         for number, link in self.links.items():

@@ -13,7 +13,8 @@ from stack.runtime.times import NEVER
 from testbed.keyed import keyed_generator
 from testbed.plane.config import LinkConfig
 from testbed.plane.events import LATE, priority
-from testbed.plane.links import Herald
+from testbed.plane.links import Arrivals, Herald
+from testbed.plane.links.model import draw_first
 from testbed.plane.trains import Link, Train, World
 
 type Couple = tuple[Train, Train]
@@ -27,9 +28,14 @@ class SampledLink(Link):
     listen costs one event, however many slots it has.
     """
 
-    def __init__(self, number: int, config: LinkConfig, world: World, rng: Generator) -> None:
+    def __init__(
+        self, number: int, config: LinkConfig, world: World, rng: Generator, thinning: Generator
+    ) -> None:
         super().__init__(number, config, world)
         self._rng = rng
+        self._thinning = thinning
+        self._ceilings: dict[float, float] = {}
+        """By brightness: what no attempt exceeds in its chance to herald, whatever the clocks do."""
         self._to_go: dict[Couple, int] = {}
         """Attempts up to and with the next success, counted from the beginning of the listen that lasts."""
         self._winner: tuple[Couple, int] | None = None
@@ -47,12 +53,12 @@ class SampledLink(Link):
                     continue
                 to_go = self._to_go.get(couple)
                 if to_go is None:
-                    to_go = self._to_go[couple] = self.model.draw_attempts(self._rng, a.alpha)
+                    to_go = self._to_go[couple] = self._draw(a.alpha)
                 if to_go <= attempts.size:
                     slot = attempts.nth(to_go - 1)
                     if winner is None or slot < winner[1]:
                         winner = couple, slot
-        time = self.over_ps(listening.slots.last if winner is None else winner[1])
+        time = max(now, self.over_ps(listening.slots.last if winner is None else winner[1]))
         if listening.decision is not None and time == listening.decision.time and winner == self._winner:
             return
         if listening.decision is not None:
@@ -67,10 +73,38 @@ class SampledLink(Link):
         assert listening is not None
         assert self._winner is not None
         listening.decision = None
-        (a, b), slot = self._winner
+        couple, slot = self._winner
         self._winner = None
-        herald = self.model.draw_state(self._rng, a.alpha)
-        self.succeed(a, b, slot, herald, self.world.events.now)
+        a, b = couple
+        model, arrivals = self.model, None
+        if self.clocked:
+            arrivals = self.arrivals(a, b, slot)
+            if arrivals is None or not self._stands(arrivals, a.alpha):
+                self._to_go[couple] = self.listened(*couple).upto(slot) + self._draw(a.alpha)
+                self.arrange(self.world.events.now)
+                return
+            model = model.arriving(arrivals)
+        herald = model.draw_state(self._rng, a.alpha)
+        self.succeed(a, b, slot, herald, arrivals, self.world.events.now)
+
+    def _draw(self, alpha: float) -> int:
+        """Attempts up to the next success; with clocks, to what would be one if photons came at their best.
+
+        How likely an attempt heralds then changes from slot to slot. So successes are drawn at the ceiling of all
+        chances, and each stands with its own chance over the ceiling: thinning (Lewis and Shedler 1979), exact.
+        """
+        if self.clocked:
+            return draw_first(self._rng, self._ceiling(alpha))
+        return self.model.draw_attempts(self._rng, alpha)
+
+    def _ceiling(self, alpha: float) -> float:
+        if alpha not in self._ceilings:
+            self._ceilings[alpha] = self.model.ceiling(alpha)
+        return self._ceilings[alpha]
+
+    def _stands(self, arrivals: Arrivals, alpha: float) -> bool:
+        chance = self.model.arriving(arrivals).success_probability(alpha)
+        return float(self._thinning.random()) * self._ceiling(alpha) < chance
 
     def heard(self, upto: int) -> None:
         listening = self.listening
@@ -107,16 +141,21 @@ class PhotonicLink(Link):
         super().__init__(number, config, world)
         self._launches: dict[Couple, Event | None] = {}
         """The next attempt of each couple; None if it had its last."""
-        self._lead_ps = max(0, *config.leads_ps)
+        self._launched: dict[Couple, int] = {}
+        """The slot of its latest."""
+        self._due: dict[tuple[Couple, int], int] = {}
+        """When what is in flight will be decided: clocks that are steered meanwhile change nothing about that."""
 
     def arrange(self, now: int) -> None:
         for a in self.trains[0]:
             for b in self.trains[1]:
                 if (a, b) not in self._launches:
-                    self._launch_after((a, b), (now + self._lead_ps - 1) // self.config.slot_ps)
+                    first = max(train.times.after(now) + train.shift for train in (a, b))
+                    first = max(first, self.station.after(now))
+                    self._launch_after((a, b), max(first - 1, self._launched.get((a, b), first - 1)))
         listening = self.listening
         if listening is not None and listening.decision is None:
-            end = self.over_ps(listening.slots.last)
+            end = max(now, self.over_ps(listening.slots.last))
             listening.decision = self.world.events.at(end, LATE + self.number, self, "give_up")
 
     def _launch_after(self, couple: Couple, slot: int) -> None:
@@ -126,23 +165,28 @@ class PhotonicLink(Link):
             self._launches[couple] = None
             return
         a = couple[0]
-        time = following * self.config.slot_ps - self._lead_ps
+        # Where a source sends the photons, they start at the slot's own time, before the nodes have anything to do.
+        time = min(self.station.at(following), *(train.emission_ps(following - train.shift) for train in couple))
         order = priority(a.node, a.sequence)
         self._launches[couple] = self.world.events.at(time, order, self, "launch", couple, following)
 
     def launch(self, couple: Couple, slot: int) -> None:
         """Event: the earlier of the two emissions for a slot."""
         a, b = couple
+        self._launched[couple] = slot
         slots = self.common(a, b)
         if slots.first == slot:
             self.model.renew()
-        if slots.after(slot - 1) == slot:
-            done = partial(self._seen, couple, slot)
-            timeline = self.world.events.timeline
-            self.model.start_attempt(timeline, slot * self.config.slot_ps, a.alpha, done)
+        arrivals = self.arrivals(a, b, slot) if self.clocked else None
+        if slots.after(slot - 1) == slot and (arrivals is not None or not self.clocked):
+            done = partial(self._seen, couple, slot, arrivals)
+            due = self.station.at(slot)
+            self._due[couple, slot] = due + self.model.attempt_ps
+            self.model.start_attempt(self.world.events.timeline, due, a.alpha, done, arrivals)
         self._launch_after(couple, slot)
 
-    def _seen(self, couple: Couple, slot: int, herald: Herald | None) -> None:
+    def _seen(self, couple: Couple, slot: int, arrivals: Arrivals | None, herald: Herald | None) -> None:
+        del self._due[couple, slot]
         listening = self.listening
         if herald is None or listening is None or listening.slots.after(slot - 1) != slot:
             return
@@ -151,7 +195,16 @@ class PhotonicLink(Link):
         if self.model.parameters.abort and slot == heard.first:
             return  # the first round was another couple's, or nobody listened to it
         if heard.after(slot - 1) == slot:
-            self.succeed(a, b, slot, herald, self.world.events.now)
+            self.succeed(a, b, slot, herald, arrivals, self.world.events.now)
+
+    def retime(self, node: int, now: int) -> None:
+        for couple in [couple for couple in self._launches if self._turns(node, couple)]:
+            self._forget(couple)
+        super().retime(node, now)
+
+    def _turns(self, node: int, couple: Couple) -> bool:
+        """Whether the clock of `node` decides when this couple makes its attempts."""
+        return any(train.node == node for train in couple)
 
     def heard(self, upto: int) -> None:
         pass
@@ -161,7 +214,9 @@ class PhotonicLink(Link):
         if listening is None or listening.decision is None:
             return NEVER
         earliest = listening.decision.time
-        since = -((self.model.attempt_ps - self.world.events.now) // self.config.slot_ps)
+        if self.clocked:
+            earliest = min([earliest, *self._due.values()])
+        since = self.station.after(self.world.events.now - self.model.attempt_ps)
         for a in self.trains[0]:
             for b in self.trains[1]:
                 slot = listening.slots.meet(self.common(a, b)).after(since - 1)
@@ -171,13 +226,18 @@ class PhotonicLink(Link):
 
     def forget(self, train: Train) -> None:
         for couple in [couple for couple in self._launches if train in couple]:
-            launch = self._launches.pop(couple)
-            if launch is not None:
-                self.world.events.cancel(launch)
+            self._forget(couple)
+            self._launched.pop(couple, None)
+
+    def _forget(self, couple: Couple) -> None:
+        launch = self._launches.pop(couple)
+        if launch is not None:
+            self.world.events.cancel(launch)
 
 
 def make(number: int, config: LinkConfig, world: World, seed: int) -> Link:
     """The link at work for a configured one; a sampled link has its own stream of random numbers."""
     if config.model.grade == "photonic":
         return PhotonicLink(number, config, world)
-    return SampledLink(number, config, world, keyed_generator(seed, "link", number))
+    streams = [keyed_generator(seed, purpose, number) for purpose in ("link", "thinning")]
+    return SampledLink(number, config, world, *streams)

@@ -13,6 +13,7 @@ import numpy as np
 
 from protocols.device import unpack_handle
 from testbed.plane.devices import Device, DeviceModel, Qubit
+from testbed.plane.links import Arrivals
 from testbed.plane.state.density import apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex
 from testbed.plane.state.noise import depolarising2
@@ -51,6 +52,8 @@ class HeraldedPair:
     fidelity_at_home: float
     """Fidelity when the heralds arrive: each half as its own node finds it, if neither touches it before; where a node
     has storage, when the half has been moved there."""
+    arrivals: Arrivals | None = None
+    """How late the two photons were, if the nodes have clocks of their own."""
     lost_ps: int | None = None
     """When an emission after the success, or the death of a node, destroyed a half."""
     measured: int = 0
@@ -72,6 +75,7 @@ class HeraldLog:
         state: Complex,
         births_ps: tuple[int, int],
         homes_ps: tuple[int, int],
+        arrivals: Arrivals | None = None,
     ) -> HeraldedPair:
         """Called when the pair has been put into the engine, before anything else happens to it.
 
@@ -94,6 +98,7 @@ class HeraldLog:
             pair_fidelity(state, index),
             max(homes_ps),
             pair_fidelity(stored(waited(state, (waits[0], waits[1]), models), models, moves), index),
+            arrivals,
             measured=measured,
         )
         self.pairs.append(pair)

@@ -24,11 +24,13 @@ from protocols.wire.codec import (
     DeviceMeasuringTrain,
     DeviceProgram,
     DeviceRecall,
+    DeviceSteer,
     DeviceStopListen,
     DeviceStopTrain,
     DeviceTrain,
 )
 from protocols.wire.error import WireError
+from stack.runtime.clock import MOST_RATE, NodeClock
 from stack.runtime.times import NEVER
 from testbed.clock.federate import PlaneAnswer
 from testbed.errors import BadInput
@@ -75,7 +77,8 @@ class Plane:
         if spent is not None:
             for number, device in self._devices.items():
                 device.watch(partial(spent.released, number))
-        world = World(self._events, self._answers, engine, self._devices, log, config.seed)
+        self._clocks = {number: NodeClock(oscillator) for number, oscillator in config.oscillators.items()}
+        world = World(self._events, self._answers, engine, self._devices, self._clocks, log, config.seed)
         self._links: dict[int, Link] = {
             number: make(number, link, world, config.seed) for number, link in sorted(config.links.items())
         }
@@ -163,6 +166,8 @@ class Plane:
         if node in self._switches:
             self._switches[node].reset()
         self._devices[node].die(t_ps)
+        if node in self._clocks:
+            self._clocks[node].let_go(t_ps)
 
     # -- for whoever builds the run --------------------------------------------------------------------------
 
@@ -180,7 +185,8 @@ class Plane:
         for link in self._heard_by[destination]:
             for side, end in enumerate((link.config.a, link.config.b)):
                 if end == source:
-                    least = min(least, link.config.leads_ps[side] + link.model.attempt_ps + LEAST_ANSWER_PS)
+                    lead_ps = link.config.leads_ps[side] - link.slack_ps
+                    least = min(least, lead_ps + link.model.attempt_ps + LEAST_ANSWER_PS)
         return least
 
     # -- commands --------------------------------------------------------------------------------------------
@@ -191,9 +197,9 @@ class Plane:
         side = link.side(node) if link is not None else None
         row = link.row(command) if link is not None else None
         if link is not None and side is not None and row is not None:
-            slots = link.emittable(row, side, t_ps)
-            if slots.size:
-                link.coming[node, sequence] = link.over_ps(slots.first) + LEAST_ANSWER_PS
+            earliest = link.earliest_herald_ps(row, side, t_ps)
+            if earliest < NEVER:
+                link.coming[node, sequence] = earliest
 
     def execute(self, node: int, sequence: int, command: "Command") -> None:
         """Event: a command."""
@@ -217,10 +223,29 @@ class Plane:
             case DeviceStopListen():
                 link = self._heard(node, command.link)
                 failed = _NO_LINK if link is None else link.stop_listening(sequence, now)
+            case DeviceSteer():
+                failed = self._steer(node, sequence, command, now)
             case DeviceFailed():
                 failed = command
         if failed is not None:
             self._answers.give(node, sequence, now + LEAST_ANSWER_PS, failed)
+
+    def _steer(self, node: int, sequence: int, command: DeviceSteer, now: int) -> DeviceFailed | None:
+        """The devices' copy of a node's clock follows the node's own (DEV-20)."""
+        clock = self._clocks.get(node)
+        if clock is None or abs(command.rate) > MOST_RATE:
+            return DeviceFailed(DeviceError.BAD, 0)
+        links = [
+            link for link in self._links.values() if node in (link.config.a, link.config.b, link.config.station)
+        ]
+        if command.step:
+            for link in links:
+                link.jump(node, now)
+        clock.steer(now, command.step, command.rate)
+        for link in links:
+            link.retime(node, now)
+        self._answers.give(node, sequence, now + LEAST_ANSWER_PS, DeviceDone())
+        return None
 
     def _heard(self, node: int, number: int) -> Link | None:
         """The link of that number, if the node is its station."""
@@ -285,6 +310,7 @@ type Command = (
     | DeviceListen
     | DeviceStopListen
     | DeviceConnect
+    | DeviceSteer
     | DeviceFailed
 )
 
@@ -309,6 +335,8 @@ def _decode(message: int, body: bytes) -> Command:
                 return DeviceStopListen.unpack(body)
             case DeviceConnect.MESSAGE:
                 return DeviceConnect.unpack(body)
+            case DeviceSteer.MESSAGE:
+                return DeviceSteer.unpack(body)
     except WireError:
         pass
     return DeviceFailed(DeviceError.BAD, 0)

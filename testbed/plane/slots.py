@@ -44,6 +44,10 @@ class Slots(NamedTuple):
         left = self.upto(slot)
         return Slots(self.first, self.spacing, left) if left else NO_SLOTS
 
+    def shifted(self, by: int) -> "Slots":
+        """The same row, so many slots later."""
+        return Slots(self.first + by, self.spacing, self.size)
+
     def meet(self, other: "Slots") -> "Slots":
         """Those in both rows, by the Chinese remainder theorem."""
         if not self.size or not other.size:

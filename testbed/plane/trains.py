@@ -9,6 +9,7 @@ success (it destroys that half), the time when the last herald could be back, th
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -36,14 +37,17 @@ from testbed.keyed import keyed_generator
 from testbed.plane.config import LinkConfig
 from testbed.plane.devices import Device, Qubit
 from testbed.plane.events import Answers, Events, priority
-from testbed.plane.links import Herald
+from testbed.plane.links import Arrivals, Herald
+from testbed.plane.links.timing import turned
 from testbed.plane.measured import both, effects, is_turned, one
 from testbed.plane.programs import spoil
+from testbed.plane.slot_clock import SlotClock
 from testbed.plane.slots import NO_SLOTS, Slots
 from testbed.plane.state import StateEngine
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
+    from stack.runtime.clock import NodeClock
     from testbed.plane.oracle import HeraldedPair, HeraldLog
 
 _ALPHA_SCALE: Final = (1 << 32) - 1
@@ -60,6 +64,8 @@ class World:
     answers: Answers
     engine: StateEngine
     devices: dict[int, Device]
+    clocks: Mapping[int, "NodeClock"]
+    """Of those nodes that do not show true time."""
     log: "HeraldLog | None"
     seed: int = 0
 
@@ -87,11 +93,13 @@ class Train:
         "pair",
         "qubit",
         "sequence",
+        "shift",
         "side",
-        "slot_ps",
         "slots",
+        "spoiler",
         "spoiling",
         "stops",
+        "times",
     )
 
     def __init__(
@@ -121,10 +129,15 @@ class Train:
         self.key = qubit.key
         self.sequence = sequence
         self.slots = slots
+        """As the node numbers them."""
         self.alpha = alpha
-        self.slot_ps = link.config.slot_ps
+        self.times = link.emitting[side]
         self.arm_ps = link.arm_ps(side)
         self.lead_ps = link.config.leads_ps[side]
+        self.shift = 0
+        """What the station calls slot k of the node is k plus this: clocks may differ by many slots."""
+        if slots.size and link.clocked:
+            self.shift = link.station.nearest(self.emission_ps(slots.first) + self.lead_ps) - slots.first
         self.stops: list[int] = []
         """Sequences of the StopTrains that wait for its end."""
         self.dead = False
@@ -132,18 +145,26 @@ class Train:
         self.pair: HeraldedPair | None = None
         """The oracle's record of the pair whose half the qubit holds."""
         self.spoiling: Event | None = None
+        self.spoiler = 0
+        """The slot whose emission that is."""
         self.over: Event | None = None
 
+    @property
+    def at_station(self) -> Slots:
+        """Its slots as the station numbers them."""
+        return self.slots.shifted(self.shift) if self.shift else self.slots
+
     def emission_ps(self, slot: int) -> int:
-        return slot * self.slot_ps - self.lead_ps
+        """When the node emits for a slot of its own count."""
+        return self.times.at(slot)
 
     def emitted(self, now: int) -> int:
         """Emissions so far; one at `now` has happened."""
-        return self.slots.upto((now + self.lead_ps) // self.slot_ps)
+        return self.slots.upto(self.times.upto(now))
 
     def cut(self, now: int) -> None:
         """No emission later than `now`."""
-        self.slots = self.slots.ending((now + self.lead_ps) // self.slot_ps)
+        self.slots = self.slots.ending(self.times.upto(now))
 
     def measuring_ps(self) -> int:
         """From an emission until its half has been measured, if it is measured."""
@@ -152,6 +173,10 @@ class Train:
         how, durations = self.measure.how, self.device.model.durations
         turned = any(is_turned(how, basis) for basis in BASES[how.bases])
         return durations.measure_ps + (durations.one_qubit_ps if turned else 0)
+
+    def measured_ps(self) -> int:
+        """When its last half has been measured; it must have emissions."""
+        return self.emission_ps(self.slots.last) + self.measuring_ps()
 
     def summary(self) -> DeviceTrainDone:
         return DeviceTrainDone(self.slots.size, self.slots.last if self.slots.size else 0)
@@ -182,6 +207,17 @@ class Link(ABC):
         """What each side has measured at heralded slots, oldest first."""
         self.coming: dict[tuple[int, int], int] = {}
         """Trains not yet executed, by (node, sequence): when the earliest herald of each could be due."""
+        clocks = [world.clocks.get(node) for node in (config.a, config.b, config.station)]
+        self.emitting = tuple(
+            SlotClock(clock, config.slot_ps, lead_ps)
+            for clock, lead_ps in zip(clocks, config.leads_ps, strict=False)
+        )
+        self.station = SlotClock(clocks[2], config.slot_ps)
+        self.clocked = any(clock is not None for clock in clocks)
+        # A photon further off has no chance to meet its gate.
+        gate_ps = min(config.model.parameters.window_ps, config.model.attempt_ps) // 2
+        self.slack_ps = gate_ps if self.clocked else 0
+        """How far a photon that may herald can be from the slot's time."""
 
     # -- what the grades differ in ---------------------------------------------------------------------------
 
@@ -205,17 +241,21 @@ class Link(ABC):
 
     def over_ps(self, slot: int) -> int:
         """When the station knows about a slot."""
-        return slot * self.config.slot_ps + self.model.attempt_ps
+        return self.station.at(slot) + self.model.attempt_ps
 
-    def home_ps(self, slot: int, arm_ps: int) -> int:
-        """When a node could know about a slot: the station's device says it 1 ns after knowing."""
-        return self.over_ps(slot) + LEAST_ANSWER_PS + arm_ps
+    def home_ps(self, train: Train, slot: int) -> int:
+        """When a node could know about a slot: the station's device says it 1 ns after knowing.
+
+        Reckoned from its own emission: nothing that happens to the station's clock changes when a train is over.
+        """
+        flights = train.lead_ps + train.arm_ps + self.slack_ps
+        return train.emission_ps(slot) + flights + self.model.attempt_ps + LEAST_ANSWER_PS
 
     def births_ps(self, train_a: Train, train_b: Train, slot: int) -> tuple[int, int]:
         """When the halves of a pair of that slot came to be."""
         if self.model.parameters.abort:  # in the round before; the model reckons with a slot, trains may skip some
             slot -= self.common(train_a, train_b).spacing - 1
-        at = slot * self.config.slot_ps
+        at = self.station.at(slot)
         a, b = self.model.births_ps
         return at + a, at + b
 
@@ -232,11 +272,30 @@ class Link(ABC):
         if count < 1 or (count > 1 and command.spacing < 1):
             return None
         slots = Slots(command.first_slot, command.spacing if count > 1 else 1, count)
-        return slots if self.home_ps(slots.last, max(self.arm_ps(0), self.arm_ps(1))) < NEVER // 2 else None
+        flight_ps = max(self.config.arm_a_ps, self.config.arm_b_ps)
+        over_ps = slots.last * self.config.slot_ps + self.model.attempt_ps + flight_ps
+        return slots if over_ps < NEVER // 2 else None
 
     def emittable(self, slots: Slots, side: int, now: int) -> Slots:
         """Those whose emission is not past (DEV-10)."""
-        return slots.starting(-(-(now + self.config.leads_ps[side]) // self.config.slot_ps))
+        return slots.starting(self.emitting[side].after(now))
+
+    def earliest_herald_ps(self, row: Slots, side: int, now: int) -> int:
+        """No herald of a train with these slots, commanded at `now`, is due before; NEVER if it emits for none."""
+        slots = self.emittable(row, side, now)
+        if not slots.size:
+            return NEVER
+        if not self.clocked:
+            return self.over_ps(slots.first) + LEAST_ANSWER_PS
+        # The clocks may be steered before it begins, so that only the flight is certain.
+        flight_ps = self.config.leads_ps[side] - self.slack_ps
+        return now + flight_ps + self.model.attempt_ps + LEAST_ANSWER_PS
+
+    def arrivals(self, a: Train, b: Train, slot: int) -> Arrivals | None:
+        """When the photons for a slot of the station come, None if one has no chance to meet its gate."""
+        due = self.station.at(slot)
+        late = [train.emission_ps(slot - train.shift) + train.lead_ps - due for train in (a, b)]
+        return Arrivals(*late) if max(map(abs, late)) <= self.slack_ps else None
 
     def brightness(self, alpha: int) -> float:
         """The bright-state population that a command asks for; 0 stands for the link's own."""
@@ -249,11 +308,11 @@ class Link(ABC):
         return min(self.decided_ps() + LEAST_ANSWER_PS, min(self.coming.values(), default=NEVER))
 
     def common(self, a: Train, b: Train) -> Slots:
-        """Slots in which both emit, as bright as each other (as far as this link can tell)."""
+        """The station's slots in which both emit, as bright as each other (as far as this link can tell)."""
         success = self.model.success_probability
         if a.alpha != b.alpha and success(a.alpha) != success(b.alpha):
             return Slots(0, 1, 0)
-        return a.slots.meet(b.slots)
+        return a.at_station.meet(b.at_station)
 
     def listened(self, a: Train, b: Train) -> Slots:
         """Slots in which both emit and the station listens, of what may herald.
@@ -298,9 +357,9 @@ class Link(ABC):
         device.trains.append(train)
         self.trains[side].append(train)
         self._spoil_at(train, slots.first)
-        self._end_at(train, self.home_ps(slots.last, train.arm_ps))
+        self._end_at(train, self.home_ps(train, slots.last))
         if measure is not None:
-            self._free_at(train, train.emission_ps(slots.last) + train.measuring_ps())
+            self._free_at(train, train.measured_ps())
         self.arrange(now)
         return None
 
@@ -329,21 +388,27 @@ class Link(ABC):
         if train.spoiling is not None and train.spoiling.time > last_emission:
             self.world.events.cancel(train.spoiling)
             train.spoiling = None
-        home = self.home_ps(train.slots.last, train.arm_ps) if train.slots.size else now
-        if train.measure is not None and not train.freed:
-            free = train.emission_ps(train.slots.last) + train.measuring_ps() if train.slots.size else now
-            self._free_at(train, max(free, now))
+        home = self.home_ps(train, train.slots.last) if train.slots.size else now
+        self._free_again(train, now)
         if train.ended:
             return
         if home <= now:
-            if train.over is not None:
-                self.world.events.cancel(train.over)
-            if train.measure is None:
-                self._expect(train, now)
-            self.end(train)
+            self._end_now(train, now)
         else:
             self._end_at(train, home)
         self.arrange(now)
+
+    def _end_now(self, train: Train, now: int) -> None:
+        if train.over is not None:
+            self.world.events.cancel(train.over)
+        if train.measure is None:
+            self._expect(train, now)
+        self.end(train)
+
+    def _free_again(self, train: Train, now: int) -> None:
+        """A measuring train has been cut, or its clock steered: its last half is measured at another time."""
+        if train.measure is not None and not train.freed:
+            self._free_at(train, max(train.measured_ps(), now) if train.slots.size else now)
 
     def _end_at(self, train: Train, time: int) -> None:
         events = self.world.events
@@ -402,7 +467,8 @@ class Link(ABC):
     # -- what emissions and heralds do to qubits -------------------------------------------------------------
 
     def _spoil_at(self, train: Train, slot: int) -> None:
-        time = train.emission_ps(slot)
+        time = max(train.emission_ps(slot), self.world.events.now)  # a clock that was steered may round it down
+        train.spoiler = slot
         train.spoiling = self.world.events.at(
             time, priority(train.node, train.sequence), self, "spoil", train
         )
@@ -418,13 +484,17 @@ class Link(ABC):
             self.world.log.lost(train.pair, time)
             train.pair = None
 
-    def succeed(self, a: Train, b: Train, slot: int, herald: Herald, now: int) -> None:
+    def succeed(
+        self, a: Train, b: Train, slot: int, herald: Herald, arrivals: Arrivals | None, now: int
+    ) -> None:
         """A slot of the listen has heralded: each half has decayed since it came to be (DEV-13)."""
         listening = self.listening
         assert listening is not None
-        assert now == self.over_ps(slot)
+        assert self.clocked or now == self.over_ps(slot)
         world = self.world
         index, state = herald
+        if arrivals is not None and self.config.frame_hz:
+            state = turned(state, self.config.frame_hz, arrivals)
         births = self.births_ps(a, b, slot)
         kept = [train for train in (a, b) if train.measure is None]
         if len(kept) == 2:
@@ -433,11 +503,11 @@ class Link(ABC):
             self._measure(a, b, slot, state, births)
         pair = None
         if world.log is not None:
-            homes = self.home_ps(slot, a.arm_ps), self.home_ps(slot, b.arm_ps)
-            pair = world.log.heralded(self.number, slot, index, (a, b), state, births, homes)
+            homes = now + LEAST_ANSWER_PS + a.arm_ps, now + LEAST_ANSWER_PS + b.arm_ps
+            pair = world.log.heralded(self.number, slot, index, (a, b), state, births, homes, arrivals)
         for train in kept:
             train.pair = pair
-            following = train.slots.after(slot)
+            following = train.slots.after(slot - train.shift)
             if train.dead:
                 self._spoil(train, now)
             elif following is not None and train.emission_ps(following) <= now:
@@ -478,6 +548,38 @@ class Link(ABC):
                 if len(results) > REMEMBERED:
                     del results[next(iter(results))]
 
+    # -- clocks ----------------------------------------------------------------------------------------------
+
+    def jump(self, node: int, now: int) -> None:
+        """The clock of `node` is about to be set: what was meant by its numbers ends here (DEV-20)."""
+        for train in [train for train in (*self.trains[0], *self.trains[1]) if train.node == node]:
+            train.cut(now)
+            if train.spoiling is not None:
+                self.world.events.cancel(train.spoiling)
+                train.spoiling = None
+            self._free_again(train, now)
+            self._end_now(train, now)
+        if node == self.config.station:
+            self._stop_listening(now)
+        self.arrange(now)
+
+    def retime(self, node: int, now: int) -> None:
+        """The clock of `node` has been steered: what it does for slots to come, it does at other times."""
+        events = self.world.events
+        for train in (*self.trains[0], *self.trains[1]):
+            if train.node == node and not train.dead:
+                if train.spoiling is not None:
+                    events.cancel(train.spoiling)
+                    self._spoil_at(train, train.spoiler)
+                if train.slots.size:
+                    self._end_at(train, max(now, self.home_ps(train, train.slots.last)))
+                self._free_again(train, now)
+        listening = self.listening
+        if listening is not None and listening.decision is not None:
+            events.cancel(listening.decision)
+            listening.decision = None
+        self.arrange(now)
+
     # -- listens ---------------------------------------------------------------------------------------------
 
     def listen(self, sequence: int, command: DeviceListen, now: int) -> DeviceFailed | None:
@@ -487,7 +589,7 @@ class Link(ABC):
             return DeviceFailed(DeviceError.BAD, 0)
         if self.listening is not None:
             return DeviceFailed(DeviceError.BUSY, 0)
-        slots = row.starting(-(-now // self.config.slot_ps))
+        slots = row.starting(self.station.after(now))
         if not slots.size:
             self._in_vain(sequence, slots, now)
             return None
@@ -499,18 +601,21 @@ class Link(ABC):
 
     def stop_listening(self, sequence: int, now: int) -> DeviceFailed | None:
         """A StopListen of the station (DEV-14)."""
-        listening = self.listening
-        if listening is not None:
-            upto = (now - self.model.attempt_ps) // self.config.slot_ps
-            self.hush(upto)
-            self._in_vain(listening.sequence, listening.slots.ending(upto), now)
+        self._stop_listening(now)
         self.world.answers.give(self.config.station, sequence, now + LEAST_ANSWER_PS, DeviceDone())
         return None
+
+    def _stop_listening(self, now: int) -> None:
+        listening = self.listening
+        if listening is not None:
+            upto = self.station.upto(now - self.model.attempt_ps)
+            self.hush(upto)
+            self._in_vain(listening.sequence, listening.slots.ending(upto), now)
 
     def deafen(self, now: int) -> None:
         """The station has died before anything happened at `now`: the listen ends without an answer."""
         if self.listening is not None:
-            self.hush((now - 1 - self.model.attempt_ps) // self.config.slot_ps)
+            self.hush(self.station.upto(now - 1 - self.model.attempt_ps))
 
     def give_up(self) -> None:
         """Event: the last slot of the listen has passed without success."""

@@ -27,8 +27,9 @@ WINDOW_PS: Final = 25_000
 """How long the detectors are open if nothing else is said: a second round begins after that."""
 MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
+_MOST_FRAME_HZ = 1e15
 
-_PLACE = ("kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s")
+_PLACE = ("kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s", "qubit_frame_hz")
 _MOST_TESTS: Final = 0.9
 _SERVICE = ("scheduler", "test_rounds")
 _LINK: Final = Form("links.NAME", "a link", (*_PLACE, *_SERVICE, *KEYS))
@@ -92,6 +93,7 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
     link = Link(
         name=name, number=number, a=a, b=b, station=station, arm_a_m=arm_a_m, arm_b_m=arm_b_m,
         delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=known.name, grade=grade, slot_ps=slot_ps,
+        qubit_frame_hz=keys.number("qubit_frame_hz", 0.0, 0.0, _MOST_FRAME_HZ),
         alpha=alpha, best_alpha=best, physics=physics.all(slot_ps),
         scheduler=_scheduler(keys.get("scheduler")),
         test_rounds=keys.number("test_rounds", 0.0, 0.0, _MOST_TESTS),

@@ -171,6 +171,8 @@ class Link:
     """Which request is served next: a file of protocols/egp/schedulers."""
     test_rounds: float = 0.0
     """Share of pairs that the nodes measure to learn the link's fidelity."""
+    qubit_frame_hz: float = 0.0
+    """Frequency of the qubits' frames, which the nodes' clocks keep."""
 
     @property
     def length_m(self) -> float:

@@ -1,5 +1,6 @@
 """A bench for tests of the quantum plane: commands in, answers out, and a link that heralds when told to."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from protocols.wire import (
     DeviceStopTrain,
     DeviceTrain,
 )
+from stack.runtime.oscillator import Oscillator
 from testbed.plane import BELL_KETS, DeviceModel, LinkConfig, Plane, PlaneConfig
 from testbed.plane.events import NEVER
 from testbed.plane.links import NEVER_ATTEMPT, LinkParameters, make_link
@@ -139,6 +141,8 @@ def bench(
     oracle: bool = True,
     seed: int = 7,
     formalism: Any = "auto",
+    oscillators: Mapping[int, Oscillator] | None = None,
+    frame_hz: float = 0.0,
 ) -> Bench:
     """Nodes A and B with equal devices, a station between them, and a node FAR away without links."""
     link = link or ToldLink(1)
@@ -146,8 +150,9 @@ def bench(
     if link.grade == "photonic":
         arms = (link.parameters.arm_a_ps, link.parameters.arm_b_ps)
     nodes = {A: model, B: model, STATION: None, FAR: model}
-    links = {1: LinkConfig(A, B, STATION, SLOT, *arms, link)}
-    return Bench(Plane(PlaneConfig(seed, nodes, links, formalism=formalism), oracle))
+    links = {1: LinkConfig(A, B, STATION, SLOT, *arms, link, frame_hz)}
+    config = PlaneConfig(seed, nodes, links, formalism=formalism, oscillators=oscillators or {})
+    return Bench(Plane(config, oracle))
 
 
 def timed(**changes: Any) -> DeviceModel:

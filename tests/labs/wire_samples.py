@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from protocols.declare import LAYERS
 from protocols.declare.fields import (
+    SIGNED,
     Bits,
     Bytes,
     Count,
@@ -40,8 +41,8 @@ def sample(layer: Any, choose: Choose) -> dict[str, Any]:
             values[name] = choose(0, (1 << 8 * length) - 1).to_bytes(length, "big")
         elif isinstance(field, Records):
             values[name] = [sample(field.record, choose) for _ in range(choose(0, field.count.bound))]
-        elif field.fmt == "!i":
-            values[name] = choose(-(1 << 31), (1 << 31) - 1)
+        elif field.fmt in SIGNED:
+            values[name] = choose(-(1 << size - 1), (1 << size - 1) - 1)
         else:
             values[name] = choose(0, (1 << size) - 1)
     return values

@@ -139,8 +139,9 @@ def test_steering_sets_the_time_and_the_rate() -> None:
     assert clock.node_time(4 * S) == before + S
     # What was shown before is remembered, for photons that are on their way.
     assert clock.node_time(2 * S) == 2 * S - 295 * US
-    clock.let_go()
-    assert clock.node_time(4 * S) == 4 * S
+    clock.let_go(5 * S)
+    assert clock.node_time(5 * S) == 5 * S
+    assert clock.node_time(2 * S) == 2 * S - 295 * US
 
 
 def test_a_steered_clock_is_inverted_to_the_picosecond() -> None:

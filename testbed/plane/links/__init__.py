@@ -7,8 +7,10 @@ from testbed.plane.links.delivery import SenderReceiver, SourceMidpoint
 from testbed.plane.links.dual_rail import DualRail
 from testbed.plane.links.model import (
     NEVER_ATTEMPT,
+    ON_TIME,
     PSI_MINUS,
     PSI_PLUS,
+    Arrivals,
     Done,
     Grade,
     Herald,
@@ -61,8 +63,10 @@ def make_link(
 __all__ = [
     "LINKS",
     "NEVER_ATTEMPT",
+    "ON_TIME",
     "PSI_MINUS",
     "PSI_PLUS",
+    "Arrivals",
     "BarrettKok",
     "BarrettKokRounds",
     "Done",

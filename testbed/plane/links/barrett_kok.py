@@ -10,7 +10,8 @@ import numpy as np
 from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
-from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, Optics, draw_first
+from testbed.plane.links.model import PSI_PLUS, Arrivals, Done, Grade, Herald, LinkParameters, Optics, draw_first
+from testbed.plane.links.timing import Retimed
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _blind(optics: Optics) -> tuple[float, float]:
     return 2 * p, 2 * match
 
 
-class BarrettKok:
+class BarrettKok(Retimed):
     """A double-click link; `alpha` has no meaning here and is ignored throughout."""
 
     rounds, rails = 2, 1
@@ -166,5 +167,7 @@ class BarrettKok:
     def renew(self) -> None:
         self._bench.renew()
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
-        self._bench.start(timeline, slot_ps, 0.5, done)
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
+        self._bench.start(timeline, slot_ps, 0.5, done, arrivals)

@@ -17,7 +17,17 @@ from numpy.random import Generator
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import heralded_state
-from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, draw_first
+from testbed.plane.links.model import (
+    ON_TIME,
+    PSI_PLUS,
+    Arrivals,
+    Done,
+    Grade,
+    Herald,
+    LinkParameters,
+    draw_first,
+)
+from testbed.plane.links.timing import Retimed
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -53,13 +63,14 @@ def delivered(
     return state
 
 
-class SourceMidpoint:
+class SourceMidpoint(Retimed):
     """Source in the middle: p = (eta_d T(L/2))^2 with one pair per slot; one attempt per tau_l + tau_0.
 
     A slot is the source's emission; the station knows when both flags have come back. `alpha` is ignored.
     """
 
     receiver_only: ClassVar[bool] = False
+    meeting = False
 
     def __init__(
         self,
@@ -71,14 +82,14 @@ class SourceMidpoint:
     ) -> None:
         self.parameters, self.grade, self._priority = parameters, grade, priority
         known, timing = parameters, (parameters.offset_ps * 1e-12, parameters.jitter_ps * 1e-12)
-        self._kept = known.detection_a, known.detection_b
+        self._kept = known.detection_a * known.gate_a, known.detection_b * known.gate_b
         noise_a, noise_b = known.converter_noise
         self._noise = noise_a * known.detector_efficiency, noise_b * known.detector_efficiency
         self._pairs = known.mean_pairs
         if self.receiver_only:
             # The sender's half never travels: it is there, and the photon crosses both arms.
             through = known.transmission(known.arm_a_m + known.arm_b_m) * known.detector_efficiency
-            self._kept = 1.0, known.efficiency_a * known.conversion_a * through
+            self._kept = 1.0, known.efficiency_a * known.conversion_a * through * known.gate_b
             self._noise = 0.0, noise_a * through
             self._pairs = 0.0
         self._dark = 0.0 if self.receiver_only else known.dark_probability, known.dark_probability
@@ -117,7 +128,9 @@ class SourceMidpoint:
     def renew(self) -> None:
         pass  # attempts are independent
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
         from sequence.kernel.event import Event
         from sequence.kernel.process import Process
@@ -125,7 +138,9 @@ class SourceMidpoint:
         earliest = slot_ps + min(0, *self.births_ps)
         if earliest < timeline.now():
             raise ValueError(f"slot at {slot_ps} ps: its earliest emission, {earliest} ps, is before now")
-        attempt = _Attempt(self.parameters, self._kept, self._dark, self._noise, self._pairs, self._rng)
+        gates = self.gates(arrivals or ON_TIME)
+        kept_a, kept_b = (kept * gate for kept, gate in zip(self._kept, gates, strict=True))
+        attempt = _Attempt(self.parameters, (kept_a, kept_b), self._dark, self._noise, self._pairs, self._rng)
 
         def at(time_ps: int, act: Callable[[], None]) -> None:
             timeline.schedule(Event(time_ps, Process(_Call(act), "run", []), self._priority))
@@ -143,6 +158,11 @@ class SenderReceiver(SourceMidpoint):
     """
 
     receiver_only = True
+
+    @override
+    def gates(self, arrivals: Arrivals) -> tuple[float, float]:
+        """The sender's photon against the receiver's gate."""
+        return super().gates(Arrivals(0, arrivals.a_ps - arrivals.b_ps))
 
     @property
     @override

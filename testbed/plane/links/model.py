@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import exp, isfinite, sqrt
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from numpy.random import Generator
 
@@ -32,6 +32,8 @@ _PROBABILITIES = (
     "double_excitation_b",
     "conversion_a",
     "conversion_b",
+    "gate_a",
+    "gate_b",
 )
 _NOT_NEGATIVE = (
     "arm_a_m",
@@ -78,6 +80,7 @@ class LinkParameters:
     modes: attempts that are made at once, of which the first success counts.
     abort: a slot is one round of Barrett-Kok, and the second is begun only after a click in the first.
     insertion_loss_db, fidelity_cost: of a switch that every photon passes, see switched.py.
+    gate_a, gate_b: share of a photon that is not too early or late for its detection gate.
     """
 
     arm_a_m: float
@@ -116,6 +119,8 @@ class LinkParameters:
     abort: bool = False
     insertion_loss_db: float = 0.0
     fidelity_cost: float = 0.0
+    gate_a: float = 1.0
+    gate_b: float = 1.0
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -165,8 +170,8 @@ class LinkParameters:
         left = amplitude / sqrt(bunching) if bunching > 0 else 0.0
         kappa = self.coherence * exp(-(self.phase_sigma_rad**2) / 2) * self.emitted_once
         return Optics(
-            self.detection_a,
-            self.detection_b,
+            self.detection_a * self.gate_a,
+            self.detection_b * self.gate_b,
             1 - (1 - self.dark_probability) * (1 - self.noise_click),
             self.visibility * bunching,
             kappa * left,
@@ -261,6 +266,16 @@ class Optics(NamedTuple):
     """A detector that clicked in the first round is blind in the second."""
 
 
+class Arrivals(NamedTuple):
+    """How late the photon of node a, and that of node b, comes for the station's slot: 0 if the clocks agree."""
+
+    a_ps: int
+    b_ps: int
+
+
+ON_TIME: Final = Arrivals(0, 0)
+
+
 def draw_first(rng: Generator, probability: float) -> int:
     """Number of the first success, from 1; as cheap at 1e-5 as at .1. NEVER_ATTEMPT if there can be none."""
     return min(int(rng.geometric(probability)), NEVER_ATTEMPT) if probability > 0 else NEVER_ATTEMPT
@@ -295,10 +310,19 @@ class LinkModel(Protocol):
     def draw_state(self, rng: Generator, alpha: float) -> Herald:
         """(PSI_PLUS or PSI_MINUS, state at emission) of a heralded attempt: a read-only 4x4 array."""
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def arriving(self, arrivals: Arrivals) -> "LinkModel":
+        """The law of attempts whose photons come so late; at most half a window."""
+
+    def ceiling(self, alpha: float) -> float:
+        """No arrivals make an attempt more likely to herald than this."""
+
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         """Runs one attempt as events; calls `done` at slot_ps + attempt_ps with the herald or None.
 
-        Must be called no later than the earlier emission, slot_ps - max(arm), or the source's; ValueError otherwise.
+        Without arrivals, photons are on time. Must be called no later than the earlier emission, then
+        slot_ps - max(arm), or the source's; ValueError otherwise.
         """
 
     def renew(self) -> None:

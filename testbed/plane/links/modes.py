@@ -4,12 +4,13 @@ What may live here: that wrapper around any link class. Of several successes in 
 state is that of one heralded attempt.
 """
 
+from functools import partial
 from math import expm1, log1p
 from typing import TYPE_CHECKING
 
 from numpy.random import Generator
 
-from testbed.plane.links.model import Done, Grade, Herald, LinkModel, LinkParameters, draw_first
+from testbed.plane.links.model import ON_TIME, Arrivals, Done, Grade, Herald, LinkModel, LinkParameters, draw_first
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
@@ -51,7 +52,16 @@ class Modes:
     def renew(self) -> None:
         self.link.renew()
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def arriving(self, arrivals: Arrivals) -> "Modes":
+        return self if arrivals == ON_TIME else Modes(self.link.arriving(arrivals))
+
+    def ceiling(self, alpha: float) -> float:
+        one = self.link.ceiling(alpha)
+        return -expm1(self.count * log1p(-one)) if one < 1 else 1.0
+
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         seen: list[Herald | None] = [None] * self.count
         left = self.count
 
@@ -63,4 +73,4 @@ class Modes:
                 done(next((each for each in seen if each is not None), None))
 
         for mode in range(self.count):
-            self.link.start_attempt(timeline, slot_ps, alpha, lambda herald, mode=mode: hear(mode, herald))  # type: ignore[misc]
+            self.link.start_attempt(timeline, slot_ps, alpha, partial(hear, mode), arrivals)

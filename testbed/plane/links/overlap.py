@@ -6,7 +6,7 @@ Formulas: integrals of Gaussian wave packets, as in Rohde and Ralph, PRA 71, 032
 """
 
 from dataclasses import dataclass
-from math import cos, erfc, exp, pi, sqrt
+from math import cos, erf, erfc, exp, expm1, pi, sqrt
 
 
 def arrival(offset_s: float, width_rad_per_s: float) -> float:
@@ -91,6 +91,23 @@ class Packets:
         if self.lifetime_s:
             return self.at_once * exponential(offset_s, self.lifetime_s)
         return self.at_once * arrival(offset_s, self._width)
+
+    def in_gate(self, late_s: float, window_s: float, end: int) -> float:
+        """Share of the photon of end 0 or 1 that a gate around its nominal arrival lets in, in units of that of one on
+        time; at most 1, and 0 for one that is late or early by half a window or more if photons have no shape.
+
+        Gaussian: arrival spreads by 1/(sqrt 2 sigma). Exponential: it begins at the nominal arrival.
+        """
+        half_s = window_s / 2
+        if self.lifetime_s:
+            full = -expm1(-half_s / self.lifetime_s)
+            since, until = max(0.0, -half_s - late_s), max(0.0, half_s - late_s)
+            return min(1.0, (exp(-since / self.lifetime_s) - exp(-until / self.lifetime_s)) / full)
+        if self.width_rad_per_s:
+            # In standard deviations of arrival, times sqrt 2 as the error function has it.
+            scale = self.width_rad_per_s * (self.width_ratio if end else 1.0)
+            return (erf((half_s - late_s) * scale) + erf((half_s + late_s) * scale)) / (2 * erf(half_s * scale))
+        return float(abs(late_s) < half_s)
 
     def mean_visibility(self, offset_s: float, jitter_s: float) -> float:
         """<M> over Gaussian jitter around an offset."""

@@ -14,7 +14,7 @@ emission on.
 from cmath import rect
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -28,7 +28,7 @@ from sequence.kernel.process import Process
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
-from testbed.plane.links.model import PSI_MINUS, PSI_PLUS, Done, LinkParameters
+from testbed.plane.links.model import ON_TIME, PSI_MINUS, PSI_PLUS, Arrivals, Done, LinkParameters
 from testbed.plane.state.engine import StateEngine
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ class Emitter(Entity):
         self.memory.update_state([sqrt(1.0 - alpha), sqrt(alpha)])
 
 
+class Late(NamedTuple):
+    """Two photons that are not on time: how much later the first comes, and their chances to meet the gate."""
+
+    apart_ps: int
+    gate_a: float
+    gate_b: float
+
+
+UNTOUCHED: Final = Late(0, 1.0, 1.0)
+
+
 class Analyser:
     """Our own Bell-state analyser: any overlap, any pair of arms, any brightness."""
 
@@ -87,14 +98,17 @@ class Analyser:
         self.parameters, self.rounds, self.engine, self.keys, self.rng = parameters, rounds, engine, keys, rng
         self.packets = parameters.packets
         self._masks: ClickMasks | None = None
+        self.late = UNTOUCHED
         self.alike = self.packets.visibility(0.0)
         """What wave packets that arrive as this attempt's do leave of their visibility."""
         self.phase = 1.0 + 0.0j
         """What this attempt's optical phase and double excitations leave of the paths' coherence."""
 
-    def begin(self, single: bool) -> None:
+    def begin(self, single: bool, late: Late) -> None:
         """A new attempt: draws what is common to it; `single`: it has one click, so the phase counts."""
         known = self.parameters
+        if late != self.late:
+            self.late, self._masks = late, None
         if known.jitter_frozen:
             self.jitter()
         self.phase = complex(known.coherence) if single else 1.0 + 0.0j
@@ -106,7 +120,7 @@ class Analyser:
     def jitter(self) -> None:
         known = self.parameters
         if self.packets.timed:
-            offset_ps = known.offset_ps + known.jitter_ps * float(self.rng.standard_normal())
+            offset_ps = known.offset_ps + self.late.apart_ps + known.jitter_ps * float(self.rng.standard_normal())
             self.alike = self.packets.visibility(offset_ps * 1e-12)
 
     def detect(self, photons: list[Photon], now_ps: int) -> tuple[bool, bool]:
@@ -116,6 +130,7 @@ class Analyser:
         # Loss is the same for every photon of an emitter; only jitter makes masks change.
         if self._masks is None or self.packets.timed:
             pa, pb = ((1.0 - photon.loss) * self.parameters.detector_efficiency for photon in photons)
+            pa, pb = pa * self.late.gate_a, pb * self.late.gate_b
             self._masks = click_masks(pa, pb, self.parameters.visibility * self.alike)
         masks = self._masks
         rho = self.engine.density(self.keys, now_ps)
@@ -198,6 +213,7 @@ class Lane(Entity):
         self.analyser: Analyser | SequenceAnalyser
         if (
             bench.rounds == 2
+            and not bench.clocked
             and known.visibility == known.packets.at_once == 1.0
             and not known.packets.timed
             and not any(known.doubles)
@@ -219,22 +235,25 @@ class Lane(Entity):
     def get_generator(self) -> Generator:
         return self.rng
 
-    def start(self, slot_ps: int, alphas: tuple[float, float], done: Done) -> None:
-        """All rounds of an attempt."""
-        self.begin(done)
+    def start(
+        self, slot_ps: int, emissions: tuple[int, ...], alphas: tuple[float, float], done: Done, late: Late
+    ) -> None:
+        """All rounds of an attempt, whose first photons leave at `emissions`."""
+        self.begin(done, late)
         for turn in range(self.bench.rounds):
-            self.round(slot_ps + turn * self.bench.parameters.round_gap_ps, turn, alphas)
+            gap_ps = turn * self.bench.parameters.round_gap_ps
+            self.round(slot_ps + gap_ps, tuple(emission + gap_ps for emission in emissions), turn, alphas)
 
-    def begin(self, done: Done) -> None:
+    def begin(self, done: Done, late: Late) -> None:
         self.done = done
         self.heralds = []
         if isinstance(self.analyser, Analyser):
-            self.analyser.begin(self.bench.rounds == 1 and self.bench.rails == 1)
+            self.analyser.begin(self.bench.rounds == 1 and self.bench.rails == 1, late)
 
-    def round(self, slot_ps: int, turn: int, alphas: tuple[float, float]) -> None:
+    def round(self, slot_ps: int, emissions: tuple[int, ...], turn: int, alphas: tuple[float, float]) -> None:
         known, schedule = self.bench.parameters, self.bench.schedule
-        for end, arm_ps in enumerate((known.arm_a_ps, known.arm_b_ps)):
-            schedule(slot_ps - arm_ps, self, "emit", [end, turn, alphas[end]])
+        for end, emission_ps in enumerate(emissions):
+            schedule(emission_ps, self, "emit", [end, turn, alphas[end]])
         schedule(slot_ps + known.window_ps, self, "close_gate", [turn])
 
     def emit(self, end: int, turn: int, alpha: float) -> None:
@@ -243,7 +262,7 @@ class Lane(Entity):
         self.ends[end].memory.excite(self.name)
 
     def receive_qubit(self, source: str, photon: Photon) -> None:
-        """Both photons of a round arrive at one picosecond, in either order; the analyser sees a, b."""
+        """Both photons of a round are here, one perhaps late; the analyser sees a, b."""
         self.arrived[source] = photon
         if len(self.arrived) < 2:
             return
@@ -323,22 +342,33 @@ class Bench:
     """A second round is only begun when the first has had its click (`start_round`)."""
     waiting: Lane | None = None
     """The lane whose first round, just before, had its click."""
+    clocked: bool = False
+    """Photons may be early or late, which SeQUeNCe's analyser does not know."""
 
     def start(
-        self, timeline: "Timeline", slot_ps: int, alpha: float | tuple[float, float], done: Done
+        self,
+        timeline: "Timeline",
+        slot_ps: int,
+        alpha: float | tuple[float, float],
+        done: Done,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        self._lane(timeline, slot_ps).start(slot_ps, alpha if isinstance(alpha, tuple) else (alpha, alpha), done)
+        lane, emissions, late = self._lane(timeline, slot_ps, arrivals)
+        lane.start(slot_ps, emissions, alpha if isinstance(alpha, tuple) else (alpha, alpha), done, late)
 
-    def start_round(self, timeline: "Timeline", slot_ps: int, done: Done) -> None:
+    def start_round(
+        self, timeline: "Timeline", slot_ps: int, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         """A second round if the one before was a first and had its click, else a first one."""
         lane, self.waiting = self.waiting, None
         if lane is not None and timeline is self.timeline:
             lane.done = done
-            lane.round(slot_ps, 1, (0.5, 0.5))
+            # What is late in the second round counts as in the first, by which the attempt was begun.
+            lane.round(slot_ps, self.emissions(slot_ps, arrivals or ON_TIME), 1, (0.5, 0.5))
             return
-        lane = self._lane(timeline, slot_ps)
-        lane.begin(done)
-        lane.round(slot_ps, 0, (0.5, 0.5))
+        lane, emissions, late = self._lane(timeline, slot_ps, arrivals)
+        lane.begin(done, late)
+        lane.round(slot_ps, emissions, 0, (0.5, 0.5))
 
     def renew(self) -> None:
         """The next round is a first one."""
@@ -346,19 +376,38 @@ class Bench:
             self.free.append(self.waiting)
             self.waiting = None
 
-    def _lane(self, timeline: "Timeline", slot_ps: int) -> Lane:
-        """A lane that is free, for a slot whose emissions are still to come."""
+    def _lane(
+        self, timeline: "Timeline", slot_ps: int, arrivals: Arrivals | None
+    ) -> tuple[Lane, tuple[int, int], Late]:
+        """A lane that is free, for a slot whose emissions are still to come, with these and what is late."""
         if timeline is not self.timeline:
             self.timeline, self.free, self.lanes = timeline, [], 0
-        earliest = slot_ps - max(self.parameters.arm_a_ps, self.parameters.arm_b_ps)
-        if earliest < timeline.now():
+        self.clocked = self.clocked or arrivals is not None
+        emissions = self.emissions(slot_ps, arrivals or ON_TIME)
+        if min(emissions) < timeline.now():
             raise ValueError(
-                f"slot at {slot_ps} ps needs an emission at {earliest} ps, before now ({timeline.now()} ps)"
+                f"slot at {slot_ps} ps needs an emission at {min(emissions)} ps, before now ({timeline.now()} ps)"
             )
         if self.free:
-            return self.free.pop()
-        self.lanes += 1
-        return Lane(f"{self.name}.lane{self.lanes - 1}", timeline, self, self.lanes - 1)
+            lane = self.free.pop()
+        else:
+            lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
+            self.lanes += 1
+        return lane, emissions, self.late(arrivals or ON_TIME)
+
+    def emissions(self, slot_ps: int, arrivals: Arrivals) -> tuple[int, int]:
+        """When the photons of a slot leave."""
+        known = self.parameters
+        return slot_ps + arrivals.a_ps - known.arm_a_ps, slot_ps + arrivals.b_ps - known.arm_b_ps
+
+    def late(self, arrivals: Arrivals) -> Late:
+        """What these arrivals do to two photons."""
+        if arrivals == ON_TIME:
+            return UNTOUCHED
+        window_s = self.parameters.window_ps * 1e-12
+        packets = self.parameters.packets
+        gates = [packets.in_gate(late * 1e-12, window_s, end) for end, late in enumerate(arrivals)]
+        return Late(arrivals.a_ps - arrivals.b_ps, gates[0], gates[1])
 
     def schedule(self, time_ps: int, owner: Any, method: str, arguments: list[Any]) -> None:
         # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, override
 from numpy.random import Generator
 
 from testbed.plane.links.barrett_kok import BarrettKok, first_round_probability
-from testbed.plane.links.model import NEVER_ATTEMPT, Done, Grade, LinkParameters, draw_first
+from testbed.plane.links.model import NEVER_ATTEMPT, Arrivals, Done, Grade, LinkParameters, draw_first
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
@@ -60,5 +60,7 @@ class BarrettKokRounds(BarrettKok):
         return failed + int(rng.binomial(failed, second)) + 2
 
     @override
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
-        self._bench.start_round(timeline, slot_ps, done)
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
+        self._bench.start_round(timeline, slot_ps, done, arrivals)

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
-from testbed.plane.links.model import PSI_PLUS, Done, Grade, Herald, LinkParameters, Optics, draw_first
+from testbed.plane.links.model import (
+    PSI_PLUS,
+    Arrivals,
+    Done,
+    Grade,
+    Herald,
+    LinkParameters,
+    Optics,
+    draw_first,
+)
+from testbed.plane.links.timing import Retimed
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -110,7 +120,7 @@ def brightest_alpha(optics: Optics, fidelity: float) -> float | None:
     return low
 
 
-class SingleClick:
+class SingleClick(Retimed):
     """A single-click link; both nodes use the same bright-state population alpha."""
 
     rounds = 1
@@ -175,5 +185,7 @@ class SingleClick:
     def renew(self) -> None:
         pass  # attempts are independent
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
-        self._bench.start(timeline, slot_ps, alpha, done)
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
+        self._bench.start(timeline, slot_ps, alpha, done, arrivals)

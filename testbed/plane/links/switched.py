@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import Generator
 
-from testbed.plane.links.model import Done, Grade, Herald, LinkModel, LinkParameters
+from testbed.plane.links.model import ON_TIME, Arrivals, Done, Grade, Herald, LinkModel, LinkParameters
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -65,11 +65,19 @@ class Switched:
     def renew(self) -> None:
         self._link.renew()
 
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def arriving(self, arrivals: Arrivals) -> "Switched":
+        return self if arrivals == ON_TIME else Switched(self._link.arriving(arrivals))
+
+    def ceiling(self, alpha: float) -> float:
+        return self._link.ceiling(alpha)
+
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         def noisy(herald: Herald | None) -> None:
             done(None if herald is None else (herald[0], self._noisy(herald[1].tobytes())))
 
-        self._link.start_attempt(timeline, slot_ps, alpha, noisy)
+        self._link.start_attempt(timeline, slot_ps, alpha, noisy, arrivals)
 
     def _noisy(self, state: bytes) -> Complex:
         rho: Complex = self._k * np.frombuffer(state, np.complex128).reshape(4, 4) + (1 - self._k) / 4 * np.eye(4)

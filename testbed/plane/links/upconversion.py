@@ -5,7 +5,7 @@ dark counts (LinkParameters.noise_photons). Pair generation starts each microwav
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING, Self, override
 
 import numpy as np
 from numpy.random import Generator
@@ -13,7 +13,7 @@ from numpy.random import Generator
 from testbed.keyed import keyed_generator
 from testbed.plane.links import single_click
 from testbed.plane.links.interference import heralded_state
-from testbed.plane.links.model import Done, Grade, Herald, LinkParameters, draw_first
+from testbed.plane.links.model import Arrivals, Done, Grade, Herald, LinkParameters, draw_first
 from testbed.plane.links.single_click import SingleClick
 from testbed.plane.state.gates import Complex
 
@@ -54,6 +54,11 @@ class TransducerPair(SingleClick):
         """Chance that both microwave modes start empty."""
         self._photon_rng = keyed_generator(seed, "photonic", name, "thermal")
 
+    @override
+    def altered(self, **changes: float) -> Self:
+        quanta = {"noise_photons": self._n[0], "noise_photons_b": self._n[1]}
+        return super().altered(**(quanta | changes))
+
     def _bright(self, alpha: float) -> tuple[float, float]:
         """Mean chance of a pair at each node: sums over k are linear in alpha (k + 1)."""
         a, b = (alpha * (1 + n) for n in self._n)
@@ -88,10 +93,12 @@ class TransducerPair(SingleClick):
         return outcome, heralded_state(rho)
 
     @override
-    def start_attempt(self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done) -> None:
+    def start_attempt(
+        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+    ) -> None:
         k, m = (int(self._photon_rng.geometric(1 / (1 + n))) - 1 for n in self._n)
         if k == m == 0:
-            super().start_attempt(timeline, slot_ps, alpha, done)
+            super().start_attempt(timeline, slot_ps, alpha, done, arrivals)
             return
         brights = min(1.0, alpha * (k + 1)), min(1.0, alpha * (m + 1))
 
@@ -100,4 +107,4 @@ class TransducerPair(SingleClick):
             rho[3, 3] = 1.0
             done(None if herald is None else (herald[0], rho))
 
-        self._bench.start(timeline, slot_ps, brights, leaked)
+        self._bench.start(timeline, slot_ps, brights, leaked, arrivals)
