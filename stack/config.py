@@ -42,6 +42,19 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeKeeping:
+    """How a node's clock is kept by TTP."""
+
+    server: int | None
+    """The neighbour whose clock it follows; None: this node is the master."""
+    interval_ps: int
+    timestamp_noise_ps: float = 0.0
+    """Rms of the NIC's timestamps."""
+    opens_ps: int = 0
+    """Node time at which the network begins to work: no node comes up before, so that none waits for another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """The classical way to one other node, over however many channels."""
 
@@ -180,6 +193,8 @@ class NodeConfig:
     offset_ps: int = 0
     rate_ppb: int = 0
     noise: Noise | None = None
+    time: TimeKeeping | None = None
+    """None: nobody tells the time here, and nobody asks."""
     freezes: tuple[tuple[int, int], ...] = ()
     paths: dict[int, Path] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
@@ -209,6 +224,7 @@ class NodeConfig:
     def from_json(cls, data: dict[str, Any]) -> "NodeConfig":
         fields = dict(data)
         fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
+        fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
         fields["paths"] = {
             int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"])) for n, p in data["paths"].items()

@@ -21,10 +21,11 @@ from stack.network.service import Network
 from stack.physical.midpoint import Physical
 from stack.physical.station import Station
 from stack.physical.switch import Switch
+from stack.physical.timekeeping import TimeKeeper
 from stack.record import NullRecorder, Recorder, spool_name
 from stack.runtime.clock import node_clock
 from stack.runtime.host import Host
-from stack.runtime.kernel import Kernel
+from stack.runtime.kernel import Kernel, Waiter
 from stack.runtime.messenger import Messenger
 from stack.runtime.nic import Nic
 from stack.runtime.session import Session
@@ -41,6 +42,15 @@ class Node:
         self.config = config
         self.nic = Nic(kernel, config)
         self.apps: dict[str, App] = {}
+        self.keeper = TimeKeeper(kernel, config, config.time, self.nic, self._clock_set) if config.time else None
+        self._waits: Waiter[None] = Waiter(kernel)
+        if self.keeper is None:
+            self._services()
+
+    def _services(self) -> None:
+        """Everything that goes by the node's clock.  A node that must set its clock first hears no other protocol till
+        then: to its neighbours it is a node that has not come up yet."""
+        kernel, config = self.kernel, self.config
         self.messenger = Messenger(kernel, self.nic, config)
         self.echo = EchoService(kernel, self.nic)
         self.apps["echo"] = self.echo.app
@@ -75,9 +85,17 @@ class Node:
                 self.apps[name] = load.app
 
     async def main(self) -> None:
-        """Boot: attached programs first, then the node's own apps, in the order of the scenario."""
+        """Boot: the clock, if it is kept; attached programs, then the node's own apps, in the order of the scenario."""
         kernel = self.kernel
         kernel.event("node", "started", incarnation=kernel.incarnation)
+        waits = self.keeper is not None and bool(self.config.apps or kernel.sessions)
+        if waits:
+            kernel.program_opened()  # the run is not over before its programs have begun
+        if self.keeper is not None:
+            self.keeper.start()
+            await self._waits.wait()
+            self._services()
+            kernel.event("node", "up")
         for session in kernel.sessions:
             session.open()
         if hasattr(self, "network"):
@@ -86,6 +104,11 @@ class Node:
         for name, arguments in self.config.apps.items():
             kernel.program_opened()
             kernel.spawn(self._run_app, name, arguments, name=name)
+        if waits:
+            kernel.program_closed()
+
+    def _clock_set(self) -> None:
+        self._waits.set(None)
 
     async def _run_app(self, name: str, arguments: dict[str, Any]) -> None:
         await self.apps[name](arguments)

@@ -1,6 +1,7 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
-    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  logs/NODE.log  .spool/ (while it runs)
+    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  sync-error.svg  logs/NODE.log
+    .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
@@ -22,7 +23,7 @@ from testbed.errors import BadInput
 
 REPORT_SCHEMA = "bellwire.report/1"
 
-_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json")
+_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json", "sync-error.svg")
 _FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 

@@ -19,6 +19,7 @@ from protocols.declare import (
     rel,
     rgp,
     srp,
+    ttp,
 )
 from protocols.declare.family import Family
 from protocols.declare.fields import Message
@@ -33,6 +34,7 @@ FAMILIES: tuple[Family, ...] = (
     qtp.FAMILY,
     rgp.FAMILY,
     lsr.FAMILY,
+    ttp.FAMILY,
     srp.FAMILY,
     job.FAMILY,
     device.FAMILY,

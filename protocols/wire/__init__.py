@@ -112,6 +112,8 @@ from protocols.wire.codec import (
     SrpReason,
     SrpRelease,
     SrpReserve,
+    TtpRequest,
+    TtpResponse,
 )
 from protocols.wire.error import WireError
 from protocols.wire.frame import (
@@ -240,6 +242,8 @@ __all__ = [
     "SrpReason",
     "SrpRelease",
     "SrpReserve",
+    "TtpRequest",
+    "TtpResponse",
     "WireError",
     "decode",
     "derive_key",

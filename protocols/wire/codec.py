@@ -32,12 +32,13 @@ class ProtocolId(IntEnum):
     QTP = 5  # Quantum transport
     RGP = 6  # Remote gates
     LSR = 8  # Link-state routing
+    TTP = 7  # Time transfer
     SRP = 9  # Switch reservation
     JOB = 12  # Circuits over many QPUs
     DEVICE = 128  # Device programs
 
 
-ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 12})
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 7, 9, 12})
 """Protocols that travel in frames; the others stay on the device bus."""
 
 
@@ -2041,6 +2042,59 @@ class LsrRequest(_LsrRequest):
         return tuple.__new__(cls, (parts,))
 
 
+_TTP_REQUEST = struct.Struct("!I")
+
+
+class _TtpRequest(NamedTuple):
+    sequence: int
+
+
+class TtpRequest(_TtpRequest):
+    """A node asks its time server for two timestamps; it keeps the time at which this left, t1."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 7
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _TTP_REQUEST.pack(self.sequence)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _TTP_REQUEST.size:
+            raise _misfit(body, _TTP_REQUEST, cls)
+        return tuple.__new__(cls, _TTP_REQUEST.unpack(body))
+
+
+_TTP_RESPONSE = struct.Struct("!IBQQ")
+
+
+class _TtpResponse(NamedTuple):
+    sequence: int
+    hops: int
+    received: int
+    sent: int
+
+
+class TtpResponse(_TtpResponse):
+    """The server's answer; the time at which it arrives is t4."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 7
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _TTP_RESPONSE.pack(self.sequence, self.hops, self.received, self.sent)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _TTP_RESPONSE.size:
+            raise _misfit(body, _TTP_RESPONSE, cls)
+        return tuple.__new__(cls, _TTP_RESPONSE.unpack(body))
+
+
 class SrpReason(IntEnum):
     """Why a reservation is none."""
 
@@ -2897,6 +2951,8 @@ type Message = (
     | LsrAck
     | LsrSummary
     | LsrRequest
+    | TtpRequest
+    | TtpResponse
     | SrpReserve
     | SrpQueued
     | SrpGrant
@@ -2969,6 +3025,8 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (LsrAck.PROTOCOL, LsrAck.MESSAGE): LsrAck,
     (LsrSummary.PROTOCOL, LsrSummary.MESSAGE): LsrSummary,
     (LsrRequest.PROTOCOL, LsrRequest.MESSAGE): LsrRequest,
+    (TtpRequest.PROTOCOL, TtpRequest.MESSAGE): TtpRequest,
+    (TtpResponse.PROTOCOL, TtpResponse.MESSAGE): TtpResponse,
     (SrpReserve.PROTOCOL, SrpReserve.MESSAGE): SrpReserve,
     (SrpQueued.PROTOCOL, SrpQueued.MESSAGE): SrpQueued,
     (SrpGrant.PROTOCOL, SrpGrant.MESSAGE): SrpGrant,

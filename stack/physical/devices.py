@@ -18,6 +18,7 @@ from protocols.wire import (
     DeviceMeasuringTrain,
     DeviceRecall,
     DeviceRemembered,
+    DeviceSteer,
     DeviceStopListen,
     DeviceStopTrain,
     DeviceTrain,
@@ -78,6 +79,10 @@ class Devices:
     def connect(self, link: int, analyser: int, ended: Callable[[DeviceDone | DeviceFailed], None]) -> None:
         """At a switch: set a link on an analyser; ``ended`` hears when light can pass."""
         self._command(DeviceConnect(link, analyser), ended)
+
+    def steer(self, command: DeviceSteer, done: Callable[[DeviceDone | DeviceFailed], None]) -> None:
+        """The devices' copy of the node's clock is to follow the node's own."""
+        self._command(command, done)
 
     def _command(self, command: Any, answered: Callable[[Any], None]) -> None:
         self._kernel.command(

@@ -101,4 +101,5 @@ class NodeClock:
 def node_clock(config: NodeConfig) -> NodeClock | None:
     """The clock of a node, or None if it shows true time and is never steered."""
     oscillator = Oscillator(ClockMap(config.offset_ps, config.rate_ppb), config.noise, config.seed, config.number)
-    return None if oscillator.ideal else NodeClock(oscillator)
+    steered = config.time is not None and config.time.server is not None
+    return NodeClock(oscillator) if steered or not oscillator.ideal else None

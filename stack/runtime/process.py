@@ -36,8 +36,12 @@ def watch_lifeline(fd: int) -> None:
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
+PLANE = 0
+"""Stands for the quantum plane where a node's number stands otherwise; nodes count from 1."""
+
+
 def result_name(node: int) -> str:
-    """The file, in the folder of the spools, in which a node leaves its results."""
+    """The file, in the folder of the spools, in which a node, or the plane, leaves its results."""
     return f"{node:05}{RESULT_SUFFIX}"
 
 

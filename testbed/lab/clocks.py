@@ -5,11 +5,14 @@ What may live here: from a scenario's clocks to what nodes and plane are told of
 
 from typing import NamedTuple
 
-from stack.config import Noise
+from stack.config import Noise, TimeKeeping
 from stack.runtime.oscillator import Oscillator
 from stack.runtime.times import ClockMap
 from testbed.keyed import keyed_generator
 from testbed.scenario import Node, Scenario
+
+_OPENING_EXCHANGES = 16
+"""So many exchanges settle a clock, also if some are lost; servers settle before their clients."""
 
 
 class Oscillation(NamedTuple):
@@ -33,13 +36,40 @@ def oscillations(scenario: Scenario) -> dict[int, Oscillation]:
 
 
 def oscillators(scenario: Scenario) -> dict[int, Oscillator]:
-    """Those of the nodes that have clocks of their own, by node number: what the quantum plane works by."""
+    """Those of the nodes that have clocks of their own, or clocks that are steered, by node number: what the quantum
+    plane works by."""
+    keeping = time_keeping(scenario)
     found = {}
     for number, (offset_ps, rate_ppb, noise) in oscillations(scenario).items():
         oscillator = Oscillator(ClockMap(offset_ps, rate_ppb), noise, scenario.seed, number)
-        if not oscillator.ideal:
+        steered = number in keeping and keeping[number].server is not None
+        if steered or not oscillator.ideal:
             found[number] = oscillator
     return found
+
+
+def time_keeping(scenario: Scenario) -> dict[int, TimeKeeping]:
+    """How each node's clock is kept, by node number; nothing if the scenario has no time transfer.
+
+    Where nothing is to be done, and for no stated time, clocks are not kept either: it would never end.
+    """
+    sync = scenario.time_sync
+    work = (scenario.jobs, scenario.teleport, scenario.toy, scenario.programs, scenario.requests, scenario.link_loads)
+    if sync is None or not any((*work, scenario.duration_ps)):
+        return {}
+    numbers = {node.name: node.number for node in scenario.nodes}
+    shown = oscillations(scenario)
+    keeping = {}
+    for name, server in sync.servers.items():
+        master = name
+        while (above := sync.servers[master]) is not None:
+            master = above
+        # By the clock of its master, which its own will follow.
+        opens_ps = shown[numbers[master]].offset_ps + sync.depth * _OPENING_EXCHANGES * sync.interval_ps
+        keeping[numbers[name]] = TimeKeeping(
+            None if server is None else numbers[server], sync.interval_ps, float(sync.timestamp_noise_ps), opens_ps
+        )
+    return keeping
 
 
 def _drawn(node: Node, seed: int) -> tuple[int, Noise | None]:

@@ -13,7 +13,7 @@ from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
 from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_w
-from testbed.lab.clocks import oscillations, oscillators
+from testbed.lab.clocks import oscillations, oscillators, time_keeping
 from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
@@ -67,6 +67,7 @@ class PlaneSpec:
                 "outcome": pair.outcome,
                 "fidelity_at_emission": pair.fidelity_at_emission,
                 "fidelity_at_herald": pair.fidelity_at_home,
+                **({} if pair.arrivals is None else {"arrivals_ps": list(pair.arrivals)}),
             }
             for pair in plane.oracle.pairs
         ]
@@ -155,7 +156,7 @@ def compose(
     secret = clock == "paced"
     allowance = round(HOST_SLOWNESS_PS / scenario.dilation) if secret else 0
     ways = all_ways(scenario)
-    clocks = oscillations(scenario)
+    clocks, keeping = oscillations(scenario), time_keeping(scenario)
     keys: dict[tuple[int, int], str] = {}
     for a, there in ways.items() if secret else ():
         for b in there:
@@ -173,6 +174,7 @@ def compose(
                 offset_ps=clocks[node.number].offset_ps,
                 rate_ppb=clocks[node.number].rate_ppb,
                 noise=clocks[node.number].noise,
+                time=keeping.get(node.number),
                 freezes=tuple(
                     (f.at_ps, f.at_ps + f.for_ps) for f in scenario.faults if f.kind == "freeze" and f.node == node.name
                 ),

@@ -13,6 +13,7 @@ from testbed.circuits import CompiledJob
 from testbed.lab import link_load
 from testbed.lab.outcome import Outcome
 from testbed.lab.switch_report import switch_figures
+from testbed.lab.sync_report import sync_figures, sync_points
 from testbed.rundir import Figure
 from testbed.scenario import LinkLoad, Scenario
 
@@ -44,6 +45,9 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
     if scenario.toy is not None:
         _echo(report, scenario.toy.source, outcome)
     _links(report, scenario, outcome)
+    figures, lines = sync_figures(sync_points(scenario, outcome.plane.get("pairs", [])))
+    report.figures += figures
+    report.lines += lines
     for station in scenario.nodes:
         figures, lines = switch_figures(scenario, station, outcome.results, outcome.plane.get("pairs", []))
         report.figures += figures

@@ -20,6 +20,7 @@ import trio
 from stack.runtime.virtual import CountError
 from testbed.circuits import compile_jobs
 from testbed.errors import BadInput
+from testbed.lab import sync_report
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, ProcessDied, lifeline
 from testbed.lab.compose import compose
@@ -120,6 +121,9 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
             with ending.judged():
                 report = build_report(scenario, jobs, outcome)
                 folder.write_report(scenario.name, scenario.seed, report.figures, **report.sections)
+                if "sync-error" in scenario.plots:
+                    points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
+                    sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
             if outcome.stuck:
                 ending.judge(EXIT_FAILED, f"nothing can happen any more, but these wait: {_waiting(plan, outcome)}")
             elif report is not None and report.unfinished:
@@ -198,6 +202,13 @@ def _check(plan: Plan, options: Options) -> None:
             raise BadInput(
                 options.scenario, f"nodes.{node.name}", "the lab has a process of that name", "call the node otherwise"
             )
+    if options.clock == "paced" and any(node.time is not None for node in plan.nodes):
+        raise BadInput(
+            options.scenario,
+            "time_sync",
+            "wall time is a thousand times coarser than what time transfer is about",
+            "write time_sync: off, or use --clock virtual or local",
+        )
     if plan.planned and options.clock == "paced":
         raise BadInput(
             options.scenario,

@@ -49,13 +49,15 @@ class EchoPlane:
 
 @dataclass(frozen=True)
 class EchoPlaneConfig:
-    """Builds an ``EchoPlane`` in whichever process keeps the clock."""
+    """Builds an ``EchoPlane`` in whichever process keeps the clock; its summary is ``ballast`` characters long."""
+
+    ballast: int = 0
 
     def build(self) -> EchoPlane:
         return EchoPlane()
 
     def summarise(self, plane: Any) -> dict[str, Any]:
-        return {}
+        return {"ballast": "x" * self.ballast} if self.ballast else {}
 
 
 def toy_plan(

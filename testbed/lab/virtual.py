@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from stack.runtime.process import result_name
+from stack.runtime.process import PLANE, result_name
 from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
 from testbed.lab.children import PROGRAM, Children, ProcessDied, lifeline
@@ -243,7 +243,7 @@ class Launch:
         self.on_processes(children.pids())
 
     def _left_by(self, number: int) -> dict[str, Any]:
-        """What the process of a node left behind at its end; nothing if it was killed."""
+        """What the process of a node, or the plane, left behind at its end; nothing if it was killed."""
         path = self.spool_dir / result_name(number)
         left: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return left
@@ -269,7 +269,7 @@ class Launch:
             results=results,
             counters=counters,
             frames_lost=lost,
-            plane=done["plane"],
+            plane=self._left_by(PLANE),
             wall=done["wall"] | {"datagrams_of_strangers": strangers},
         )
 

@@ -27,11 +27,12 @@ def all_ways(scenario: Scenario) -> dict[int, dict[int, Path]]:
     ways: dict[int, dict[int, Path]] = {number: {} for number in roads}
     for a, road in roads.items():
         for b, chain in _quickest(roads, a).items():
-            if b > a:  # the way back is the same
+            if b > a:  # the way back goes over the same channels
                 direct = road.get(b)
-                delay_ps, faults = _joined([direct] if direct is not None else chain)
-                ways[a][b] = Path(names[b], delay_ps, faults)
-                ways[b][a] = Path(names[a], delay_ps, faults)
+                chain = [direct] if direct is not None else chain
+                faults = _joined(chain)
+                ways[a][b] = Path(names[b], _delay_ps(chain, names[a]), faults)
+                ways[b][a] = Path(names[a], _delay_ps(chain[::-1], names[b]), faults)
     return {number: dict(sorted(there.items())) for number, there in ways.items()}
 
 
@@ -52,20 +53,27 @@ def _quickest(roads: dict[int, dict[int, Channel]], start: int) -> dict[int, lis
     return found
 
 
-def _joined(chain: Iterable[Channel]) -> tuple[int, Faults]:
-    """Delay and faults of channels one after the other: each does its own to a frame."""
-    chain = list(chain)
+def _delay_ps(chain: Iterable[Channel], here: str) -> int:
+    """Of channels one after the other, from the node that is called so."""
+    total_ps = 0
+    for channel in chain:
+        total_ps += channel.delay_from(here)
+        here = channel.b if here == channel.a else channel.a
+    return total_ps
+
+
+def _joined(chain: list[Channel]) -> Faults:
+    """Faults of channels one after the other: each does its own to a frame."""
     if len(chain) == 1:
-        return chain[0].delay_ps, chain[0].faults
+        return chain[0].faults
     faults = [channel.faults for channel in chain]
-    joined = Faults(
+    return Faults(
         loss=_any_of(f.loss for f in faults),
         duplicate=_any_of(f.duplicate for f in faults),
         corrupt=_any_of(f.corrupt for f in faults),
         reorder=_any_of(f.reorder for f in faults),
         jitter_ps=sum(f.jitter_ps for f in faults),
     )
-    return sum(channel.delay_ps for channel in chain), joined
 
 
 def _any_of(probabilities: Iterable[float]) -> float:

@@ -26,6 +26,7 @@ from testbed.scenario.model import (
     Scenario,
     Switch,
     Teleport,
+    TimeSync,
     Toy,
 )
 from testbed.scenario.options import with_options
@@ -50,6 +51,7 @@ __all__ = [
     "Scenario",
     "Switch",
     "Teleport",
+    "TimeSync",
     "Toy",
     "load_scenario",
     "with_options",

@@ -29,31 +29,41 @@ def read(
     channels = []
     for pair in sorted(delays, key=lambda pair: sorted(nodes[name].number for name in pair)):
         a, b = sorted(pair, key=lambda name: nodes[name].number)
-        channels.append(Channel(a, b, delays[pair], overrides.get(pair, everywhere)))
+        way = delays[pair]
+        asymmetry_ps = way.asymmetry_ps if way.a == a else -way.asymmetry_ps
+        channels.append(Channel(a, b, way.delay_ps, overrides.get(pair, everywhere), asymmetry_ps))
     return channels
 
 
-def _delays(links: Iterable[Link], classical: Iterable[ClassicalLink]) -> dict[frozenset[str], int]:
-    """Delay per pair. Frames of a quantum link run beside its fibre, from end to end past the station."""
-    delays: dict[frozenset[str], int] = {}
+def _delays(links: Iterable[Link], classical: Iterable[ClassicalLink]) -> dict[frozenset[str], Channel]:
+    """The quickest way per pair. Frames of a quantum link run beside its fibre, from end to end past the station; of
+    its asymmetry each arm has the share that its length has.
+    """
+    found: dict[frozenset[str], Channel] = {}
     for link in links:
-        for a, b, delay_ps in (
-            (link.a, link.station, link.delay_a_ps),
-            (link.b, link.station, link.delay_b_ps),
-            (link.a, link.b, link.delay_a_ps + link.delay_b_ps),
+        whole_ps = link.delay_a_ps + link.delay_b_ps
+        first_ps = link.asymmetry_ps * link.delay_a_ps // whole_ps
+        for way in (
+            Channel(link.a, link.station, link.delay_a_ps, asymmetry_ps=first_ps),
+            Channel(link.station, link.b, link.delay_b_ps, asymmetry_ps=link.asymmetry_ps - first_ps),
+            Channel(link.a, link.b, whole_ps, asymmetry_ps=link.asymmetry_ps),
         ):
-            pair = frozenset((a, b))
-            delays[pair] = min(delay_ps, delays.get(pair, delay_ps))
+            _add(found, way)
     # A classical link was laid on purpose: where there is one, frames take it.
-    laid: dict[frozenset[str], int] = {}
-    for way in classical:
-        pair = frozenset((way.a, way.b))
-        laid[pair] = min(way.delay_ps, laid.get(pair, way.delay_ps))
-    return delays | laid
+    laid: dict[frozenset[str], Channel] = {}
+    for wire in classical:
+        _add(laid, Channel(wire.a, wire.b, wire.delay_ps, asymmetry_ps=wire.asymmetry_ps))
+    return found | laid
+
+
+def _add(ways: dict[frozenset[str], Channel], way: Channel) -> None:
+    pair = frozenset((way.a, way.b))
+    if pair not in ways or way.delay_ps < ways[pair].delay_ps:
+        ways[pair] = way
 
 
 def _faults(
-    item: Item | None, nodes: Mapping[str, Node], delays: Mapping[frozenset[str], int]
+    item: Item | None, nodes: Mapping[str, Node], delays: Mapping[frozenset[str], Channel]
 ) -> tuple[Faults, dict[frozenset[str], Faults]]:
     if item is None:
         return Faults(), {}

@@ -29,11 +29,14 @@ MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 _MOST_FRAME_HZ = 1e15
 
-_PLACE = ("kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s", "qubit_frame_hz")
+_PLACE = (
+    "kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s", "asymmetry_s",
+    "qubit_frame_hz",
+)  # fmt: skip
 _MOST_TESTS: Final = 0.9
 _SERVICE = ("scheduler", "test_rounds")
 _LINK: Final = Form("links.NAME", "a link", (*_PLACE, *_SERVICE, *KEYS))
-_CLASSICAL = ("kind", "a", "b", "length_m")
+_CLASSICAL = ("kind", "a", "b", "length_m", "asymmetry_s")
 _ARMS = ("arm_a_m", "arm_b_m")
 
 type Value = float | bool | None
@@ -72,7 +75,7 @@ def _classical(item: Item, name: str, nodes: Mapping[str, Node], speed_m_per_s: 
     keys.refuse([key for key in _LINK.keys if key not in _CLASSICAL], "the link is classical")
     a, b = node_section.two(keys, "a", "b", nodes, tuple({node.kind for node in nodes.values()}))
     length_m, delay_ps = _length(keys.need("length_m"), 1, speed_m_per_s)
-    return ClassicalLink(name, a, b, length_m, delay_ps)
+    return ClassicalLink(name, a, b, length_m, delay_ps, _asymmetry(keys, delay_ps))
 
 
 def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], speed_m_per_s: float) -> Link:
@@ -93,6 +96,7 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
     link = Link(
         name=name, number=number, a=a, b=b, station=station, arm_a_m=arm_a_m, arm_b_m=arm_b_m,
         delay_a_ps=delay_a_ps, delay_b_ps=delay_b_ps, model=known.name, grade=grade, slot_ps=slot_ps,
+        asymmetry_ps=_asymmetry(keys, min(delay_a_ps, delay_b_ps)),
         qubit_frame_hz=keys.number("qubit_frame_hz", 0.0, 0.0, _MOST_FRAME_HZ),
         alpha=alpha, best_alpha=best, physics=physics.all(slot_ps),
         scheduler=_scheduler(keys.get("scheduler")),
@@ -100,6 +104,17 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
     )  # fmt: skip
     _check_heralds(keys, known, link)
     return link
+
+
+def _asymmetry(keys: Section, shortest_ps: int) -> int:
+    """By how much frames take longer from a to b than back. On a quantum link each arm has its share."""
+    asymmetry_ps = keys.seconds("asymmetry_s", 0, -1.0, 1.0)
+    if abs(asymmetry_ps) > shortest_ps or shortest_ps - abs(asymmetry_ps) / 2 < LEAST_DELAY_PS:
+        raise keys.need("asymmetry_s").bad(
+            f"more than a way of {shortest_ps / PS_PER_S:g} s can be longer than its way back, each at least 1 ns",
+            f"make it at most {max(0, min(shortest_ps, 2 * (shortest_ps - LEAST_DELAY_PS))) / PS_PER_S:g}",
+        )
+    return asymmetry_ps
 
 
 def _device(keys: Section, end: str, node: Node) -> Device:

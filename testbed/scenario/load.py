@@ -8,15 +8,27 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from testbed.scenario import channels, circuits, devices, link_requests, links, nodes, planned, routing, schema, work
-from testbed.scenario.model import FORMALISMS, Scenario
+from testbed.scenario import (
+    channels,
+    circuits,
+    devices,
+    link_requests,
+    links,
+    nodes,
+    planned,
+    routing,
+    schema,
+    timing,
+    work,
+)
+from testbed.scenario.model import FORMALISMS, PLOTS, Scenario
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, load_yaml
 
 _SCENARIO: Final = Form("", "a scenario", (
     "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "stars", "channel", "faults", "job",
     "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
-    "circuits", "routing", "requests", "link_requests",
+    "circuits", "routing", "requests", "link_requests", "time_sync", "plots",
 ))  # fmt: skip
 
 MAX_SEED: Final = (1 << 63) - 1
@@ -41,6 +53,7 @@ def load_scenario(path: str | Path) -> Scenario:
     by_name = nodes.read(keys.need("nodes"), own_devices)
     quantum, classical = links.read(keys.get("links"), keys.get("stars"), by_name, speed_m_per_s)
     ways = channels.read(keys.get("channel"), by_name, quantum, classical)
+    time_sync = timing.read(keys.get("time_sync"), by_name, ways, bool(quantum))
     return Scenario(
         name=schema.name(keys.need("name"), "scenario") if "name" in keys else _stem(path),
         description=schema.text(keys.need("description")).strip() if "description" in keys else "",
@@ -61,12 +74,19 @@ def load_scenario(path: str | Path) -> Scenario:
         linger_ps=keys.seconds("linger_s", LINGER_PS, 1e-9),
         dilation=keys.number("dilation", 1.0, LEAST_DILATION, MOST_DILATION),
         mqtt=_mqtt(keys.get("mqtt")),
+        time_sync=time_sync,
+        plots=_plots(keys.get("plots")),
         formalism=schema.choice(keys.need("formalism"), FORMALISMS, "formalism") if "formalism" in keys else "auto",
         circuits=circuits.read(keys.get("circuits")),
         routing=routing.read(keys.get("routing"), path.parent),
         requests=tuple(circuits.requests(keys.get("requests"), by_name, quantum)),
         link_loads=tuple(link_requests.read(keys.get("link_requests"), by_name, quantum)),
     )
+
+
+def _plots(item: Item | None) -> tuple[str, ...]:
+    """What the run is to draw."""
+    return () if item is None else tuple(schema.choice(one, PLOTS, "plot") for one in schema.items(item, "plots"))
 
 
 def _stem(path: Path) -> str:

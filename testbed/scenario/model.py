@@ -19,6 +19,8 @@ NODE_KINDS: Final[tuple[NodeKind, ...]] = ("qpu", "repeater", "station", "contro
 FORMALISMS: Final = ("auto", "density", "trajectory", "stabilizer")
 """How the quantum plane may keep states; what each means stands in testbed.plane.state.engine."""
 
+PLOTS: Final = ("sync-error",)
+
 LEAST_DELAY_PS: Final = 1_000
 """No effect follows its cause by less: the order of events rests on it."""
 
@@ -171,6 +173,8 @@ class Link:
     """Which request is served next: a file of protocols/egp/schedulers."""
     test_rounds: float = 0.0
     """Share of pairs that the nodes measure to learn the link's fidelity."""
+    asymmetry_ps: int = 0
+    """By how much longer a frame takes from a to b than from b to a; photons do not know of it."""
     qubit_frame_hz: float = 0.0
     """Frequency of the qubits' frames, which the nodes' clocks keep."""
 
@@ -194,16 +198,45 @@ class ClassicalLink:
     b: str
     length_m: float
     delay_ps: int
+    asymmetry_ps: int = 0
+    """By how much longer a frame takes from a to b than from b to a."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The classical way between two nodes, both directions alike: what follows from the links."""
+    """The classical way between two nodes: what follows from the links."""
 
     a: str
     b: str
     delay_ps: int
     faults: Faults = Faults()
+    asymmetry_ps: int = 0
+    """By how much longer a frame takes from a to b than from b to a."""
+
+    def delay_from(self, node: str) -> int:
+        """What a frame takes that leaves from that end."""
+        half_ps = self.asymmetry_ps // 2
+        return self.delay_ps - half_ps if node == self.b else self.delay_ps + self.asymmetry_ps - half_ps
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSync:
+    """Time transfer: whose clock each node follows (None: a master), and how."""
+
+    servers: Mapping[str, str | None]
+    interval_ps: int
+    timestamp_noise_ps: int
+
+    @property
+    def depth(self) -> int:
+        """Hops from the node that is farthest from its master."""
+        longest = 0
+        for name in self.servers:
+            hops, server = 0, self.servers[name]
+            while server is not None:
+                hops, server = hops + 1, self.servers[server]
+            longest = max(longest, hops)
+        return longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +420,9 @@ class Scenario:
     routing: RoutingPolicy | None = None
     requests: tuple[Requests, ...] = ()
     link_loads: tuple[LinkLoad, ...] = ()
+    time_sync: TimeSync | None = None
+    plots: tuple[str, ...] = ()
+    """What is drawn when the run is over."""
 
     def node(self, name: str) -> Node:
         """Raises KeyError."""

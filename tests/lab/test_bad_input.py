@@ -275,6 +275,14 @@ CASES = {
         "nodes.boss.clock.wander_s",
         "could run backwards",
     ),
+    "time server that is none": Case("", "time_sync: {master: nowhere}\n", "nowhere", "time_sync.master", "nowhere"),
+    "exchanges too often": Case(
+        "", "time_sync: {interval_s: 1e-7}\n", "1e-7", "time_sync.interval_s", "shorter than 1e-6 s"
+    ),
+    "asymmetry beyond the way": Case(
+        "slot_s: 20e-6", "slot_s: 20e-6\n    asymmetry_s: 1", "asymmetry_s", "links.west-east.asymmetry_s", "way back"
+    ),
+    "plot of nothing known": Case("", "plots: [fidelity]\n", "fidelity", "plots[0]", "unknown plot"),
     "no time at all": Case("", "duration_s: 0\n", "duration_s", "duration_s", "0 is less than 1e-09"),
     "time without end": Case("", "duration_s: 1e7\n", "duration_s", "duration_s", "more than 1e+06"),
     "no time to linger": Case("", "linger_s: 0\n", "linger_s", "linger_s", "0 is less than 1e-09"),

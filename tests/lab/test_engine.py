@@ -11,7 +11,7 @@ from engine_lab import Ran, local, paced, virtual
 from stack.config import Faults, Noise
 from stack.runtime.times import MS, NS, US, ClockMap
 from testbed.clock.agenda import Deed, Planned
-from testbed.lab.toy import toy_plan
+from testbed.lab.toy import EchoPlaneConfig, toy_plan
 
 LOSSY = Faults(loss=0.1, duplicate=0.1, corrupt=0.1, reorder=0.2, jitter_ps=30 * NS)
 PING = {"timeout_ps": 2 * US, "in_flight": 3}
@@ -132,6 +132,13 @@ def test_a_burst_fits_through_a_stock_receive_buffer(tmp_path):
     ran = virtual(plan, tmp_path / "virtual", stock_buffers=True)
     assert ran.outcome.results["n1"]["echo"]["answered"] == 5000
     assert ran.bytes == local(plan, tmp_path / "local").bytes
+
+
+def test_a_plane_that_saw_much_still_says_that_it_is_done(tmp_path):
+    """Its summary is as long as that of 20,000 pairs: more than a packet of the control line."""
+    apps = {1: {"echo": {"destination": 2, "count": 3}}}
+    ran = virtual(toy_plan(2, 400 * NS, apps, plane=EchoPlaneConfig(ballast=3_000_000)), tmp_path / "virtual")
+    assert len(ran.outcome.plane["ballast"]) == 3_000_000
 
 
 def deadly_plan(*planned: Planned, **changes):

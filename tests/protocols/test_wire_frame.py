@@ -98,7 +98,7 @@ def test_parse_refuses_bad_headers() -> None:
     assert refusal(lambda: parse(b"\x02" + frame[1:])) == "version"
     assert refusal(lambda: parse(frame + b"\0")) == "length"
     assert refusal(lambda: parse(frame[:-1])) == "length"
-    assert refusal(lambda: parse(frame[:1] + b"\x07" + frame[2:])) == "protocol"
+    assert refusal(lambda: parse(frame[:1] + b"\x7f" + frame[2:])) == "protocol"
     # Device programs (128) never travel in frames.
     assert refusal(lambda: parse(frame[:1] + b"\x80" + frame[2:])) == "protocol"
     too_long = frame[:4] + (MAX_FRAME + 1).to_bytes(2, "big") + frame[6:]
