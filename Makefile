@@ -2,9 +2,10 @@
 
 .PHONY: demo test check setup clean
 
-# Two QPUs, one circuit. Leaves report, trace and logs in out/demo.
+# Six QPUs in two buildings, one circuit with one right answer. Leaves report.html, trace and logs in out/demo.
 demo: setup
-	.venv/bin/bellwire run testbed/scenarios/two-qpus.yaml --out out/demo --force
+	.venv/bin/bellwire run testbed/scenarios/two-data-centres.yaml --out out/demo --force
+	@echo "look at out/demo/report.html"
 
 # The checks and the tests; ARGS go to pytest: make test ARGS='-k herald'.
 test: setup

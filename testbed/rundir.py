@@ -1,7 +1,7 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
-    report.json  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  sync-error.svg  logs/NODE.log
-    .spool/ (while it runs)
+    report.json  report.html  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  telegate.svg
+    sync-error.svg  logs/NODE.log  .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
@@ -23,7 +23,10 @@ from testbed.errors import BadInput
 
 REPORT_SCHEMA = "bellwire.report/1"
 
-_FILES = ("report.json", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json", "sync-error.svg")
+_FILES = (
+    "report.json", "report.html", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json",
+    "telegate.svg", "sync-error.svg",
+)  # fmt: skip
 _FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
@@ -51,6 +54,8 @@ class RunFolder:
         self.run = path / "run.json"
         self.inputs = path / "inputs.jsonl"
         self.keys = path / "keys.json"
+        self.page = path / "report.html"
+        self.telegate = path / "telegate.svg"
         self.logs = path / "logs"
         self.spools = path / ".spool"
 

@@ -85,6 +85,7 @@ class RemoteGates:
         self._waiting[job, gate] = waiter
         if block is not None:
             self._blocks[job, gate] = block
+        self._kernel.event("gates", "asked", job=job, gate=gate, role=role.name, peer=peer)
         self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
         self._driver.flush()
         self._messenger.watch(peer)

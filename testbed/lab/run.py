@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from stack.runtime.virtual import CountError
-from testbed.circuits import compile_jobs
+from testbed.circuits import CompiledJob, compile_jobs
 from testbed.errors import BadInput
 from testbed.lab import sync_report
 from testbed.lab.attached import Attached, program_title
@@ -33,9 +33,10 @@ from testbed.lab.spawning import note
 from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
 from testbed.rundir import RunFolder, report_document
-from testbed.scenario import load_scenario, with_options
+from testbed.scenario import Scenario, load_scenario, with_options
 from testbed.telemetry import parse_broker
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
+from testbed.trace.reading import read_events
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
@@ -121,9 +122,7 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
             with ending.judged():
                 report = build_report(scenario, jobs, outcome)
                 folder.write_report(scenario.name, scenario.seed, report.figures, **report.sections)
-                if "sync-error" in scenario.plots:
-                    points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
-                    sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
+                _draw(scenario, jobs, outcome, report, folder)
             if outcome.stuck:
                 ending.judge(EXIT_FAILED, f"nothing can happen any more, but these wait: {_waiting(plan, outcome)}")
             elif report is not None and report.unfinished:
@@ -141,6 +140,21 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
         }
         folder.write_run(live)
     return Finished(ending.code, ending.trouble, folder, report, merged)
+
+
+def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report: Report, folder: RunFolder) -> None:
+    """What a run leaves to look at."""
+    if "sync-error" in scenario.plots:
+        points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
+        sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
+    if not jobs:
+        return
+    from testbed.page import RunFacts, write_page, write_telegate
+
+    chart = write_telegate(scenario, folder.path, folder.telegate) if "telegate" in scenario.plots else None
+    counts = report.sections.get("counts", {})
+    facts = RunFacts(scenario, jobs, outcome, report.figures, counts, report.unfinished)
+    write_page(facts, read_events(folder.events), chart, folder.page)
 
 
 class _Ending:

@@ -19,7 +19,7 @@ NODE_KINDS: Final[tuple[NodeKind, ...]] = ("qpu", "repeater", "station", "contro
 FORMALISMS: Final = ("auto", "density", "trajectory", "stabilizer")
 """How the quantum plane may keep states; what each means stands in testbed.plane.state.engine."""
 
-PLOTS: Final = ("sync-error",)
+PLOTS: Final = ("sync-error", "telegate")
 
 LEAST_DELAY_PS: Final = 1_000
 """No effect follows its cause by less: the order of events rests on it."""

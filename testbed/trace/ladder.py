@@ -6,6 +6,7 @@ something happens has a row of its own, with the time beside it.
 
 from collections.abc import Iterable
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def arrows(frames: Iterable[TracedFrame], names: dict[int, str], acknowledgement
         protocol, text, is_ack = _label(header, traced.frame)
         if is_ack and not acknowledgements:
             continue
-        source, destination = names[header.source], names[header.destination]
+        source, destination = (names.get(number, str(number)) for number in (header.source, header.destination))
         found.append(Arrow(source, destination, traced.t_ps, received.get(key), protocol, text))
     return sorted(found, key=lambda a: a.sent_ps)
 
@@ -106,13 +107,14 @@ def notes(events: Iterable[dict[str, object]]) -> list[Note]:
 
 def ladder(folder: Path, nodes: list[str], start_ps: int, end_ps: int, title: str) -> str:
     """The SVG of ``folder``'s run between two instants (both included); ``nodes`` from left to right."""
-    names = _numbers(folder / "trace.pcapng")
+    frames, names = _stretch(read_trace(folder / "trace.pcapng"), start_ps, end_ps)
     drawn = [
         a
-        for a in arrows(read_trace(folder / "trace.pcapng"), names)
+        for a in arrows(frames, names)
         if start_ps <= a.sent_ps <= end_ps and a.source in nodes and a.destination in nodes
     ]
-    said = [n for n in notes(read_events(folder / "events.jsonl")) if start_ps <= n.t_ps <= end_ps and n.node in nodes]
+    told = takewhile(lambda event: event["t_ps"] <= end_ps, read_events(folder / "events.jsonl"))
+    said = [n for n in notes(told) if start_ps <= n.t_ps and n.node in nodes]
     return draw(drawn, said, nodes, title)
 
 
@@ -130,7 +132,8 @@ def draw(drawn: list[Arrow], said: list[Note], nodes: list[str], title: str) -> 
         rows[t] = y
         y += _ROW * max(1, len(leaving), stacked)
     x = {node: _LEFT + 90 + i * _LANE for i, node in enumerate(nodes)}
-    width, height = _LEFT + 320 + (len(nodes) - 1) * _LANE, int(y) + 30
+    beyond = max([230, *(20 + 6 * len(note.text) for note in said if note.node == nodes[-1])])
+    width, height = _LEFT + 90 + (len(nodes) - 1) * _LANE + beyond, int(y) + 30
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     out = [
         head + ' font-family="Helvetica, Arial, sans-serif" font-size="11">',
@@ -176,13 +179,31 @@ def _arrow(arrow: Arrow, x: dict[str, int], rows: dict[int, float], used: dict[i
     )
 
 
-def _numbers(trace: Path) -> dict[int, str]:
-    """Node numbers to names, from the frames that each node sent."""
+def _stretch(frames: Iterable[TracedFrame], start_ps: int, end_ps: int) -> tuple[list[TracedFrame], dict[int, str]]:
+    """Frames sent between two instants and what became of them, and node numbers to names: the rest of the trace, which
+    may be long, is not read."""
+    found: list[TracedFrame] = []
     names: dict[int, str] = {}
-    for traced in read_trace(trace):
-        if traced.direction == "sent" and len(traced.frame) >= 8:
-            names[int.from_bytes(traced.frame[6:8], "big")] = traced.node
-    return names
+    on_the_way: set[tuple[int, int, int, int]] = set()
+    for traced in frames:
+        if traced.t_ps > end_ps and not on_the_way:
+            break
+        try:
+            header = parse(traced.frame)
+        except WireError:
+            continue
+        key = (header.source, header.destination, header.incarnation, header.sequence)
+        if traced.direction == "sent":
+            names[header.source] = traced.node
+            if not start_ps <= traced.t_ps <= end_ps:
+                continue
+            if "lost" not in traced.note:
+                on_the_way.add(key)
+        else:
+            names[header.destination] = traced.node
+            on_the_way.discard(key)
+        found.append(traced)
+    return found, names
 
 
 def _time(t_ps: int) -> str:

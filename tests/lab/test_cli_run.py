@@ -48,8 +48,11 @@ def test_virtual_local_and_packed_runs_are_equal_to_the_byte(name, tmp_path):
     for done in together(*([scenario, *options, "--out", tmp_path / way] for way, options in ways.items())):
         assert done.returncode == 0, done.stderr
     assert three(tmp_path / "virtual") == three(tmp_path / "local") == three(tmp_path / "packed")
+    drawn = {"report.html", "telegate.svg"} if "job" in text else set()
     for way in ways:
-        assert {p.name for p in (tmp_path / way).iterdir()} == {*THREE, "run.json", "logs"}
+        assert {p.name for p in (tmp_path / way).iterdir()} == {*THREE, "run.json", "logs", *drawn}
+        for page in drawn:
+            assert (tmp_path / way / page).read_bytes() == (tmp_path / "virtual" / page).read_bytes()
         assert {p.name for p in (tmp_path / way / "logs").iterdir()} >= {"west.log", "mid.log", "east.log"}
     report = json.loads((tmp_path / "local" / "report.json").read_text())
     assert set(report["figures"][0]) == {"name", "subject", "value", "unit", "n", "stderr"}
