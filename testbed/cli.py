@@ -1,4 +1,4 @@
-"""The command line: ``bellwire run | trace | validate | bench | dissector``.
+"""The command line: ``bellwire run | trace | validate | bench | conformance | dissector``.
 
 What may live here: arguments in, text and exit codes out.  Work is done elsewhere, and imported only when asked for.
 """
@@ -100,6 +100,27 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure this machine")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
 
+    conformance = commands.add_parser(
+        "conformance",
+        help="test an implementation of the protocols against every numbered requirement",
+        description="Scripted peers, devices and users around one implementation, over real sockets.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    target = conformance.add_mutually_exclusive_group(required=True)
+    target.add_argument("--iut", metavar="udp:HOST:PORT", help="one that runs already: what can be seen from outside")
+    target.add_argument("--iut-cmd", metavar="CMD", help="one that the kit starts, see docs/conformance.md")
+    target.add_argument("--self", action="store_true", help="our own node, as any other")
+    target.add_argument("--list", action="store_true", help="print the requirements, and which scripts decide each")
+    conformance.add_argument("--virtual", action="store_true", help="with --self: in emulated time, in this process")
+    conformance.add_argument("--only", metavar="TEXT", help="a protocol, a requirement or a script: MHP, EGP-4, echo")
+    conformance.add_argument("--key", metavar="HEX", help="with --iut: the key that it shares with every peer")
+    conformance.add_argument(
+        "--peer", metavar="NODE=PORT", action="append", default=[], help="with --iut: where it expects this peer"
+    )
+    conformance.add_argument("--json", type=Path, metavar="FILE", help="write verdicts and evidence there")
+    conformance.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts there as JUnit XML")
+
     commands.add_parser("dissector", help="print the Wireshark dissector (Lua)")
     return parser
 
@@ -154,6 +175,8 @@ def _command(args: argparse.Namespace) -> int:
             return _validate(args)
         case "bench":
             return _bench(args)
+        case "conformance":
+            return _conformance(args)
         case _:
             from testbed.dissector import lua
 
@@ -236,16 +259,16 @@ def _opening(trace: Path) -> list[str]:
     ]
 
 
-def _check_writable(path: Path | None) -> None:
-    """Find out before the work what would spoil its end; ``path`` is what --json names, if anything."""
+def _check_writable(path: Path | None, option: str = "--json") -> None:
+    """Find out before the work what would spoil its end; ``path`` is what the option names, if anything."""
     if path is None:
         return
     if not path.parent.is_dir():
-        raise BadInput(path, "--json", "its folder does not exist", "make it first")
+        raise BadInput(path, option, "its folder does not exist", "make it first")
     if path.is_dir():
-        raise BadInput(path, "--json", "it is a folder", "name a file")
+        raise BadInput(path, option, "it is a folder", "name a file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise BadInput(path, "--json", "it may not be written", "name another file")
+        raise BadInput(path, option, "it may not be written", "name another file")
 
 
 class _Terminable:
@@ -358,6 +381,25 @@ def _bench(args: argparse.Namespace) -> int:
     if args.json is not None:
         args.json.write_text(json.dumps({"schema": "bellwire.bench/1", "figures": figures}, indent=2) + "\n")
     return 0
+
+
+def _conformance(args: argparse.Namespace) -> int:
+    from testbed.conformance.command import Wanted, conformance
+
+    _check_writable(args.json)
+    _check_writable(args.junit, "--junit")
+    wanted = Wanted(
+        address=args.iut,
+        command=args.iut_cmd,
+        own=args.self,
+        virtual=args.virtual,
+        only=args.only,
+        key=args.key,
+        peers=tuple(args.peer),
+        json=args.json,
+        junit=args.junit,
+    )
+    return conformance(wanted, lambda line: _say([line], 2))
 
 
 if __name__ == "__main__":

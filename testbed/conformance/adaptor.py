@@ -1,0 +1,191 @@
+"""Our own node as an implementation under test: its configuration, and the orders of the kit's upper tester.
+
+What may live here: the translation between the published JSON and the interfaces of the layers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
+from protocols.machine import Send
+from protocols.measuring import PLAIN
+from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId
+from stack.config import Device, Link, NodeConfig, Path, Switch
+from stack.node import Node
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def node_config(told: dict[str, Any]) -> NodeConfig:
+    """The configuration of one of our nodes, from what the kit tells every implementation."""
+    links = tuple(_link(row) for row in told["links"])
+    qubits = told["communication_qubits"]
+    device = Device(0, qubits, 0, 0, 0, 1.0) if qubits else None
+    return NodeConfig(
+        number=told["node"],
+        name="iut",
+        kind="station" if told["role"] in ("station", "switch") else "qpu",
+        seed=1,
+        incarnation=told["incarnation"],
+        paths={int(n): Path(f"iut-{n}", peer["delay_ps"]) for n, peer in told["peers"].items()},
+        keys={int(n): peer["key"] for n, peer in told["peers"].items()},
+        device=device,
+        links=links,
+        switch=Switch(told["analysers"], told["reconfigure_ps"], 10**13, "least-served") if told["analysers"] else None,
+        allowance_ps=told["allowance_ps"],
+    )
+
+
+def _link(row: dict[str, Any]) -> Link:
+    p, fidelity = row["success_probability"], row["fidelity"] / 0xFFFFFFFF
+    return Link(
+        number=row["number"],
+        name=f"link-{row['number']}",
+        a=row["a"],
+        b=row["b"],
+        station=row["station"],
+        slot_ps=row["slot_ps"],
+        arm_a_ps=row["arm_a_ps"],
+        arm_b_ps=row["arm_b_ps"],
+        attempt_ps=row["attempt_ps"],
+        emission_ps=0,
+        success_probability=p,
+        estimate=fidelity,
+        measured_estimate=fidelity,
+        pairs_per_ks=round(1e15 * p / row["slot_ps"]),
+        switched=row.get("switched", False),
+    )
+
+
+class _User:
+    """Who hears of pairs, and tells the kit."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def link_ok(self, ok: Ok) -> None:
+        self._tell({"event": "ok", "kind": "K", **_pair(ok), "qubit": ok.qubit})
+
+    def link_measured(self, ok: OkMeasured | OkPrepared) -> None:
+        kind = "M" if isinstance(ok, OkMeasured) else "R"
+        self._tell({"event": "ok", "kind": kind, **_pair(ok), "basis": ok.basis.name, "outcome": ok.outcome})
+
+    def link_error(self, err: Err) -> None:
+        facts: dict[str, Any] = {"link": err.link, "create_id": err.create_id, "code": err.code.name}
+        if err.sequence_low is not None:
+            facts |= {"sequence_low": err.sequence_low, "sequence_high": err.sequence_high}
+        self._tell({"event": "err", "origin": err.origin, **facts})
+
+
+def _pair(ok: Ok | OkMeasured | OkPrepared) -> dict[str, Any]:
+    return {
+        "link": ok.link,
+        "create_id": ok.create_id,
+        "sequence": ok.link_sequence,
+        "bell_index": int(ok.bell_index),
+    }
+
+
+class Adaptor:
+    """Carries out orders on a node, and tells what comes of them."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._node = node
+        self._tell = tell
+        self._served: set[int] = set()
+        # An Echo travels bare; one that comes over the reliable sublayer is the kit's way to see what is delivered.
+        node.messenger.register(ProtocolId.ECHO, self._heard)
+        node.messenger.on_broken(lambda peer: tell({"event": "broken", "node": peer}))
+
+    def order(self, order: dict[str, Any]) -> None:
+        """One line of the upper tester; raises KeyError for one that we do not know."""
+        arguments = {key: value for key, value in order.items() if key != "do"}
+        _ORDERS[order["do"]](self, **arguments)
+
+    def _serve(self, purpose: int) -> None:
+        if purpose not in self._served:
+            self._served.add(purpose)
+            self._node.link.serve_purpose(purpose, _User(self._tell))
+
+    def _recv(self, remote: int, purpose: int) -> None:
+        self._serve(purpose)
+        self._node.link.recv(remote, purpose)
+
+    def _stop_recv(self, remote: int, purpose: int) -> None:
+        self._node.link.stop_recv(remote, purpose)
+
+    def _create(
+        self,
+        link: int,
+        purpose: int,
+        number: int = 1,
+        fidelity: int = 0,
+        max_time_ps: int = 0,
+        priority: int = 0,
+        kind: str = "K",
+        atomic: bool = False,
+        consecutive: bool = False,
+        bases: str = "NONE",
+        rotation: tuple[int, int, int] = (0, 0, 0),
+    ) -> None:
+        self._serve(purpose)
+        measuring = EgpMeasuring(EgpBases[bases], 0, 0, *rotation)
+        how = How(
+            {"K": EgpKind.KEEP, "M": EgpKind.MEASURE, "R": EgpKind.REMOTE}[kind],
+            atomic,
+            consecutive,
+            PLAIN if kind == "K" else measuring,
+            measuring if kind == "M" else PLAIN,
+        )
+        create_id = self._node.link.create(link, purpose, number, fidelity, max_time_ps, priority, how)
+        self._tell({"event": "created", "link": link, "create_id": create_id})
+
+    def _withdraw(self, link: int, create_id: int) -> None:
+        self._node.link.withdraw(link, create_id)
+
+    def _release(self, qubit: int) -> None:
+        self._node.physical.memory.release(qubit)
+
+    def _ping(
+        self, node: int, count: int = 1, in_flight: int = 1, padding: int = 0, timeout_ps: int | None = None
+    ) -> None:
+        async def ping() -> None:
+            options = {} if timeout_ps is None else {"timeout_ps": timeout_ps}
+            done = await self._node.echo.ping(node, count, in_flight=in_flight, padding=bytes(padding), **options)
+            self._tell({"event": "pinged", "answered": done.answered, "lost": done.lost})
+
+        self._node.kernel.spawn(ping, name="ping")
+
+    def _say(self, node: int, size: int) -> None:
+        self._node.messenger.send(Send(node, _Note(bytes(size)), reliable=True))
+
+    def _watch(self, node: int) -> None:
+        self._node.messenger.watch(node)
+
+    def _heard(self, ping: EchoPing, source: int) -> None:
+        self._tell({"event": "heard", "node": source, "token": ping.token, "size": len(ping.padding)})
+
+
+class _Note:
+    """What `say` sends over the reliable sublayer: a message of no protocol, which changes nothing where it arrives."""
+
+    PROTOCOL = 255
+    MESSAGE = 1
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def pack(self) -> bytes:
+        return self._body
+
+
+_ORDERS: dict[str, Callable[..., None]] = {
+    "recv": Adaptor._recv,
+    "stop-recv": Adaptor._stop_recv,
+    "create": Adaptor._create,
+    "withdraw": Adaptor._withdraw,
+    "release": Adaptor._release,
+    "ping": Adaptor._ping,
+    "say": Adaptor._say,
+    "watch": Adaptor._watch,
+}

@@ -1,0 +1,150 @@
+"""`bellwire conformance`: what is asked for, checked; then the kit, and its report.
+
+What may live here: the command's arguments as values, and their errors.
+"""
+
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from testbed.conformance import report
+from testbed.conformance.catalogue import Requirement, load
+from testbed.conformance.kit import FAIL, PASS, Result, judge, simulate_all, try_address, try_command
+from testbed.conformance.scripts import Script
+from testbed.conformance.scripts import load as load_scripts
+from testbed.errors import BadInput
+
+_KEY_BYTES: Final = 32
+_OWN: Final = (sys.executable, "-m", "testbed.conformance.iut")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The command line.  With neither address, command nor own, the catalogue is to be listed."""
+
+    address: str | None = None
+    command: str | None = None
+    own: bool = False
+    virtual: bool = False
+    only: str | None = None
+    key: str | None = None
+    peers: tuple[str, ...] = ()
+    json: Path | None = None
+    junit: Path | None = None
+
+
+def conformance(wanted: Wanted, say: Say) -> int:
+    """Do it; the exit code: 1 if a requirement is not met.  Raises BadInput."""
+    requirements, scripts = _chosen(wanted.only)
+    if wanted.address is None and (wanted.key is not None or wanted.peers):
+        raise _bad("--key" if wanted.key is not None else "--peer", "it is for --iut", "leave it out")
+    if wanted.virtual and not wanted.own:
+        raise _bad("--virtual", "it is for --self", "leave it out")
+    if wanted.address is None and wanted.command is None and not wanted.own:
+        for line in _listed(requirements, scripts):
+            say(line)
+        return 0
+    target, results = _results(wanted, scripts, say)
+    verdicts = judge(requirements, results)
+    for line in report.lines(verdicts, results):
+        say(line)
+    if wanted.json is not None:
+        report.write_json(wanted.json, target, verdicts, results)
+    if wanted.junit is not None:
+        report.write_junit(wanted.junit, target, verdicts)
+    return 1 if any(verdict.verdict == FAIL for verdict in verdicts) else 0
+
+
+def _results(wanted: Wanted, scripts: list[Script], say: Say) -> tuple[str, list[Result]]:
+    def heard(result: Result) -> None:
+        if result.verdict != PASS:
+            say(f"{result.verdict:13}  {result.script}: {result.why}")
+
+    if wanted.virtual:
+        return "self, in emulated time", simulate_all(scripts)
+    if wanted.address is not None:
+        where, ports = _address(wanted.address), _ports(wanted.peers)
+        return wanted.address, trio.run(try_address, scripts, where, ports, _key(wanted.key), heard)
+    command = list(_OWN) if wanted.command is None else _command(wanted.command)
+    with tempfile.NamedTemporaryFile("rb", prefix="bellwire-iut-", suffix=".log") as log:
+        results: list[Result] = trio.run(try_command, scripts, command, Path(log.name), heard)
+        said = log.read().decode(errors="replace").strip().splitlines()
+    if any(result.verdict == FAIL for result in results):
+        for line in said[-12:]:
+            say(f"its standard error: {line}")
+    return "self" if wanted.own else shlex.join(command), results
+
+
+def _chosen(only: str | None) -> tuple[list[Requirement], list[Script]]:
+    requirements, scripts = list(load().values()), list(load_scripts().values())
+    if only is None:
+        return requirements, scripts
+    name = only.upper()
+    chosen = [r for r in requirements if r.id == name or r.family == name]
+    ids = {r.id for r in chosen}
+    playing = [s for s in scripts if s.name.startswith(only) or ids & set(s.decides)]
+    if not playing and not chosen:
+        raise _bad("--only", f"nothing is called {only}", "see --list")
+    ids |= {name for script in playing for name in script.decides if not chosen}
+    return [r for r in requirements if r.id in ids], playing
+
+
+def _listed(requirements: list[Requirement], scripts: list[Script]) -> list[str]:
+    lines = []
+    for requirement in requirements:
+        names = [script.name for script in scripts if requirement.id in script.decides]
+        how = ", ".join(names) if names else requirement.reason or "not decided yet"
+        lines += [f"{requirement.id} {requirement.level} ({requirement.role}): {requirement.text}", f"    {how}"]
+    return lines
+
+
+def _bad(option: str, what: str, remedy: str) -> BadInput:
+    return BadInput("command line", option, what, remedy)
+
+
+def _address(text: str) -> tuple[str, int]:
+    scheme, _, rest = text.partition(":")
+    host, _, port = rest.rpartition(":")
+    if scheme != "udp" or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise _bad("--iut", f"{text} is no address", "write udp:HOST:PORT")
+    return host, int(port)
+
+
+def _ports(peers: tuple[str, ...]) -> dict[int, int]:
+    ports = {}
+    for text in peers:
+        node, _, port = text.partition("=")
+        if not node.isdecimal() or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise _bad("--peer", f"{text} is no peer", "write NODE=PORT, such as 2=57722")
+        ports[int(node)] = int(port)
+    return ports
+
+
+def _key(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise _bad("--key", "it is no key", f"give {_KEY_BYTES} bytes in hexadecimal")
+    return key
+
+
+def _command(text: str) -> list[str]:
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise _bad("--iut-cmd", str(error).lower(), "quote it as for a shell") from None
+    if not command or shutil.which(command[0]) is None:
+        raise _bad("--iut-cmd", f"there is no command {command[0] if command else ''!r}", "name a program")
+    return command

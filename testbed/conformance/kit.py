@@ -1,0 +1,151 @@
+"""The kit at work: every script in its scene, on a ground, and a verdict for every requirement.
+
+What may live here: running scripts and joining their results.  How they are shown is `report`'s business.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import trio
+
+from testbed.conformance.catalogue import Requirement
+from testbed.conformance.ground import Gone, Ground, NotSupported
+from testbed.conformance.scripts import Script
+from testbed.conformance.simulated import SimulatedGround
+from testbed.conformance.sockets import CommandGround, UdpGround
+from testbed.conformance.stage import NotMet, Stage, Undecided
+
+PASS: Final = "pass"
+FAIL: Final = "fail"
+INCONCLUSIVE: Final = "inconclusive"
+NOT_SUPPORTED: Final = "not supported"
+
+AT_ONCE: Final = 6
+"""Scripts that run side by side on the wall clock: they mostly wait."""
+
+Perform = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+class Result(NamedTuple):
+    """What came of one script."""
+
+    script: str
+    decides: tuple[str, ...]
+    verdict: str
+    why: str
+    evidence: tuple[str, ...]
+
+
+class Verdict(NamedTuple):
+    """What is known of one requirement."""
+
+    requirement: Requirement
+    verdict: str
+    why: str
+    scripts: tuple[str, ...]
+
+
+def simulate(script: Script) -> Result:
+    """One script, with our own node in emulated time."""
+    ground = SimulatedGround(script.scene)
+    return trio.run(_performed, script, ground, ground.perform, clock=ground.trio_clock)
+
+
+def simulate_all(scripts: Iterable[Script]) -> list[Result]:
+    return [simulate(script) for script in scripts]
+
+
+async def try_command(
+    scripts: Sequence[Script], command: list[str], log: Path, heard: Callable[[Result], None] = lambda result: None
+) -> list[Result]:
+    """Scripts against an implementation that is started anew for each; its standard error goes to ``log``."""
+    results: dict[str, Result] = {}
+    limit = trio.CapacityLimiter(AT_ONCE)
+    with log.open("ab") as errors:
+
+        async def one(script: Script) -> None:
+            async with limit:
+                if script.patient:
+                    result = _left_out(script, "it takes many minutes on the wall clock")
+                else:
+                    ground = CommandGround(script.scene, command, errors)
+                    result = await _performed(script, ground, ground.perform)
+                results[script.name] = result
+                heard(result)
+
+        async with trio.open_nursery() as nursery:
+            for script in scripts:
+                nursery.start_soon(one, script)
+    return [results[script.name] for script in scripts]
+
+
+async def try_address(
+    scripts: Sequence[Script],
+    address: tuple[str, int],
+    ports: dict[int, int],
+    key: bytes | None,
+    heard: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """What can be decided from outside, one script after the other: the implementation lives on."""
+    results = []
+    for script in scripts:
+        if not script.outside:
+            result = _left_out(script, "it cannot be decided from outside")
+        else:
+            scene = replace(script.scene, secret=key)
+            ground = UdpGround(scene, address, ports)
+            result = await _performed(script._replace(scene=scene), ground, ground.perform)
+        results.append(result)
+        heard(result)
+    return results
+
+
+async def _performed(script: Script, ground: Ground, perform: Perform) -> Result:
+    stage = Stage(script.scene, ground)
+    verdict, why = PASS, ""
+
+    async def act() -> None:
+        await script.act(stage)
+
+    try:
+        await perform(act)
+    except* NotMet as group:
+        verdict, why = FAIL, str(_first(group))
+    except* Undecided as group:
+        verdict, why = INCONCLUSIVE, str(_first(group))
+    except* NotSupported as group:
+        verdict, why = NOT_SUPPORTED, str(_first(group))
+    except* Gone as group:
+        verdict, why = FAIL, f"the implementation is gone: {_first(group)}"
+    return Result(script.name, script.decides, verdict, why, tuple(stage.evidence))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _left_out(script: Script, why: str) -> Result:
+    return Result(script.name, script.decides, INCONCLUSIVE, why, ())
+
+
+def judge(requirements: Iterable[Requirement], results: Iterable[Result]) -> list[Verdict]:
+    """A verdict for every requirement: fail if any script failed; pass if all that could decide it passed."""
+    by_id: dict[str, list[Result]] = {}
+    for result in results:
+        for name in result.decides:
+            by_id.setdefault(name, []).append(result)
+    return [_verdict(requirement, by_id.get(requirement.id, [])) for requirement in requirements]
+
+
+def _verdict(requirement: Requirement, results: list[Result]) -> Verdict:
+    scripts = tuple(result.script for result in results)
+    for verdict in (FAIL, PASS, INCONCLUSIVE, NOT_SUPPORTED):
+        first = next((result for result in results if result.verdict == verdict), None)
+        if first is not None:
+            return Verdict(requirement, verdict, first.why, scripts)
+    return Verdict(requirement, INCONCLUSIVE, requirement.reason or "no script decides it yet", scripts)

@@ -1,0 +1,92 @@
+"""How the kit's findings are shown: lines for people, JSON and JUnit for machines.
+
+What may live here: form, no judgement.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+from testbed.conformance.kit import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Verdict
+
+SCHEMA: Final = "bellwire.conformance/1"
+_ORDER: Final = (PASS, FAIL, INCONCLUSIVE, NOT_SUPPORTED)
+_SHOWN: Final = 24
+"""Lines of evidence of a script that failed."""
+
+
+def lines(verdicts: Sequence[Verdict], results: Sequence[Result]) -> list[str]:
+    """A table per protocol and level; then what failed, with its evidence."""
+    shown = [f"{'protocol':9} {'level':6} " + " ".join(f"{verdict:>13}" for verdict in _ORDER)]
+    rows: dict[tuple[str, str], Counter[str]] = {}
+    for verdict in verdicts:
+        key = (verdict.requirement.family, verdict.requirement.level)
+        rows.setdefault(key, Counter())[verdict.verdict] += 1
+    for (family, level), counts in rows.items():
+        shown.append(f"{family:9} {level:6} " + " ".join(f"{counts[verdict] or '':>13}" for verdict in _ORDER))
+    total = Counter(verdict.verdict for verdict in verdicts)
+    shown.append(f"{'':16} " + " ".join(f"{total[verdict]:>13}" for verdict in _ORDER))
+    for verdict in verdicts:
+        if verdict.verdict == FAIL:
+            shown += ["", f"{verdict.requirement.id} {verdict.requirement.level}: {verdict.requirement.text}"]
+            shown.append(f"  fails: {verdict.why}")
+    for result in results:
+        if result.verdict == FAIL:
+            shown += ["", f"what {result.script} saw:"]
+            shown += [f"  {line}" for line in result.evidence[-_SHOWN:]]
+    return shown
+
+
+def write_json(path: Path, target: str, verdicts: Sequence[Verdict], results: Sequence[Result]) -> None:
+    document = {
+        "schema": SCHEMA,
+        "target": target,
+        "requirements": [
+            {
+                "id": v.requirement.id,
+                "level": v.requirement.level,
+                "role": v.requirement.role,
+                "text": v.requirement.text,
+                "source": v.requirement.source,
+                "decided_by": v.requirement.decided,
+                "verdict": v.verdict,
+                "why": v.why,
+                "scripts": list(v.scripts),
+            }
+            for v in verdicts
+        ],
+        "scripts": [
+            {
+                "name": r.script,
+                "decides": list(r.decides),
+                "verdict": r.verdict,
+                "why": r.why,
+                "evidence": list(r.evidence),
+            }
+            for r in results
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_junit(path: Path, target: str, verdicts: Sequence[Verdict]) -> None:
+    """A test case per requirement; one that is not decided is skipped."""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"bellwire conformance {target}",
+        tests=str(len(verdicts)),
+        failures=str(counts[FAIL]),
+        skipped=str(counts[INCONCLUSIVE] + counts[NOT_SUPPORTED]),
+    )
+    for verdict in verdicts:
+        requirement = verdict.requirement
+        case = ElementTree.SubElement(suite, "testcase", classname=requirement.family, name=requirement.id)
+        if verdict.verdict == FAIL:
+            ElementTree.SubElement(case, "failure", message=verdict.why).text = requirement.text
+        elif verdict.verdict != PASS:
+            ElementTree.SubElement(case, "skipped", message=f"{verdict.verdict}: {verdict.why}")
+    ElementTree.ElementTree(suite).write(path, encoding="unicode", xml_declaration=True)

@@ -1,0 +1,94 @@
+"""Scenes: which node the implementation under test is, and who stands around it.
+
+What may live here: the small networks of the kit and what an implementation is told of them (`Scene.configuration`,
+published in docs/conformance.md).  Everything around the implementation is played by the kit.
+
+Times are long, so that a host without real-time guarantees keeps them: slots of 50 ms, ways of 50 ms, hence a first
+retransmission after 300 ms.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+MS: Final = 1_000_000_000
+SLOT_PS: Final = 50 * MS
+DELAY_PS: Final = 50 * MS
+"""One way between any two nodes, frames and photons alike.  The kit adds it, in both directions."""
+ATTEMPT_PS: Final = 5 * MS
+ALLOWANCE_PS: Final = 10 * MS
+DEVICE_PS: Final = MS
+"""How long a program takes on the kit's devices."""
+FULL: Final = 0xFFFFFFFF
+LINK: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A quantum link: ends a < b, and its station."""
+
+    number: int
+    a: int
+    b: int
+    station: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """``role`` is what an implementation says that it can be."""
+
+    name: str
+    role: str
+    node: int
+    peers: tuple[int, ...]
+    links: tuple[LinkRow, ...] = ()
+    qubits: int = 0
+    analysers: int = 0
+    success_probability: float = 0.5
+    estimate: float = 0.9
+    secret: bytes | None = None
+
+    def key(self, a: int, b: int) -> bytes:
+        """Of a pair of nodes.  Unless the implementation brings one it is no secret: the kit is its whole world."""
+        if self.secret is not None:
+            return self.secret
+        low, high = sorted((a, b))
+        return hashlib.sha256(f"bellwire conformance {low} {high}".encode()).digest()
+
+    def configuration(self, incarnation: int) -> dict[str, Any]:
+        """What the implementation is told, but for addresses and the epoch."""
+        return {
+            "role": self.role,
+            "node": self.node,
+            "incarnation": incarnation,
+            "allowance_ps": ALLOWANCE_PS,
+            "peers": {str(p): {"key": self.key(self.node, p).hex(), "delay_ps": DELAY_PS} for p in self.peers},
+            "links": [
+                {
+                    "number": link.number,
+                    "a": link.a,
+                    "b": link.b,
+                    "station": link.station,
+                    "slot_ps": SLOT_PS,
+                    "arm_a_ps": DELAY_PS,
+                    "arm_b_ps": DELAY_PS,
+                    "attempt_ps": ATTEMPT_PS,
+                    "success_probability": self.success_probability,
+                    "fidelity": round(self.estimate * FULL),
+                }
+                for link in self.links
+            ],
+            "communication_qubits": self.qubits,
+            "analysers": self.analysers,
+        }
+
+
+_ENDS: Final = (LinkRow(LINK, 1, 2, 3),)
+
+ECHO: Final = Scene("echo", "echo", 1, (2,))
+MASTER: Final = Scene("master", "end", 1, (2, 3), _ENDS, qubits=2)
+"""An end of a link, the one with the lower number, which leads."""
+FOLLOWER: Final = Scene("follower", "end", 2, (1, 3), _ENDS, qubits=2)
+STATION: Final = Scene("station", "station", 3, (1, 2), _ENDS)
+
+SCENES: Final = {scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION)}

@@ -1,0 +1,50 @@
+"""Scripts: each plays one short story around an implementation and decides one or more requirements.
+
+What may live here: the register of scripts.  A file per protocol holds them.
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Final, NamedTuple
+
+from testbed.conformance.scene import Scene
+from testbed.conformance.stage import Stage
+
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp")
+
+Act = Callable[[Stage], Awaitable[None]]
+
+
+class Script(NamedTuple):
+    """One story; it passes, or raises NotMet."""
+
+    name: str
+    decides: tuple[str, ...]
+    scene: Scene
+    act: Act
+    text: str
+    outside: bool
+    """It needs neither user nor devices of the implementation."""
+    patient: bool
+    """It takes many minutes; in emulated time, nothing."""
+
+
+_found: dict[str, Script] = {}
+
+
+def decides(*requirements: str, scene: Scene, outside: bool = False, patient: bool = False) -> Callable[[Act], Act]:
+    """Register a script for the requirements that it decides."""
+
+    def register(act: Act) -> Act:
+        name = f"{act.__module__.rpartition('.')[2]}.{act.__name__}"
+        _found[name] = Script(name, requirements, scene, act, (act.__doc__ or "").strip(), outside, patient)
+        return act
+
+    return register
+
+
+def load() -> dict[str, Script]:
+    """Every script, by name, in the order of its file."""
+    for family in FAMILIES:
+        import_module(f"testbed.conformance.scripts.{family}")
+    return _found

@@ -1,0 +1,280 @@
+"""Scripts for REL: the peer's own sublayer is off, its segments are written by hand.
+
+An Echo Ping that is delivered is told to the user above ('heard'); `say` sends a message of no protocol.
+"""
+
+from itertools import pairwise
+from typing import Final
+
+from protocols.reliable import first_sequence
+from protocols.wire import EchoPing, ProtocolId, RelAck, RelData, RelProbe, RelReset
+from testbed.conformance.scene import DELAY_PS, ECHO, MS
+from testbed.conformance.scripts import decides
+from testbed.conformance.stage import SOON_PS, NotMet, Peer, Stage
+
+EPOCH: Final = 1 << 16
+START: Final = first_sequence(EPOCH)
+AT_ONCE_PS: Final = 2 * DELAY_PS + 60 * MS
+LATER_PS: Final = 5 * DELAY_PS + 100 * MS
+"""An acknowledgement that may wait one round trip for a Data is here by then."""
+
+
+def _peer(stage: Stage) -> Peer:
+    peer = stage.peers[2]
+    peer.reliable = None
+    return peer
+
+
+def _data(number: int, epoch: int = EPOCH, acknowledged: int = 0) -> RelData:
+    """Segment ``number`` of a stream, with a Ping whose token is the same number."""
+    body = EchoPing(number, 0, b"").pack()
+    sequence = first_sequence(epoch) + number & 0xFFFFFFFF
+    return RelData(epoch, sequence, acknowledged, ProtocolId.ECHO, EchoPing.MESSAGE, 0, body)
+
+
+def _ack(number: int, epoch: int = EPOCH) -> RelAck:
+    """The implementation's stream has been received below segment ``number``."""
+    return RelAck(epoch, first_sequence(epoch) + number & 0xFFFFFFFF)
+
+
+async def _opened(stage: Stage, peer: Peer) -> None:
+    """The implementation's stream, begun and acknowledged."""
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, stream_epoch=EPOCH)
+    peer.send(_ack(1))
+    await stage.wait(2 * DELAY_PS)
+
+
+@decides("REL-1", "REL-6", "REL-7", scene=ECHO)
+async def delivered_once_and_in_order(stage: Stage) -> None:
+    """Segments 0, 2, 3, 1, 1, 0, 4: each is delivered once, in order; early ones and copies are acknowledged at
+    once."""
+    peer = _peer(stage)
+    peer.send(_data(0))
+    await peer.expect(RelAck, AT_ONCE_PS, stream_epoch=EPOCH, acknowledged=START + 1)
+    await stage.user.expect("heard", node=2, token=0)
+    for early in (2, 3):
+        peer.send(_data(early))
+        await peer.expect(RelAck, AT_ONCE_PS, acknowledged=START + 1)
+    await stage.user.silence("heard")
+    peer.send(_data(1))
+    await peer.expect(RelAck, acknowledged=START + 4)
+    for token in (1, 2, 3):
+        await stage.user.expect("heard", token=token)
+    for copy in (1, 0, 3):
+        peer.send(_data(copy))
+        await peer.expect(RelAck, AT_ONCE_PS, acknowledged=START + 4)
+    peer.send(_data(4))
+    await peer.expect(RelAck, LATER_PS, acknowledged=START + 5)
+    await stage.user.expect("heard", token=4)
+    await stage.user.silence("heard")
+
+
+@decides("REL-1", scene=ECHO)
+async def a_body_in_parts_is_joined(stage: Stage) -> None:
+    """A Ping with 600 bytes of padding in three segments is heard when the last one is there, and not before."""
+    peer = _peer(stage)
+    body = EchoPing(77, 0, bytes(600)).pack()
+    parts = (body[:200], body[200:201], body[201:])
+    for number, part in enumerate(parts):
+        await stage.user.silence("heard")
+        more = int(number < 2)
+        peer.send(RelData(EPOCH, START + number, 0, ProtocolId.ECHO, EchoPing.MESSAGE, more, part))
+    await stage.user.expect("heard", token=77, size=600)
+
+
+@decides("REL-2", "REL-4", "REL-11", scene=ECHO)
+async def streams_are_named_and_numbered(stage: Stage) -> None:
+    """The first stream of incarnation 1 is 65536, the one after a Reset 65537; a Reset of another epoch is nothing."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    stage.user.order("say", node=2, size=2)
+    await peer.expect(RelData, stream_epoch=EPOCH, sequence=START + 1)
+    peer.send(RelReset(EPOCH + 1))
+    peer.send(RelReset(EPOCH - 1))
+    await stage.user.silence("broken")
+    peer.send(RelReset(EPOCH))
+    await stage.user.expect("broken", node=2)
+    await stage.user.silence("broken")
+    peer.forget()
+    stage.user.order("say", node=2, size=3)
+    await peer.expect(RelData, stream_epoch=EPOCH + 1, sequence=first_sequence(EPOCH + 1))
+
+
+@decides("REL-3", scene=ECHO)
+async def the_first_segment_goes_alone(stage: Stage) -> None:
+    """Three messages: one segment, until it is acknowledged; then the other two."""
+    peer = _peer(stage)
+    for size in (1, 2, 3):
+        stage.user.order("say", node=2, size=size)
+    await peer.expect(RelData, sequence=START)
+    await peer.silence(RelData, where=lambda data: data.sequence != START)
+    peer.send(_ack(1))
+    for number in (1, 2):
+        await peer.expect(RelData, where=lambda data: data.sequence != START, sequence=START + number)
+
+
+@decides("REL-5", scene=ECHO)
+async def long_bodies_are_split(stage: Stage) -> None:
+    """Bodies of 0, 1,100, 1,101 and 3,300 bytes: in 1, 1, 2 and 3 segments, full ones but for the last."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    number = 1
+    for size, parts in ((0, (0,)), (1_100, (1_100,)), (1_101, (1_100, 1)), (3_300, (1_100, 1_100, 1_100))):
+        stage.user.order("say", node=2, size=size)
+        for index, length in enumerate(parts):
+            more = int(index + 1 < len(parts))
+            data = await peer.expect(RelData, sequence=START + number & 0xFFFFFFFF, more=more)
+            if len(data.payload) != length:
+                raise NotMet(f"part {index} of {size} bytes has {len(data.payload)}, not {length}")
+            number += 1
+        peer.send(_ack(number))
+        await stage.wait(2 * DELAY_PS)
+
+
+@decides("REL-6", scene=ECHO)
+async def data_carries_the_acknowledgement(stage: Stage) -> None:
+    """Without a stream of the peer a Data acknowledges 0; after two segments of it, the third."""
+    peer = _peer(stage)
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, acknowledged=0)
+    peer.send(_data(0))
+    await peer.expect(RelAck, AT_ONCE_PS, acknowledged=START + 1)
+    peer.send(_data(1, acknowledged=START + 1))
+    await peer.expect(RelAck, LATER_PS, acknowledged=START + 2)
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, sequence=START + 1, acknowledged=START + 2)
+
+
+@decides("REL-8", scene=ECHO)
+async def the_timeout_doubles(stage: Stage) -> None:
+    """The first segment comes again after 3 configured round trips, and then after twice as long each time; once it is
+    acknowledged, no more."""
+    peer = _peer(stage)
+    stage.user.order("say", node=2, size=1)
+    times = [(await peer.expect_seen(RelData, 10_000 * MS, sequence=START)).at for _ in range(4)]
+    first = 3 * 2 * DELAY_PS
+    for index, (before, after) in enumerate(pairwise(times)):
+        gap, due = after - before, first * 2**index
+        if not due <= gap <= due + 60 * MS:
+            raise NotMet(f"retransmission {index + 1} came after {gap / MS:.1f} ms, due after {due / MS:.0f}")
+    peer.send(_ack(1))
+    await stage.wait(2 * DELAY_PS)
+    peer.forget()
+    await peer.silence(RelData, during=first * 10)
+
+
+@decides("REL-8", scene=ECHO)
+async def the_timeout_follows_the_round_trip(stage: Stage) -> None:
+    """After samples of one round trip the timeout is RFC 6298's: no more than 4 of them with the peer's delay."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    for number in range(1, 9):
+        stage.user.order("say", node=2, size=1)
+        await peer.expect(RelData, sequence=START + number)
+        peer.send(_ack(number + 1))
+        await stage.wait(2 * DELAY_PS)
+    stage.user.order("say", node=2, size=1)
+    sent = (await peer.expect_seen(RelData, sequence=START + 9)).at
+    gap = (await peer.expect_seen(RelData, 2_000 * MS, sequence=START + 9)).at - sent
+    if not 2 * DELAY_PS <= gap <= 6 * DELAY_PS - MS:
+        raise NotMet(f"after eight samples of {2 * DELAY_PS / MS:.0f} ms the timeout is {gap / MS:.1f} ms")
+
+
+@decides("REL-9", scene=ECHO)
+async def a_window_is_kept(stage: Stage) -> None:
+    """A hundred messages: at most 64 segments are on the way; each acknowledgement lets as many follow."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    for _ in range(100):
+        stage.user.order("say", node=2, size=1)
+    await stage.wait(SOON_PS)
+    sent = {seen.message.sequence for seen in peer.seen}
+    if len(sent) > 64:
+        raise NotMet(f"{len(sent)} segments are unacknowledged")
+    peer.send(_ack(11))
+    await stage.wait(SOON_PS)
+    sent = {seen.message.sequence for seen in peer.seen}
+    if not 64 < len(sent) <= 74:
+        raise NotMet(f"with ten acknowledged, {len(sent)} segments have been sent")
+
+
+@decides("REL-10", scene=ECHO, patient=True)
+async def a_silent_peer_is_given_up(stage: Stage) -> None:
+    """Never acknowledged: twelve times, then one Broken; the next message begins the next stream."""
+    peer = _peer(stage)
+    stage.user.order("say", node=2, size=1)
+    for _ in range(12):
+        await peer.expect(RelData, 2_000_000 * MS, stream_epoch=EPOCH, sequence=START)
+    await stage.user.expect("broken", 2_000_000 * MS, node=2)
+    await peer.silence(RelData)
+    await stage.user.silence("broken")
+    stage.user.order("say", node=2, size=2)
+    await peer.expect(RelData, stream_epoch=EPOCH + 1)
+
+
+@decides("REL-11", scene=ECHO)
+async def an_unknown_stream_is_reset(stage: Stage) -> None:
+    """A later segment of a stream that is not known: Reset with its epoch, and nothing is heard; so beside a known
+    stream, which goes on."""
+    peer = _peer(stage)
+    peer.send(_data(5))
+    await peer.expect(RelReset, stream_epoch=EPOCH)
+    peer.send(_data(0))
+    await peer.expect(RelAck, acknowledged=START + 1)
+    await stage.user.expect("heard", token=0)
+    peer.send(_data(2, EPOCH + 1))
+    await peer.expect(RelReset, stream_epoch=EPOCH + 1)
+    await stage.user.silence("heard", "broken")
+    peer.send(_data(1))
+    await stage.user.expect("heard", token=1)
+
+
+@decides("REL-12", scene=ECHO)
+async def a_newer_stream_ends_the_known_one(stage: Stage) -> None:
+    """The first segment of the next stream: Broken, then its message; segments of the old one change nothing."""
+    peer = _peer(stage)
+    peer.send(_data(0))
+    await stage.user.expect("heard", token=0)
+    peer.send(_data(0, EPOCH + 1))
+    await peer.expect(RelAck, where=lambda ack: ack.stream_epoch == EPOCH + 1)
+    told = [facts["event"] for facts in stage.user.told]
+    if told != ["broken", "heard"]:
+        raise NotMet(f"the user was told {told}, not of the end of the old stream and then what the new one brings")
+    stage.user.told.clear()
+    peer.forget()
+    peer.send(_data(1))
+    await peer.silence()
+    await stage.user.silence("heard", "broken")
+
+
+@decides("REL-13", scene=ECHO)
+async def a_restart_ends_both_streams(stage: Stage) -> None:
+    """The peer's next incarnation begins a stream: the implementation's own to it ends, too, and begins anew."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    peer.send(_data(0))
+    await stage.user.expect("heard", token=0)
+    peer.forget()
+    peer.incarnation, peer.sequence = 2, 0
+    peer.send(_data(0, 2 << 16))
+    await stage.user.expect("broken", node=2)
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, stream_epoch=EPOCH + 1, sequence=first_sequence(EPOCH + 1))
+
+
+@decides("REL-14", scene=ECHO)
+async def a_silent_peer_is_asked(stage: Stage) -> None:
+    """Somebody waits for the peer: a Data with a Probe comes, and again later; the peer's own Probe is acknowledged and
+    brings nothing."""
+    peer = _peer(stage)
+    stage.user.order("watch", node=2)
+    probe = await peer.expect(RelData, protocol=ProtocolId.REL, message=RelProbe.MESSAGE, sequence=START)
+    peer.send(_ack(1))
+    await stage.wait(2 * DELAY_PS)
+    peer.forget()
+    await peer.expect(RelData, 2_000 * MS, protocol=ProtocolId.REL, message=probe.message, sequence=START + 1)
+    peer.send(_ack(2))
+    peer.send(RelData(EPOCH, START, 0, ProtocolId.REL, RelProbe.MESSAGE, 0, b""))
+    await peer.expect(RelAck, acknowledged=START + 1)
+    await stage.user.silence("heard")

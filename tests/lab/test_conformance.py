@@ -1,0 +1,171 @@
+"""The conformance kit: its catalogue, its scripts in emulated time, and its command on real sockets."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from testbed.conformance.catalogue import CatalogueError, load
+from testbed.conformance.command import Wanted, conformance
+from testbed.conformance.kit import FAIL, PASS, judge, simulate
+from testbed.conformance.scripts import load as load_scripts
+from testbed.errors import BadInput
+
+CATALOGUE = load()
+SCRIPTS = load_scripts()
+ROOT = Path(__file__).parents[2]
+
+# Families whose scripts are still to be written, and single requirements for which a scene is still missing.
+PENDING_FAMILIES = {"DEV", "JOB", "LSR", "QNP", "QTP", "RGP", "SRP", "TTP"}
+PENDING = {"EGP-19", "EGP-20"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_our_node_passes(name):
+    result = simulate(SCRIPTS[name])
+    assert result.verdict == PASS, "\n".join((result.why, *result.evidence))
+
+
+def test_every_decidable_must_has_a_script():
+    decided = {name for script in SCRIPTS.values() for name in script.decides}
+    missing = [
+        r.id
+        for r in CATALOGUE.values()
+        if r.level == "MUST" and r.decided == "socket" and r.family not in PENDING_FAMILIES and r.id not in PENDING
+        if r.id not in decided
+    ]
+    assert missing == []
+
+
+def test_every_script_decides_what_there_is():
+    for script in SCRIPTS.values():
+        assert script.decides, script.name
+        assert set(script.decides) <= set(CATALOGUE), script.name
+        assert script.text, f"{script.name} does not say what it does"
+
+
+def test_what_the_code_and_the_tests_cite_exists():
+    families = {r.family for r in CATALOGUE.values()}
+    cited = re.compile(rf"\b({'|'.join(sorted(families))})-(\d+)\b")
+    for folder in ("protocols", "stack", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for match in cited.finditer(path.read_text()):
+                assert match.group() in CATALOGUE, f"{path.relative_to(ROOT)} cites {match.group()}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('id = "X-1"\nlevel = "MUST"\nrole = "r"\nsource = "s"', "has no 'text'"),
+        ('id = "X-1"\nlevel = "MAY"\nrole = "r"\nsource = "s"\ntext = "t"', "neither MUST nor SHOULD"),
+        ('id = "X-1"\nlevel = "MUST"\nrole = "r"\nsource = "s"\ntext = "t"\ndecided = "none"', "decided by none"),
+    ],
+)
+def test_a_wrong_catalogue_is_refused(tmp_path, text, what):
+    (tmp_path / "x.toml").write_text(f"[[requirement]]\n{text}\n")
+    with pytest.raises(CatalogueError, match=what):
+        load(tmp_path)
+
+
+def test_an_id_stands_once(tmp_path):
+    row = '[[requirement]]\nid = "X-1"\nlevel = "MUST"\nrole = "r"\nsource = "s"\ntext = "t"\n'
+    (tmp_path / "x.toml").write_text(row * 2)
+    with pytest.raises(CatalogueError, match="twice"):
+        load(tmp_path)
+
+
+def test_a_failed_script_fails_its_requirement_whatever_else_passed():
+    two = [s for s in SCRIPTS.values() if "ECHO-5" in s.decides]
+    results = [simulate(script) for script in two]
+    results[1] = results[1]._replace(verdict=FAIL, why="because")
+    (verdict,) = judge([CATALOGUE["ECHO-5"]], results)
+    assert (verdict.verdict, verdict.why) == (FAIL, "because")
+
+
+def test_on_sockets_our_node_is_one_implementation_among_others(tmp_path):
+    said: list[str] = []
+    wanted = Wanted(own=True, only="MHP-6", json=tmp_path / "v.json", junit=tmp_path / "v.xml")
+    assert conformance(wanted, said.append) == 0, said
+    document = json.loads(wanted.json.read_text())
+    assert [(r["id"], r["verdict"]) for r in document["requirements"]] == [("MHP-6", "pass")]
+    assert all(script["evidence"] for script in document["scripts"])
+    suite = ElementTree.parse(wanted.junit).getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+
+
+# An ECHO responder in nobody's language, of which one line is wrong.
+WRONG = """
+import hashlib, hmac, json, socket, struct, sys
+told = json.loads(sys.stdin.readline())["configure"]
+if told["role"] != "echo":
+    sys.exit(127)
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", 0))
+print(json.dumps({"ready": {"address": sock.getsockname()}}), flush=True)
+key, back = bytes.fromhex(told["peers"]["2"]["key"]), tuple(told["peers"]["2"]["address"])
+for sequence in range(1, 99):
+    frame = sock.recv(2000)
+    token, hops = struct.unpack_from("!IH", frame, 32)
+    body = struct.pack("!IH", token, (hops + HOPS) % 65536) + frame[38:]
+    head = struct.pack("!BBBBHHHHI", 1, 0, 2, 0, 32 + len(body), 1, 2, 1, sequence)
+    tag = hmac.digest(key, head + bytes(16) + body, "sha256")[:16]
+    sock.sendto(head + tag + body, back)
+"""
+
+
+@pytest.mark.parametrize(("hops", "code"), [(1, 0), (2, 1)])
+def test_a_program_in_another_language_is_judged(tmp_path, hops, code):
+    program = tmp_path / "echo.py"
+    program.write_text(WRONG.replace("HOPS", str(hops)))
+    said: list[str] = []
+    command = f"{sys.executable} {program}"
+    assert conformance(Wanted(command=command, only="echo.a_ping_is_answered"), said.append) == code, said
+    assert any("hops = 1" in line for line in said) == bool(code)
+
+
+def test_what_it_cannot_play_is_not_held_against_it(tmp_path):
+    program = tmp_path / "echo.py"
+    program.write_text(WRONG.replace("HOPS", "1"))
+    said: list[str] = []
+    assert conformance(Wanted(command=f"{sys.executable} {program}", only="MHP-9"), said.append) == 0
+    assert said[0].startswith("not supported")
+
+
+def test_from_outside_only_what_can_be_seen_is_decided(tmp_path):
+    program = tmp_path / "echo.py"
+    program.write_text(WRONG.replace("HOPS", "1"))
+    key = "5a" * 32
+    with subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as iut:
+        peers = {"2": {"key": key, "address": ["127.0.0.1", 57722]}}
+        iut.stdin.write(json.dumps({"configure": {"role": "echo", "peers": peers}}) + "\n")
+        iut.stdin.flush()
+        host, port = json.loads(iut.stdout.readline())["ready"]["address"]
+        said: list[str] = []
+        wanted = Wanted(address=f"udp:{host}:{port}", key=key, peers=("2=57722",), only="echo")
+        assert conformance(wanted, said.append) == 0
+        iut.kill()
+    (row,) = [line for line in said if line.startswith("ECHO")]
+    assert row.split() == ["ECHO", "MUST", "1", "4"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "what"),
+    [
+        (Wanted(address="127.0.0.1:9"), "is no address"),
+        (Wanted(address="udp:127.0.0.1:99999"), "is no address"),
+        (Wanted(address="udp:127.0.0.1:9", key="00"), "is no key"),
+        (Wanted(address="udp:127.0.0.1:9", peers=("2",)), "is no peer"),
+        (Wanted(command="there-is-no-such-program"), "there is no command"),
+        (Wanted(command="'"), "no closing quotation"),
+        (Wanted(own=True, key="5a" * 32), "it is for --iut"),
+        (Wanted(command="true", virtual=True), "it is for --self"),
+        (Wanted(own=True, only="nothing"), "nothing is called nothing"),
+    ],
+)
+def test_bad_arguments_are_named(wanted, what):
+    with pytest.raises(BadInput, match=what):
+        conformance(wanted, lambda line: None)
