@@ -6,16 +6,16 @@ result.
 
 from collections.abc import Container
 from dataclasses import asdict, dataclass
-from functools import cache
-from math import inf
 from typing import Any
 
 from stack.application.compiler.circuit import Circuit, Op
 from stack.application.compiler.cut import DoesNotFit, cut
 from stack.application.compiler.steps import Programs, write
-from stack.application.compiler.weave import Block, Distance, Move, Remote, Seat, Woven, weave
+from stack.application.compiler.ways import Distance, Ways
+from stack.application.compiler.weave import Block, Move, Remote, Seat, Woven, weave
 from testbed.circuits.ideal import ideal_histogram
 from testbed.circuits.lower import lower
+from testbed.circuits.nearness import nearness
 from testbed.circuits.parse import Parsed, parse
 from testbed.circuits.source import read_source
 from testbed.scenario.model import Job, Scenario
@@ -49,6 +49,7 @@ def compile_jobs(scenario: Scenario, distance: Distance | None = None) -> list[C
     if scenario.teleport is not None:
         owners[scenario.teleport.source] = "the teleport section"  # its states wait in data qubit 0
     compiled = []
+    distance = distance or nearness(scenario)
     for job in scenario.jobs:
         compiled.append(compile_job(scenario, job, distance, owners))
         for node in compiled[-1].programs:
@@ -66,12 +67,12 @@ def compile_job(
 ) -> CompiledJob:
     """Raises BadInput, in the circuit file or at the job's place in the scenario.
 
-    distance: what a pair between two nodes costs (see `cut`); without it all that are linked are equally near.
+    distance: what a pair between two nodes costs (see `cut`); without it `nearness` of the scenario.
     taken: nodes on which no qubit is placed, unless the mapping says so.
     """
     parsed = parse(read_source(job.circuit, job.circuit_place))
     circuit = lower(parsed)
-    seats, woven = _placed(scenario, job, circuit, distance or _linked(scenario), taken)
+    seats, woven = _placed(scenario, job, circuit, distance or nearness(scenario), taken)
     _check_links(scenario, parsed, woven)
     programs: Programs = write(woven.pieces, seats)
     names = {node.number: node.name for node in scenario.nodes}
@@ -124,22 +125,7 @@ def _placed(
             "take it out of the mapping",
         )
     chosen = [seats[qubit] for qubit in range(circuit.qubits)]
-    return chosen, weave(circuit, chosen, rooms, distance, job.merge)
-
-
-def _linked(scenario: Scenario) -> Distance:
-    """1 where a quantum link joins two nodes, 2 where a chain of links with repeaters does, else infinite."""
-    names = {node.number: node.name for node in scenario.nodes}
-
-    @cache
-    def distance(a: int, b: int) -> float:
-        if a == b:
-            return 0.0
-        if scenario.link_between(names[a], names[b]) is not None:
-            return 1.0
-        return 2.0 if scenario.joined(names[a], names[b]) else inf
-
-    return distance
+    return chosen, weave(circuit, chosen, rooms, Ways(rooms, distance), job.merge)
 
 
 def _check_links(scenario: Scenario, parsed: Parsed, woven: Woven) -> None:

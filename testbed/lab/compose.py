@@ -161,7 +161,7 @@ def compose(
     for a, there in ways.items() if secret else ():
         for b in there:
             keys[a, b] = keys.get((b, a)) or secrets.token_hex(32)
-    links = {link.name: _link(scenario, link) for link in scenario.links}
+    links = {link.name: link_told(scenario, link) for link in scenario.links}
     configs = []
     for node in scenario.nodes:
         device = node.device
@@ -223,7 +223,7 @@ def _device(device: ScenarioDevice) -> Device:
     )
 
 
-def _link(scenario: Scenario, link: ScenarioLink) -> Link:
+def link_told(scenario: Scenario, link: ScenarioLink) -> Link:
     """What the nodes of a link are told about it."""
     from testbed.plane.estimate import DEVICE_DATA_ERROR, outlook, outlooks
 

@@ -14,13 +14,13 @@ from typing import Final
 
 from protocols.wire import DeviceOpcode
 from stack.application.compiler.circuit import Circuit
-from stack.application.compiler.weave import Distance, Seat, Woven, cost, weave
+from stack.application.compiler.ways import Distance, Ways
+from stack.application.compiler.weave import Seat, Woven, cost, weave
 
 WORK: Final = 200_000
 """Operations woven while places are tried: about a second."""
 
 _SETS: Final = 8
-_NO_WAY: Final = 1e6
 _IMPROVED: Final = 2
 _SEED: Final = 1
 
@@ -47,23 +47,27 @@ def cut(circuit: Circuit, rooms: Mapping[int, int], distance: Distance) -> tuple
 
 
 def _sets(qubits: int, rooms: Mapping[int, int], distance: Distance) -> Iterator[tuple[int, ...]]:
-    """Sets of QPUs that are worth trying: around each QPU its nearest until there is room, fewest and nearest first."""
+    """Sets of QPUs that are worth trying: around each QPU the nearest to those taken until there is room, fewest and
+    nearest first.  In each, every two can reach each other, if need be by way of others in it."""
     sets: dict[tuple[int, ...], float] = {}
-    for seed in rooms:
-        near = sorted((n for n in rooms if distance(seed, n) < inf), key=lambda n: (distance(seed, n), -rooms[n], n))
-        near.remove(seed)
+    for seed in sorted(rooms):
         nodes, room = [seed], rooms[seed]
-        while room < qubits and near:
-            # The nearest; among equals the smallest that suffices, else the largest.
-            closest = [n for n in near if distance(seed, n) == distance(seed, near[0])]
+        while room < qubits:
+            near = {n: min(distance(n, taken) for taken in nodes) for n in rooms if n not in nodes}
+            near = {n: far for n, far in near.items() if far < inf}
+            if not near:
+                break
+            # The nearest; among equals the smallest that suffices, else the largest; then the nearest to all.
+            closest = [n for n in near if near[n] == min(near.values())]
             enough = [n for n in closest if room + rooms[n] >= qubits]
-            node = min(enough, key=lambda n: (rooms[n], n)) if enough else closest[0]
-            near.remove(node)
+            ways = Ways([*nodes, *closest], distance)
+            spread = {n: sum(ways.length(n, taken) for taken in nodes) for n in closest}
+            node = min(enough or closest, key=lambda n: (rooms[n] if enough else -rooms[n], spread[n], n))
             nodes.append(node)
             room += rooms[node]
         if room >= qubits:
-            spread = sum(distance(a, b) for a, b in combinations(sorted(nodes), 2))
-            sets[tuple(sorted(nodes))] = spread
+            ways = Ways(nodes, distance)
+            sets[tuple(sorted(nodes))] = sum(ways.length(a, b) for a, b in combinations(sorted(nodes), 2))
     yield from sorted(sets, key=lambda nodes: (len(nodes), sets[nodes], nodes))[:_SETS]
 
 
@@ -148,19 +152,18 @@ class _Places:
     """A QPU for each qubit, and what that costs."""
 
     def __init__(self, circuit: Circuit, rooms: Mapping[int, int], distance: Distance) -> None:
-        self._circuit, self._rooms, self._distance = circuit, rooms, distance
+        self._circuit, self._rooms, self._ways = circuit, rooms, Ways(rooms, distance)
         self._homes = _partition(circuit, rooms)
         self.cost, self.seats, self.woven = self._judge(self._homes)
 
     def _judge(self, homes: list[int]) -> tuple[float, list[Seat], Woven]:
         seats = seated(homes)
-        woven = weave(self._circuit, seats, self._rooms, self._distance)
-        # Without a way a pair costs more than any other, not infinitely much: fewer of them are nearer to none.
-        return cost(woven.pieces, lambda a, b: min(self._distance(a, b), _NO_WAY)), seats, woven
+        woven = weave(self._circuit, seats, self._rooms, self._ways)
+        return cost(woven.pieces, self._ways.distance), seats, woven
 
     def improve(self, work: int) -> None:
         """Exchange qubits, or move them to free seats, or exchange whole QPUs, for as long as it gets cheaper."""
-        trials = max(4, work // max(1, len(self._circuit.ops)))
+        trials = max(4, work // max(1, len(self._circuit.ops), 2 * len(self.woven.pieces)))
         changed = True
         while changed and self.cost > 0:
             changed = False

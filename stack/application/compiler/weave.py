@@ -9,10 +9,13 @@ is one program of the device, so a QPU that holds a copy waits for nobody, and n
 Where a qubit has much to do at another QPU and there is a free seat, it moves there instead (teledata): also one pair.
 A SWAP costs nothing: the two qubits change names.
 
+Where two QPUs cannot have pairs, one of the qubits is first carried from QPU to QPU till they can: into a free seat for
+one pair a step, into the place of a qubit that goes the other way for two, or for three if neither QPU has a free seat.
+
 What may live here: those decisions.  How nodes are told is steps.py's business.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple
@@ -20,9 +23,7 @@ from typing import Final, NamedTuple
 from protocols.device import MAX_OPS
 from protocols.wire import DeviceOpcode
 from stack.application.compiler.circuit import Circuit, Op
-
-Distance = Callable[[int, int], float]
-"""What a pair between two QPUs costs, direct neighbours about 1; 0 within one, infinite if there is no way."""
+from stack.application.compiler.ways import Distance, Ways
 
 AHEAD: Final = 48
 """How many operations are looked at before it is decided how to serve one."""
@@ -80,12 +81,10 @@ class Woven(NamedTuple):
     """Where each qubit is at the end."""
 
 
-def weave(
-    circuit: Circuit, seats: Sequence[Seat], rooms: Mapping[int, int], distance: Distance, merge: bool = True
-) -> Woven:
-    """seats: by qubit.  rooms: data qubits of every QPU.  Without `merge` the circuit runs as it is written: each
-    remote gate over a pair of its own, each qubit in its seat."""
-    return _Weaver(circuit, seats, rooms, distance, merge).run()
+def weave(circuit: Circuit, seats: Sequence[Seat], rooms: Mapping[int, int], ways: Ways, merge: bool = True) -> Woven:
+    """seats: by qubit.  rooms: data qubits of every QPU.  ways: over these QPUs.  Without `merge` the circuit runs as
+    it is written: each remote gate over a pair of its own, each qubit in its seat."""
+    return _Weaver(circuit, seats, rooms, ways, merge).run()
 
 
 def cost(pieces: Iterable[Piece], distance: Distance) -> float:
@@ -104,11 +103,12 @@ def cost(pieces: Iterable[Piece], distance: Distance) -> float:
 
 class _Weaver:
     def __init__(
-        self, circuit: Circuit, seats: Sequence[Seat], rooms: Mapping[int, int], distance: Distance, merge: bool
+        self, circuit: Circuit, seats: Sequence[Seat], rooms: Mapping[int, int], ways: Ways, merge: bool
     ) -> None:
         self._circuit = circuit
         self._seats = list(seats)
-        self._distance = distance
+        self._distance = ways.distance
+        self._ways = ways
         self._merge = merge
         taken = set(self._seats)
         self._free = {
@@ -148,10 +148,13 @@ class _Weaver:
             a, b = op.qubits
             for control, target in ((a, b), (b, a), (a, b)):
                 self._place(op._replace(opcode=DeviceOpcode.CX, qubits=(control, target)))
-        elif op.when:
-            self._conditional(op)
         else:
-            self._crossing(op)
+            if self._distance(*nodes) == inf and self._merge:
+                self._bring_together(op)
+            if op.when:
+                self._conditional(op)
+            else:
+                self._crossing(op)
 
     def _local(self, op: Op, node: int) -> None:
         self._spent(op)
@@ -260,7 +263,7 @@ class _Weaver:
             here, node = self._seats[qubit].node, self._seats[self._other(op, qubit)].node
             if not self._free.get(node):
                 continue
-            saved = self._pairs(qubit, here) - self._pairs(qubit, node) - self._distance(here, node)
+            saved = self._pairs(qubit, here) - self._pairs(qubit, node) - self._ways.length(here, node)
             if saved > 0 and (best is None or saved > best[0]) and self._reaches_all(qubit, node):
                 best = saved, qubit
         return None if best is None else best[1]
@@ -278,7 +281,7 @@ class _Weaver:
         here: int | None = None  # the qubit of which a copy is here
         for op in self._coming(qubit):
             if op.when and len(op.qubits) == 2:
-                pairs += self._distance(self._seats[self._other(op, qubit)].node, home)
+                pairs += self._ways.length(self._seats[self._other(op, qubit)].node, home)
                 away.clear()
                 here = None
                 continue
@@ -291,10 +294,10 @@ class _Weaver:
             if node == home or op.opcode is DeviceOpcode.SWAP:
                 continue
             if op.keeps_z(qubit):
-                pairs += self._distance(node, home) if node not in away else 0
+                pairs += self._ways.length(node, home) if node not in away else 0
                 away.add(node)
             else:
-                pairs += self._distance(node, home) if here != other else 0
+                pairs += self._ways.length(node, home) if here != other else 0
                 here = other
         return pairs
 
@@ -309,3 +312,36 @@ class _Weaver:
         self._free[source.node].sort()
         self._seats[qubit] = destination
         self._pieces.append(Move(source, destination))
+
+    # Carrying.
+
+    def _bring_together(self, op: Op) -> None:
+        """One of the two qubits goes next to the other, if there is a way; which one, by what it takes."""
+        best: tuple[float, int, list[int]] | None = None
+        for qubit in op.qubits:
+            here, there = self._seats[qubit].node, self._seats[self._other(op, qubit)].node
+            steps = self._ways.between(here, there)[:-1]
+            price = sum(1.0 if self._free[node] else 2.5 for node in steps)
+            if steps and (best is None or price < best[0]):
+                best = price, qubit, steps
+        if best is not None:
+            for node in best[2]:
+                self._carry(best[1], node, op)
+
+    def _carry(self, qubit: int, node: int, op: Op) -> None:
+        here = self._seats[qubit].node
+        if self._free[node]:
+            self._move(qubit, node)
+            return
+        # Out of the way goes who has least to do yet.
+        residents = [other for other, seat in enumerate(self._seats) if seat.node == node]
+        other = min(residents, key=lambda q: (len(self._of[q]) - self._done[q], q))
+        if self._free[here]:
+            self._move(other, here)
+            self._move(qubit, node)
+            return
+        # Three CNOTs exchange the two states, so each is now where the other was.
+        for control, target in ((qubit, other), (other, qubit), (qubit, other)):
+            self._crossing(Op(DeviceOpcode.CX, (control, target), origin=op.origin))
+        self._spent(Op(DeviceOpcode.SWAP, (qubit, other)))
+        self._seats[qubit], self._seats[other] = self._seats[other], self._seats[qubit]
