@@ -44,6 +44,8 @@ class Network:
     photon_length_s: float | None = None
     photon_lifetime_s: float | None = None
     emission_jitter_s: float | None = None
+    extraction: float | None = None
+    """Chance that the microwave photon of a blue-detuned pair gets into the qubit."""
     modes: int | None = None
     repetition_hz: float | None = None
     """Attempts per second at most."""

@@ -13,7 +13,7 @@ from testbed.scenario.source import Item
 
 FORM: Final = Form("devices.NAME.network", "a networking unit", (
     "efficiency", "transducer", "alpha", "noise_photons", "double_excitation", "conversion", "conversion_noise",
-    "photon_length_s", "photon_lifetime_s", "emission_jitter_s", "modes", "repetition_hz",
+    "photon_length_s", "photon_lifetime_s", "emission_jitter_s", "modes", "repetition_hz", "extraction",
 ))  # fmt: skip
 TRANSDUCER: Final = Form("devices.NAME.network.transducer", "a transducer", (
     "efficiency", "extraction_microwave", "extraction_optical", "cooperativity", "cooperativity_microwave",

@@ -114,7 +114,8 @@ def list_tables(area: str) -> str:
         for column in table.parameters:
             default = "required" if column.default is None else f"default {column.default}"
             choices = f" ({' | '.join(column.choices)})" if column.choices else ""
-            say(f"  {column.name} [{column.unit}] {column.meaning}{choices}, {default}\n")
+            symbols = f"; also {', '.join(column.symbols)}" if column.symbols else ""
+            say(f"  {column.name} [{column.unit}] {column.meaning}{choices}, {default}{symbols}\n")
         if table.name in examples:
             case = examples[table.name]
             row = {"id": case.id, "table": table.name, "params": case.given, "expected": case.expected}
@@ -154,7 +155,8 @@ def _line(row: Row) -> str:
     count = f"{row.n:8}" if row.n is not None else f"{'-':>8}"
     sigma = f"{row.sigma:5.2f}" if row.sigma is not None else f"{'-':>5}"
     figures = f"{row.expected:13.8g} {row.measured:13.8g} {stderr} {count} {sigma}"
-    return f"{row.id:30} {row.table:31} {figures} {'' if row.passed else 'FAILED'}".rstrip() + "\n"
+    word = "" if row.passed else row.note or "FAILED"
+    return f"{row.id:30} {row.table:31} {figures} {word}".rstrip() + "\n"
 
 
 def _say(text: str) -> None:

@@ -60,11 +60,15 @@ def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
     columns = {parameter.name: parameter for parameter in table.parameters}
     params: dict[str, Value] = {}
     for name, value in given.items():
-        if name not in columns:
+        meant = [columns[name]] if name in columns else [c for c in columns.values() if name in c.symbols]
+        if not meant:
             close = nearest(str(name), list(columns))
             remedy = f"did you mean {close}?" if close else f"{table.name} has {listed(list(columns))}"
             raise BadInput(file, f"{place}, params.{name}", "unknown parameter", remedy)
-        params[name] = _value(file, f"{place}, params.{name}", columns[name], value)
+        for column in meant:
+            if column.name in params:
+                raise BadInput(file, f"{place}, params.{name}", f"{column.name} has its value already", "give it once")
+            params[column.name] = _value(file, f"{place}, params.{name}", column, value)
     for name, column in columns.items():
         if column.default is None and name not in params:
             raise BadInput(file, f"{place}, params", f"has no {name}", f"give it ({column.unit})")

@@ -15,7 +15,17 @@ from numpy.random import Generator
 from sequence.kernel.timeline import Timeline
 
 from testbed.keyed import keyed_generator
-from testbed.plane.links import LINKS, PSI_MINUS, PSI_PLUS, BarrettKok, Herald, LinkModel, LinkParameters, make_link
+from testbed.plane.links import (
+    LINKS,
+    PSI_MINUS,
+    PSI_PLUS,
+    BarrettKok,
+    Brightness,
+    Herald,
+    LinkModel,
+    LinkParameters,
+    make_link,
+)
 from testbed.plane.state import FORMALISM
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
@@ -54,7 +64,7 @@ def herald_fidelity(herald: Herald) -> float:
 
 
 @lru_cache(maxsize=64)
-def measure_link(kind: str, grade: str, parameters: LinkParameters, alpha: float, seed: int) -> Outcome:
+def measure_link(kind: str, grade: str, parameters: LinkParameters, alpha: Brightness, seed: int) -> Outcome:
     """p and F of a link, measured the way its grade works; cached, since two tables ask for one run."""
     if grade == "closed":
         law = make_link(kind, parameters)
@@ -66,10 +76,10 @@ def measure_link(kind: str, grade: str, parameters: LinkParameters, alpha: float
     return photons(make_link(kind, parameters, "photonic", kind, int(rng.integers(1 << 62))), alpha)
 
 
-def _sample(link: LinkModel, alpha: float, rng: Generator) -> Outcome:
+def _sample(link: LinkModel, alpha: Brightness, rng: Generator) -> Outcome:
     """p from the numbers of attempts, F from the mean of the drawn states of each outcome, which is exact."""
     if link.success_probability(alpha) <= 0:
-        return Outcome(Measurement(0.0), Measurement(float("nan")))
+        return Outcome(Measurement(0.0), Measurement(float("nan"), spent="this link never heralds"))
     attempts = 0
     sums = {PSI_PLUS: np.zeros((4, 4), complex), PSI_MINUS: np.zeros((4, 4), complex)}
     for _ in range(SAMPLED_HERALDS):
@@ -80,24 +90,27 @@ def _sample(link: LinkModel, alpha: float, rng: Generator) -> Outcome:
     return Outcome(rate(SAMPLED_HERALDS, attempts), Measurement(fidelity, None, SAMPLED_HERALDS))
 
 
-def photons(link: LinkModel, alpha: float) -> Outcome:
-    """Attempts one after another as events, in blocks, until there are heralds enough."""
+def photons(link: LinkModel, alpha: Brightness) -> Outcome:
+    """Attempts one after another as events, in blocks, until there are heralds enough, or too many attempts."""
     timeline = Timeline(formalism=FORMALISM)
     reports: list[Herald | None] = []
     fidelities: list[float] = []
     attempts = 0
-    while len(fidelities) < PHOTONIC_HERALDS and attempts < PHOTONIC_LIMIT:
-        if attempts >= PHOTONIC_PATIENCE and not 0 < len(fidelities) < PHOTONIC_LEAST:
+    # All modes of a slot are attempts of their own, and cost as much.
+    block = max(1, _BLOCK // link.parameters.modes)
+    while len(fidelities) < PHOTONIC_HERALDS and (spent := attempts * link.parameters.modes) < PHOTONIC_LIMIT:
+        if spent >= PHOTONIC_PATIENCE and not 0 < len(fidelities) < PHOTONIC_LEAST:
             break
-        for _ in range(_BLOCK):
+        for _ in range(block):
             attempt(timeline, link, alpha, reports)
         fidelities += [herald_fidelity(report) for report in reports if report is not None]
         reports.clear()
-        attempts += _BLOCK
-    return Outcome(rate(len(fidelities), attempts), mean_of(fidelities))
+        attempts += block
+    few = f"{len(fidelities)} heralds in {attempts} attempts" if len(fidelities) < PHOTONIC_LEAST else ""
+    return Outcome(rate(len(fidelities), attempts)._replace(spent=few), mean_of(fidelities)._replace(spent=few))
 
 
-def attempt(timeline: Timeline, link: LinkModel, alpha: float, reports: list[Herald | None]) -> None:
+def attempt(timeline: Timeline, link: LinkModel, alpha: Brightness, reports: list[Herald | None]) -> None:
     """One photonic attempt, from its first emission to the station's decision."""
     arms = max(link.parameters.arm_a_ps, link.parameters.arm_b_ps)
     link.start_attempt(timeline, timeline.now() + arms + 1, alpha, reports.append)
@@ -109,9 +122,9 @@ def attempt(timeline: Timeline, link: LinkModel, alpha: float, reports: list[Her
 
 
 def rate(successes: int, attempts: int) -> Measurement:
-    """A probability with its binomial error; never less than that of one success more."""
+    """A probability with its binomial error; never less than that of one success more, or less."""
     p = successes / attempts
-    return Measurement(p, max(sqrt(p * (1 - p) / attempts), 1 / attempts) if p < 1 else None, attempts)
+    return Measurement(p, max(sqrt(p * (1 - p) / attempts), 1 / attempts), attempts, 1.0)
 
 
 def mean_of(fidelities: list[float]) -> Measurement:
@@ -131,20 +144,28 @@ def mean_of(fidelities: list[float]) -> Measurement:
 # ---- parameters ----
 
 GRADE = Parameter("grade", "word", "how the figure comes about", "closed", ("closed", "sampled", "photonic"))
-ALPHA = Parameter("alpha", "probability", "bright-state population of both nodes, or of a pair from vacuum")
+ALPHA = Parameter(
+    "alpha", "probability", "bright-state population, or of a pair from vacuum", None, (), ("α", "αA", "alpha_a")
+)
+ALPHA_B = Parameter("alpha_b", "probability", "that of node b", "alpha", (), ("αB",))
+_ETA = ("eta", "η", "eta_s", "η_s", "p_det")
+_ETA_A, _ETA_B = (*_ETA, "eta_a", "ηA", "pA"), (*_ETA, "eta_b", "ηB", "pB")
 LINK = (
     Parameter("arm_a_m", "m", "fibre from node a to the midpoint", 0.0),
     Parameter("arm_b_m", "m", "fibre from node b to the midpoint", 0.0),
     Parameter("attenuation_db_per_km", "dB/km", "of the fibre", 0.2),
     Parameter("speed_m_per_s", "m/s", "of light in the fibre", 2e8),
-    Parameter("efficiency_a", "probability", "from emitter a into the fibre", 1.0),
-    Parameter("efficiency_b", "probability", "from emitter b into the fibre", 1.0),
+    Parameter("efficiency_a", "probability", "from emitter a into the fibre", 1.0, (), _ETA_A),
+    Parameter("efficiency_b", "probability", "from emitter b into the fibre", 1.0, (), _ETA_B),
     Parameter("conversion_a", "probability", "wavelength conversion of a's photon", 1.0),
     Parameter("conversion_b", "probability", "wavelength conversion of b's photon", 1.0),
-    Parameter("conversion_noise", "photons", "that each converter adds per window at its output", 0.0),
-    Parameter("detector_efficiency", "probability", "of a photon that arrives", 1.0),
-    Parameter("dark_probability", "probability", "of a dark count per detector and window", 0.0),
-    Parameter("visibility", "M, 0 to 1", "Hong-Ou-Mandel visibility (overlap squared) of photons that meet", 1.0),
+    Parameter("conversion_noise", "photons", "that the converter (of a) adds per window at its output", 0.0),
+    Parameter("conversion_noise_b", "photons", "that the converter of b adds", "conversion_noise"),
+    Parameter("detector_efficiency", "probability", "of a photon that arrives", 1.0, (), ("eta_d", "η_d", "η_det")),
+    Parameter("dark_probability", "probability", "of a dark count per detector and window", 0.0, (), ("P", "p_dc")),
+    Parameter(
+        "visibility", "M, 0 to 1", "Hong-Ou-Mandel visibility (overlap squared) of photons that meet", 1.0, (), ("M",)
+    ),
     Parameter("insertion_loss_db", "dB", "of a switch that every photon passes", 0.0),
     Parameter("fidelity_cost", "1 - F", "of that switch, quoted for a perfect pair: w shrinks by 1 - 4/3 of it", 0.0),
     Parameter("modes", "count", "attempts made at once, of which the first success counts", 1),
@@ -152,48 +173,72 @@ LINK = (
     Parameter("jitter_ps", "ps", "rms relative arrival", 0.0),
     Parameter("arrivals", "word", "one arrival for both rounds, or one for each", "frozen", ("frozen", "independent")),
     Parameter("width_rad_per_s", "rad/s", "spectral width sigma of Gaussian photons; 0: no arrival matters", 0.0),
-    Parameter("width_ratio", "ratio", "width of b's photon in units of a's", 1.0),
+    Parameter("width_ratio", "ratio", "width of b's photon in units of a's", 1.0, (), ("r",)),
     Parameter("lifetime_s", "s", "of exponential photons, in place of a width", 0.0),
     Parameter("detuning_rad_per_s", "rad/s", "between the photons' centres; needs a width or a lifetime", 0.0),
     Parameter("polarisation_rad", "rad", "angle between the photons' polarisations", 0.0),
-    Parameter("double_excitation", "probability", "per node and round, of a second photon", 0.0),
+    Parameter(
+        "double_excitation", "probability", "per node (or a) and round, of a second photon", 0.0, (), ("p2", "p₂")
+    ),
+    Parameter("double_excitation_b", "probability", "that of node b", "double_excitation"),
 )
 _TWO_ROUNDS = (
     Parameter("round_gap_ps", "ps", "from the first excitation to the second", 1e6),
     Parameter("dead_time_ps", "ps", "of a detector after a click: longer than the gap, it cannot click twice", 0.0),
 )
-_PHASE = (Parameter("phase_sigma_rad", "rad", "rms phase between the two paths", 0.0),)
-_SINGLE = (*_PHASE, Parameter("coherence", "kappa, 0 to 1", "what else is left of the paths' coherence", 1.0), ALPHA)
-_NOISE = (Parameter("noise_photons", "photons", "thermal: N in the photon's mode, n in the microwave mode", 0.0),)
-_SOURCE = (Parameter("mean_pairs", "pairs per mode", "of the source; 0 is exactly one pair", 0.0),)
+PHASE = (Parameter("phase_sigma_rad", "rad", "rms phase between the two paths", 0.0, (), ("sigma_phi", "σφ")),)
+COHERENCE = Parameter("coherence", "0 to 1", "what else is left of the paths' coherence", 1.0, (), ("kappa", "κ"))
+_SINGLE = (*PHASE, COHERENCE, ALPHA, ALPHA_B)
+
+
+def _noise(symbol: str, meaning: str) -> tuple[Parameter, Parameter]:
+    return (
+        Parameter("noise_photons", "photons", meaning, 0.0, (), (symbol,)),
+        Parameter("noise_photons_b", "photons", "those of node b", "noise_photons"),
+    )
+
+
+_NOISE = _noise("N", "thermal photons in the photon's own mode, at the transducer's input")
+_THERMAL = (
+    *_noise("n", "thermal photons in the microwave mode"),
+    Parameter("extraction_a", "probability", "that a's microwave photon gets into the qubit", 1.0),
+    Parameter("extraction_b", "probability", "that b's does", 1.0),
+)
+_SOURCE = (Parameter("mean_pairs", "pairs per mode", "of the source; 0 is exactly one pair", 0.0, (), ("n",)),)
 _OF_CLASS = {
     "barrett-kok": _TWO_ROUNDS,
     "dual-rail": (),
     "single-click": _SINGLE,
-    "source-midpoint": (*_PHASE, *_SOURCE),
-    "sender-receiver": _PHASE,
+    "source-midpoint": (*PHASE, *_SOURCE),
+    "sender-receiver": PHASE,
     "transducer-upconversion": (*_SINGLE, *_NOISE),
-    "transducer-pair": (*_SINGLE, *_NOISE),
+    "transducer-pair": (*_SINGLE, *_THERMAL),
 }
 _WHOLE = {"modes", "round_gap_ps", "window_ps"}
 
 
-def link_parameters(values: Parameters) -> tuple[LinkParameters, float]:
+def link_parameters(values: Parameters) -> tuple[LinkParameters, Brightness]:
     """The link that a row describes, and alpha; ValueError names what is out of range."""
     known = {column.name for columns in (LINK, *_OF_CLASS.values()) for column in columns} | {"window_ps"}
     given = {name: value for name, value in values.items() if name in known}
     frozen = given.pop("arrivals", "frozen") == "frozen"
-    numbers: dict[str, float] = {name: float(value) for name, value in given.items()}
+    # Text names the column that stands for this one.
+    numbers: dict[str, float] = {
+        n: float(given[v] if isinstance(v, str) and v in given else v) for n, v in given.items()
+    }
     alpha = numbers.pop("alpha", 0.5)
-    if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"alpha: {alpha} is not within 0 and 1")
+    alpha_b = numbers.pop("alpha_b", alpha)
+    for name, one in (("alpha", alpha), ("alpha_b", alpha_b)):
+        if not 0.0 <= one <= 1.0:
+            raise ValueError(f"{name}: {one} is not within 0 and 1")
     if numbers.get("detuning_rad_per_s") and not (numbers.get("width_rad_per_s") or numbers.get("lifetime_s")):
         raise ValueError("detuning_rad_per_s: it means nothing without width_rad_per_s or lifetime_s")
     for name in _WHOLE & set(numbers):
         if not numbers[name].is_integer():
             raise ValueError(f"{name}: {numbers[name]} is not a whole number")
         numbers[name] = int(numbers[name])
-    return LinkParameters(**numbers, jitter_frozen=frozen), alpha  # type: ignore[arg-type]
+    known_alpha: Brightness = alpha if alpha == alpha_b else (alpha, alpha_b)
+    return LinkParameters(**numbers, jitter_frozen=frozen), known_alpha  # type: ignore[arg-type]
 
 
 def check(kind: str, values: Parameters) -> float:
@@ -311,10 +356,12 @@ TABLES = (
             GRADE,
             *LINK,
             *_TWO_ROUNDS,
-            *_PHASE,
-            Parameter("coherence", "kappa, 0 to 1", "what else is left of the paths' coherence", 1.0),
-            Parameter("alpha", ALPHA.unit, ALPHA.meaning, 0.5),
-            *_NOISE,
+            *PHASE,
+            COHERENCE,
+            replace(ALPHA, default=0.5),
+            ALPHA_B,
+            *_noise("N", "thermal: N in the photon's mode, n in the microwave mode"),
+            *_THERMAL[2:],
             *_SOURCE,
         ),
         _pair_rate,
@@ -331,7 +378,7 @@ TABLES = (
                 None,
                 _ATTEMPTS,
             ),
-            Parameter("emission_s", "s", "emission time tau_0", 0.0),
+            Parameter("emission_s", "s", "emission time", 0.0, (), ("tau_0", "τ_0")),
             *LINK,
         ),
         _interval,

@@ -14,6 +14,8 @@ EXACT = 1e-6
 # agree to a thousandth, and those above one to 1e-6 of themselves.
 EXACT_RELATIVE = 1e-3
 TABLE_CHANCE = 1e-6
+INCONCLUSIVE = 0.5
+"""A measurement that was cut short, and whose error is larger than this share of what is expected, shows nothing."""
 
 
 def judge(case: Case, measured: Measurement) -> Row:
@@ -29,7 +31,11 @@ def judge(case: Case, measured: Measurement) -> Row:
         sigma = difference / stderr
         passed = sigma <= ROW_SIGMA
     passed = passed and isfinite(measured.value)
-    return Row(case.id, case.table.name, case.given, case.expected, measured.value, stderr, measured.n, sigma, passed)
+    note = ""
+    if measured.spent and (not isfinite(measured.value) or (stderr or 0.0) > INCONCLUSIVE * abs(case.expected) > 0):
+        note, passed, sigma = f"inconclusive: {measured.spent}", False, None
+    row = (case.expected, measured.value, stderr, measured.n, sigma, passed, note)
+    return Row(case.id, case.table.name, case.given, *row)
 
 
 def _rare_events(expected: float, measured: Measurement) -> float:

@@ -33,6 +33,7 @@ _ATTEMPTS = 4_000
 _PAIRS = 300
 _STACK_LIMIT_S = 60.0
 """Of emulated time: a link that gives less than a few pairs in a minute is not worth waiting for."""
+_STACK_LIMIT_EVENTS = 300_000
 
 _FLIP = Circuit(1)
 _FLIP.x(0)
@@ -196,16 +197,19 @@ def _stack_rate(values: Parameters, seed: int) -> Measurement:
     taker = a.app
     assert isinstance(taker, _Taker)
     events = timeline.events.data
-    while events and taker.pairs < _PAIRS and timeline.time < _STACK_LIMIT_S * 1e12:
+    left = _STACK_LIMIT_EVENTS
+    while events and taker.pairs < _PAIRS and timeline.time < _STACK_LIMIT_S * 1e12 and left:
         event = heappop(events)
+        left -= 1
         if not event.is_invalid():
             timeline.time = event.time
             event.process.run()
     pairs = taker.pairs
+    spent = "" if pairs == _PAIRS else f"{pairs} pairs in {timeline.time * 1e-12:.3g} s of emulated time"
     if not pairs:
-        return Measurement(0.0, 1e12 / max(1, timeline.time), 0)
+        return Measurement(0.0, 1e12 / max(1, timeline.time), 0, spent=spent)
     per_second = pairs / (timeline.time * 1e-12)
-    return Measurement(per_second, per_second / sqrt(pairs), pairs)
+    return Measurement(per_second, per_second / sqrt(pairs), pairs, spent=spent)
 
 
 def _check(values: Parameters) -> None:
@@ -220,8 +224,10 @@ def _check(values: Parameters) -> None:
 
 
 _LINK = (
-    Parameter("memory_efficiency", "probability", "that an excited memory's photon enters the fibre", 1.0),
-    Parameter("detector_efficiency", "probability", "of a photon that arrives", 1.0),
+    Parameter(
+        "memory_efficiency", "probability", "that an excited memory's photon enters the fibre", 1.0, (), ("η_mem",)
+    ),
+    Parameter("detector_efficiency", "probability", "of a photon that arrives", 1.0, (), ("eta_d", "η_d", "η_det")),
     Parameter("attenuation_db_per_km", "dB/km", "of the fibre", 0.2),
 )
 

@@ -17,24 +17,31 @@ type Parameters = Mapping[str, Value]
 class Measurement(NamedTuple):
     """A figure; `stderr` and `n` are None where it is exact.
 
-    `largest`: the figure is a mean of n values between 0 and this.
+    `largest`: the figure is a mean of n values between 0 and this.  `spent`: why it was not measured for longer,
+    if it was cut short.
     """
 
     value: float
     stderr: float | None = None
     n: int | None = None
     largest: float | None = None
+    spent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One column of a table: a number with its unit, or one of some words; required if it has no default."""
+    """One column of a table: a number with its unit, or one of some words; required if it has no default.
+
+    `symbols`: how formulas write it; rows may, too.  One symbol may stand for several columns.  A default that is text
+    says which other column's value is taken.
+    """
 
     name: str
     unit: str
     meaning: str
     default: Value | None = None
     choices: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class Row:
     n: int | None
     sigma: float | None
     passed: bool
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The row under its public names; floats with 9 significant digits, what is no number as null."""
@@ -94,6 +102,7 @@ class Row:
             "n": self.n,
             "sigma": nine(self.sigma),
             "pass": self.passed,
+            **({"note": self.note} if self.note else {}),
         }
 
 

@@ -89,14 +89,18 @@ def _added_noise(values: Parameters, seed: int) -> Measurement:
 
 
 _NOISE = (
-    Parameter("noise_photons", "photons", "thermal noise N in the photon's mode"),
-    Parameter("efficiency", "probability", "of the whole chain; small is leading order", _LOW_EFFICIENCY),
+    Parameter("noise_photons", "photons", "thermal noise in the photon's mode", None, (), ("N",)),
+    Parameter(
+        "efficiency", "probability", "of the whole chain; small is leading order", _LOW_EFFICIENCY, (), ("eta", "η")
+    ),
 )
+_ETA_E, _ETA_O = ("eta_e", "η_e", "eta_a", "ηa"), ("eta_o", "η_o", "eta_b", "ηb")
+_BATH = Parameter("bath_photons", "photons", "of the microwave bath, or the intermediary's", 1.0, (), ("n_b", "n_m"))
 _MODES = (
-    Parameter("cooperativity", "C", "4 g^2/(kappa_a kappa_b), microwave side"),
-    Parameter("cooperativity_optical", "C", "optical side of an intermediary mode; 0: there is none", 0.0),
-    Parameter("extraction_e", "probability", "from the microwave mode to its port", 1.0),
-    Parameter("extraction_o", "probability", "from the optical mode to its port", 1.0),
+    Parameter("cooperativity", "C", "4 g^2/(kappa_a kappa_b), microwave side", None, (), ("C", "C1", "C_e")),
+    Parameter("cooperativity_optical", "C", "optical side of an intermediary mode; 0: there is none", 0.0, (), ("C2",)),
+    Parameter("extraction_e", "probability", "from the microwave mode to its port", 1.0, (), _ETA_E),
+    Parameter("extraction_o", "probability", "from the optical mode to its port", 1.0, (), _ETA_O),
 )
 
 TABLES = (
@@ -124,7 +128,7 @@ TABLES = (
     Table(
         "transducer-noise",
         "photons added by a thermal bath, referred to the input, from the modes' equations of motion",
-        (*_MODES, Parameter("bath_photons", "photons", "of the microwave bath, or of the intermediary's", 1.0)),
+        (*_MODES, _BATH),
         _added_noise,
         _check_modes,
     ),

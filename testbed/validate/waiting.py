@@ -11,43 +11,67 @@ import numpy as np
 from testbed.keyed import keyed_generator
 from testbed.plane.links import make_link
 from testbed.plane.state import StateEngine, read_out, rotation
-from testbed.validate.heralds import ALPHA, BELL, HERALDED, LINK, check, link_parameters, mean_of, rate
+from testbed.validate.heralds import (
+    ALPHA,
+    ALPHA_B,
+    BELL,
+    COHERENCE,
+    HERALDED,
+    LINK,
+    PHASE,
+    check,
+    link_parameters,
+    mean_of,
+    rate,
+)
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
 _TRAJECTORIES = 5_000
 _PAIRS = 10_000
 
 
-def _times(values: Parameters) -> tuple[int, int]:
-    return round(float(values["t1_s"]) * 1e12), round(float(values["t2_s"]) * 1e12)
+def _of_both(values: Parameters, name: str) -> tuple[float, float]:
+    """A column's value for half a, and for half b: NAME_s, NAME_b_s, or NAME, NAME_b."""
+    stem, unit = (name[:-2], "_s") if name.endswith("_s") else (name, "")
+    other = values[f"{stem}_b{unit}"]
+    return float(values[name]), float(values[name] if isinstance(other, str) else other)
+
+
+def _times(values: Parameters) -> tuple[tuple[int, int], tuple[int, int]]:
+    """T1 and T2 of half a, and of half b, in ps."""
+    (t1_a, t1_b), (t2_a, t2_b) = (_of_both(values, name) for name in ("t1_s", "t2_s"))
+    return (round(t1_a * 1e12), round(t2_a * 1e12)), (round(t1_b * 1e12), round(t2_b * 1e12))
 
 
 def _check_times(values: Parameters) -> None:
-    t1, t2 = _times(values)
     for name in ("t1_s", "t2_s", "wait_s"):
-        if float(values.get(name, 0)) < 0:
-            raise ValueError(f"{name}: {values[name]} is negative")
-    if t1 and t2 > 2 * t1:
-        raise ValueError(f"t2_s: {values['t2_s']} is more than twice t1_s")
-    if values.get("formalism") == "stabilizer" and t1 and not 0 < t2 <= t1:
-        raise ValueError(f"t2_s: a stabilizer state decays exactly only with T2 <= T1, not {values['t2_s']}")
+        for column in (name, f"{name[:-2]}_b_s"):
+            if isinstance(value := values.get(column, 0), float | int) and value < 0:
+                raise ValueError(f"{column}: {value} is negative")
+    for end, (t1, t2) in zip(("", "_b"), _times(values), strict=True):
+        if t1 and t2 > 2 * t1:
+            raise ValueError(f"t2{end}_s: {t2 * 1e-12:g} is more than twice t1{end}_s")
+        if values.get("formalism") == "stabilizer" and t1 and not 0 < t2 <= t1:
+            raise ValueError(f"t2{end}_s: a stabilizer state decays exactly only with T2 <= T1, not {t2 * 1e-12:g}")
 
 
 def _decay(values: Parameters, seed: int) -> Measurement:
-    """Both halves of a Bell pair left alone for a while."""
-    t1, t2 = _times(values)
-    wait = round(float(values["wait_s"]) * 1e12)
+    """Both halves of a Bell pair left alone for a while, each for its own."""
+    times = _times(values)
+    waits = [round(wait * 1e12) for wait in _of_both(values, "wait_s")]
     ket = BELL[str(values["state"])].astype(complex)
     pair = np.multiply.outer(ket, ket.conj())
 
     def once(engine: StateEngine) -> float:
-        keys = [engine.new_qubit(0, t1, t2) for _ in range(2)]
-        engine.set_pair(keys[0], keys[1], pair, 0, 0)
+        keys = [engine.new_qubit(0, *both) for both in times]
+        # A half that waits for less is born the later.
+        last = max(waits)
+        engine.set_pair(keys[0], keys[1], pair, *(last - wait for wait in waits))
         # Two touches: the wait is not one step, and trajectories draw their jumps.
-        for now in (wait // 3, wait):
-            for key in keys:
-                engine.touch(key, now)
-        return engine.fidelity(keys, ket, wait)
+        for share in (3, 1):
+            for key, wait in zip(keys, waits, strict=True):
+                engine.touch(key, last - wait + wait // share)
+        return engine.fidelity(keys, ket, last)
 
     formalism = str(values["formalism"])
     if formalism == "density":
@@ -59,11 +83,10 @@ def _decay(values: Parameters, seed: int) -> Measurement:
 def _at_herald(values: Parameters, seed: int) -> Measurement:
     """A heralded pair, each half decaying from its own emission until an end has its herald."""
     parameters, alpha = link_parameters(values)
-    t1, t2 = _times(values)
     link = make_link("single-click", parameters)
     herald, state = link.draw_state(keyed_generator(seed, "validate herald"), alpha)
     engine = StateEngine()
-    keys = [engine.new_qubit(0, t1, t2) for _ in range(2)]
+    keys = [engine.new_qubit(0, *both) for both in _times(values)]
     slot = max(parameters.arm_a_ps, parameters.arm_b_ps)
     engine.set_pair(keys[0], keys[1], state, slot - parameters.arm_a_ps, slot - parameters.arm_b_ps)
     arms = parameters.arm_a_ps, parameters.arm_b_ps
@@ -114,12 +137,12 @@ def _werner(values: Parameters, seed: int) -> Measurement:
 
 def _readout(values: Parameters, seed: int) -> Measurement:
     """<ZZ> of a perfect pair as its two readouts show it."""
-    errors = float(values["error_0"]), float(values["error_1"])
+    (zero_a, zero_b), (one_a, one_b) = (_of_both(values, name) for name in ("error_0", "error_1"))
     rng = keyed_generator(seed, "validate readout", repr(sorted(values.items())))
     odd = 0
     for _ in range(_PAIRS):
         bit = int(rng.random() < 0.5)
-        odd += read_out(bit, *errors, rng) ^ read_out(bit, *errors, rng)
+        odd += read_out(bit, zero_a, one_a, rng) ^ read_out(bit, zero_b, one_b, rng)
     seen = rate(odd, _PAIRS)
     return Measurement(1 - 2 * seen.value, 2 * (seen.stderr or 0.0) or None, _PAIRS)
 
@@ -127,15 +150,17 @@ def _readout(values: Parameters, seed: int) -> Measurement:
 def _check_within(*names: str, least: float = 0.0) -> Callable[[Parameters], None]:
     def checked(values: Parameters) -> None:
         for name in names:
-            if not least <= float(values[name]) <= 1:
+            if not isinstance(values[name], str) and not least <= float(values[name]) <= 1:
                 raise ValueError(f"{name}: {values[name]} is not within {least:g} and 1")
 
     return checked
 
 
 _STORED = (
-    Parameter("t1_s", "s", "T1 of both halves; 0 is infinite"),
-    Parameter("t2_s", "s", "T2 of both halves; 0 is as long as T1 permits"),
+    Parameter("t1_s", "s", "T1 of half a; 0 is infinite", None, (), ("T1",)),
+    Parameter("t2_s", "s", "T2 of half a; 0 is as long as T1 permits", None, (), ("T2",)),
+    Parameter("t1_b_s", "s", "T1 of half b", "t1_s"),
+    Parameter("t2_b_s", "s", "T2 of half b", "t2_s"),
 )
 
 TABLES = (
@@ -145,7 +170,8 @@ TABLES = (
         (
             Parameter("state", "word", "Bell state at the start", "phi+", tuple(BELL)),
             *_STORED,
-            Parameter("wait_s", "s", "how long both halves wait"),
+            Parameter("wait_s", "s", "how long half a waits", None, (), ("t",)),
+            Parameter("wait_b_s", "s", "how long half b waits", "wait_s"),
             Parameter(
                 "formalism",
                 "word",
@@ -165,6 +191,9 @@ TABLES = (
             *LINK,
             Parameter("window_ps", "ps", "how long the detectors are open", 25_000),
             ALPHA,
+            ALPHA_B,
+            *PHASE,
+            COHERENCE,
             *_STORED,
         ),
         _at_herald,
@@ -175,7 +204,7 @@ TABLES = (
         "what measuring Werner pairs shows: quantum bit error rate, or Bell's inequality (CHSH)",
         (
             Parameter("shows", "word", "which figure", None, ("qber", "chsh")),
-            Parameter("fidelity", "F, .25 to 1", "of the pairs"),
+            Parameter("fidelity", "F, .25 to 1", "of the pairs", None, (), ("F",)),
         ),
         _werner,
         _check_within("fidelity", least=0.25),
@@ -184,10 +213,12 @@ TABLES = (
         "readout",
         "<ZZ> of a perfect pair as two faulty readouts show it",
         (
-            Parameter("error_0", "probability", "of reading 1 from |0>"),
-            Parameter("error_1", "probability", "of reading 0 from |1>"),
+            Parameter("error_0", "probability", "of reading 1 from |0>, at a"),
+            Parameter("error_1", "probability", "of reading 0 from |1>, at a"),
+            Parameter("error_0_b", "probability", "the same at b", "error_0"),
+            Parameter("error_1_b", "probability", "the same at b", "error_1"),
         ),
         _readout,
-        _check_within("error_0", "error_1"),
+        _check_within("error_0", "error_1", "error_0_b", "error_1_b"),
     ),
 )

@@ -330,3 +330,55 @@ def test_numbers_without_a_dot_are_numbers(tmp_path):
 def test_nine_digits():
     assert nine(0.123456789123) == 0.123456789
     assert nine(float("nan")) is None
+
+
+def test_ends_may_differ_and_columns_may_have_the_symbols_of_formulas(tmp_path):
+    """The published exact law of single click at unequal ends, worked out here from its own letters."""
+    a_a, a_b, p_a, p_b, dark, m = 0.12, 0.3, 0.2, 0.35, 1e-3, 0.8
+    q, k = 1 - dark, 2 * dark * (1 - dark)
+    uu = a_a * a_b * (k * (1 - p_a) * (1 - p_b) + q * (p_a * (1 - p_b) + p_b * (1 - p_a)) + q * p_a * p_b * (1 + m) / 2)
+    ud, du = a_a * (1 - a_b) * (q * p_a + k * (1 - p_a)), a_b * (1 - a_a) * (q * p_b + k * (1 - p_b))
+    p = uu + ud + du + (1 - a_a) * (1 - a_b) * k
+    coherent = q * (m * a_a * (1 - a_a) * a_b * (1 - a_b) * p_a * p_b) ** 0.5
+    params = {"αA": a_a, "αB": a_b, "pA": p_a, "pB": p_b, "p_dc": dark, "M": m}
+    plain = {"alpha": a_a, "alpha_b": a_b, "efficiency_a": p_a, "efficiency_b": p_b, "dark_probability": dark,
+             "visibility": m, "grade": "sampled"}  # fmt: skip
+    rows = [
+        {"id": "p", "table": "single-click-p", "params": params, "expected": p},
+        {"id": "F", "table": "single-click-fidelity", "params": params, "expected": ((ud + du) / 2 + coherent) / p},
+        {"id": "drawn", "table": "single-click-fidelity", "params": plain, "expected": ((ud + du) / 2 + coherent) / p},
+    ]
+    assert run(tmp_path, *rows)[0] == 0
+    swapped = {**params, "αA": a_b, "αB": a_a}
+    assert run(tmp_path, {**rows[1], "params": swapped})[0] == 1
+
+
+@pytest.mark.parametrize("grade", ["closed", "sampled", "photonic"])
+def test_a_lost_microwave_photon_leaves_its_qubit_empty(tmp_path, grade, monkeypatch):
+    """Psi+- under amplitude damping of shares a and b: F = (a + b)/4 + sqrt(a b)/2."""
+    monkeypatch.setattr(heralds, "PHOTONIC_HERALDS", 100)
+    params = {"grade": grade, "alpha": 1e-3, "eta": 1.0, "extraction_a": 0.3, "extraction_b": 0.9}
+    row = {"id": "F", "table": "transducer-pair-fidelity", "params": params, "expected": 0.3 + 0.27**0.5 / 2}
+    _, _, (seen,) = run(tmp_path, row)
+    # Two pairs at once are one in a thousand.
+    assert seen["measured"] == pytest.approx(row["expected"], abs=2e-3 if grade != "photonic" else 0.03)
+
+
+def test_what_cannot_be_measured_in_bounded_time_is_called_inconclusive(tmp_path, monkeypatch):
+    """A photonic link that heralds once in 1e8 attempts: the run ends, and says so, instead of passing by its error."""
+    monkeypatch.setattr(heralds, "PHOTONIC_PATIENCE", 500)
+    params = {"grade": "photonic", "alpha": 1e-5, "eta": 1e-3}
+    rows = [
+        {"id": figure, "table": f"single-click-{figure}", "params": params, "expected": expected}
+        for figure, expected in (("p", 2e-8), ("fidelity", 0.9))
+    ]
+    code, text, seen = run(tmp_path, *rows)
+    assert code == 1
+    assert [row["pass"] for row in seen] == [False, False]
+    assert all(row["note"] == "inconclusive: 0 heralds in 500 attempts" for row in seen)
+    assert text.count("inconclusive") == 2
+
+
+def test_a_symbol_beside_its_own_column_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"params.eta: efficiency_a has its value already"):
+        run(tmp_path, edit(params={"efficiency_a": 1, "eta": 1}))

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
-from testbed.plane.links.model import PSI_PLUS, Arrivals, Done, Grade, Herald, LinkParameters, Optics, draw_first
+from testbed.plane.links.model import (
+    PSI_PLUS,
+    Arrivals,
+    Brightness,
+    Done,
+    Grade,
+    Herald,
+    LinkParameters,
+    Optics,
+    draw_first,
+)
 from testbed.plane.links.timing import Retimed
 from testbed.plane.state.gates import Complex
 
@@ -131,20 +141,20 @@ class BarrettKok(Retimed):
         """Each half is there from its node's first emission."""
         return self.parameters.emissions_ps
 
-    def success_probability(self, alpha: float = 0.5) -> float:
+    def success_probability(self, alpha: Brightness = 0.5) -> float:
         return self._p
 
-    def heralded_fidelity(self, alpha: float = 0.5) -> float:
+    def heralded_fidelity(self, alpha: Brightness = 0.5) -> float:
         return heralded_fidelity(self.optics)
 
-    def estimate(self, alpha: float = 0.5) -> float:
+    def estimate(self, alpha: Brightness = 0.5) -> float:
         """A node knows its link's efficiency, dark counts and visibility: it may evaluate the law."""
         return heralded_fidelity(self.optics)
 
-    def draw_attempts(self, rng: Generator, alpha: float = 0.5) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness = 0.5) -> int:
         return draw_first(rng, self._p)
 
-    def draw_state(self, rng: Generator, alpha: float = 0.5) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness = 0.5) -> Herald:
         psi = 1 if self.optics.dead else int(rng.random() < 0.5)
         return PSI_PLUS + psi, self._states[psi]
 
@@ -168,6 +178,6 @@ class BarrettKok(Retimed):
         self._bench.renew()
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         self._bench.start(timeline, slot_ps, 0.5, done, arrivals)

@@ -21,6 +21,7 @@ from testbed.plane.links.model import (
     ON_TIME,
     PSI_PLUS,
     Arrivals,
+    Brightness,
     Done,
     Grade,
     Herald,
@@ -109,27 +110,27 @@ class SourceMidpoint(Retimed):
         """Both halves are stored when they arrive."""
         return self.parameters.arm_a_ps, self.parameters.arm_b_ps
 
-    def success_probability(self, alpha: float = 0.5) -> float:
+    def success_probability(self, alpha: Brightness = 0.5) -> float:
         return self._p
 
-    def heralded_fidelity(self, alpha: float = 0.5) -> float:
+    def heralded_fidelity(self, alpha: Brightness = 0.5) -> float:
         law = self._law
         return float((law[1, 1] + law[2, 2] + law[1, 2] + law[2, 1]).real) / 2 / self._p if self._p else 0.0
 
-    def estimate(self, alpha: float = 0.5) -> float:
+    def estimate(self, alpha: Brightness = 0.5) -> float:
         return self.heralded_fidelity(alpha)
 
-    def draw_attempts(self, rng: Generator, alpha: float = 0.5) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness = 0.5) -> int:
         return draw_first(rng, self._p)
 
-    def draw_state(self, rng: Generator, alpha: float = 0.5) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness = 0.5) -> Herald:
         return PSI_PLUS, heralded_state(self._law)
 
     def renew(self) -> None:
         pass  # attempts are independent
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
         from sequence.kernel.event import Event

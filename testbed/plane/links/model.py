@@ -18,6 +18,8 @@ NEVER_ATTEMPT = 1 << 62
 
 type Herald = tuple[int, Complex]
 type Done = Callable[[Herald | None], None]
+type Brightness = float | tuple[float, float]
+"""Bright-state population: of both nodes alike, or of a and of b."""
 type Grade = Literal["sampled", "photonic"]
 
 _PROBABILITIES = (
@@ -34,6 +36,8 @@ _PROBABILITIES = (
     "conversion_b",
     "gate_a",
     "gate_b",
+    "extraction_a",
+    "extraction_b",
 )
 _NOT_NEGATIVE = (
     "arm_a_m",
@@ -81,6 +85,7 @@ class LinkParameters:
     abort: a slot is one round of Barrett-Kok, and the second is begun only after a click in the first.
     insertion_loss_db, fidelity_cost: of a switch that every photon passes, see switched.py.
     gate_a, gate_b: share of a photon that is not too early or late for its detection gate.
+    extraction_a, extraction_b: chance that a pair's microwave photon gets into the qubit (transducer-pair).
     """
 
     arm_a_m: float
@@ -121,6 +126,8 @@ class LinkParameters:
     fidelity_cost: float = 0.0
     gate_a: float = 1.0
     gate_b: float = 1.0
+    extraction_a: float = 1.0
+    extraction_b: float = 1.0
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -276,6 +283,11 @@ class Arrivals(NamedTuple):
 ON_TIME: Final = Arrivals(0, 0)
 
 
+def both(alpha: Brightness) -> tuple[float, float]:
+    """The bright-state population of node a, and of node b."""
+    return alpha if isinstance(alpha, tuple) else (alpha, alpha)
+
+
 def draw_first(rng: Generator, probability: float) -> int:
     """Number of the first success, from 1; as cheap at 1e-5 as at .1. NEVER_ATTEMPT if there can be none."""
     return min(int(rng.geometric(probability)), NEVER_ATTEMPT) if probability > 0 else NEVER_ATTEMPT
@@ -295,29 +307,29 @@ class LinkModel(Protocol):
     def births_ps(self) -> tuple[int, int]:
         """When the half of node a, and that of b, comes to be, from the slot's time at the station."""
 
-    def success_probability(self, alpha: float) -> float:
+    def success_probability(self, alpha: Brightness) -> float:
         """Exact probability that one attempt heralds."""
 
-    def heralded_fidelity(self, alpha: float) -> float:
+    def heralded_fidelity(self, alpha: Brightness) -> float:
         """Exact fidelity at emission to the Bell state that the herald names; for tests and the oracle."""
 
-    def estimate(self, alpha: float) -> float:
+    def estimate(self, alpha: Brightness) -> float:
         """The fidelity at emission that a node may estimate from the link's published figures."""
 
-    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
         """Number of the first attempt that heralds, from 1; NEVER_ATTEMPT if none can."""
 
-    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness) -> Herald:
         """(PSI_PLUS or PSI_MINUS, state at emission) of a heralded attempt: a read-only 4x4 array."""
 
     def arriving(self, arrivals: Arrivals) -> "LinkModel":
         """The law of attempts whose photons come so late; at most half a window."""
 
-    def ceiling(self, alpha: float) -> float:
+    def ceiling(self, alpha: Brightness) -> float:
         """No arrivals make an attempt more likely to herald than this."""
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         """Runs one attempt as events; calls `done` at slot_ps + attempt_ps with the herald or None.
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from numpy.random import Generator
 
-from testbed.plane.links.model import ON_TIME, Arrivals, Done, Grade, Herald, LinkModel, LinkParameters, draw_first
+from testbed.plane.links.model import (
+    ON_TIME,
+    Arrivals,
+    Brightness,
+    Done,
+    Grade,
+    Herald,
+    LinkModel,
+    LinkParameters,
+    draw_first,
+)
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
@@ -32,21 +42,21 @@ class Modes:
     def births_ps(self) -> tuple[int, int]:
         return self.link.births_ps
 
-    def success_probability(self, alpha: float) -> float:
+    def success_probability(self, alpha: Brightness) -> float:
         """1 - (1 - p)^modes."""
         one = self.link.success_probability(alpha)
         return -expm1(self.count * log1p(-one)) if one < 1 else 1.0
 
-    def heralded_fidelity(self, alpha: float) -> float:
+    def heralded_fidelity(self, alpha: Brightness) -> float:
         return self.link.heralded_fidelity(alpha)
 
-    def estimate(self, alpha: float) -> float:
+    def estimate(self, alpha: Brightness) -> float:
         return self.link.estimate(alpha)
 
-    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
         return draw_first(rng, self.success_probability(alpha))
 
-    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness) -> Herald:
         return self.link.draw_state(rng, alpha)
 
     def renew(self) -> None:
@@ -55,12 +65,12 @@ class Modes:
     def arriving(self, arrivals: Arrivals) -> "Modes":
         return self if arrivals == ON_TIME else Modes(self.link.arriving(arrivals))
 
-    def ceiling(self, alpha: float) -> float:
+    def ceiling(self, alpha: Brightness) -> float:
         one = self.link.ceiling(alpha)
         return -expm1(self.count * log1p(-one)) if one < 1 else 1.0
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         seen: list[Herald | None] = [None] * self.count
         left = self.count

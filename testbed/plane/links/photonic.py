@@ -28,7 +28,7 @@ from sequence.kernel.process import Process
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
-from testbed.plane.links.model import ON_TIME, PSI_MINUS, PSI_PLUS, Arrivals, Done, LinkParameters
+from testbed.plane.links.model import ON_TIME, PSI_MINUS, PSI_PLUS, Arrivals, Brightness, Done, LinkParameters, both
 from testbed.plane.state.engine import StateEngine
 
 if TYPE_CHECKING:
@@ -283,10 +283,10 @@ class Lane(Entity):
         if known.dark_probability:
             dark = self.rng.random(2) < known.dark_probability
             clicks = [bool(click or extra) for click, extra in zip(clicks, dark, strict=True)]
-        if known.noise_photons:
+        if any(known.noise):
             thermal = self.rng.random(2) < known.thermal_click
             clicks = [bool(click or extra) for click, extra in zip(clicks, thermal, strict=True)]
-        if known.conversion_noise:
+        if any(known.converter_noise):
             for mean in known.converted:  # each noise photon takes either port
                 for _ in range(int(self.rng.poisson(mean))):
                     clicks[int(self.rng.random() < 0.5)] = True
@@ -349,12 +349,12 @@ class Bench:
         self,
         timeline: "Timeline",
         slot_ps: int,
-        alpha: float | tuple[float, float],
+        alpha: Brightness,
         done: Done,
         arrivals: Arrivals | None = None,
     ) -> None:
         lane, emissions, late = self._lane(timeline, slot_ps, arrivals)
-        lane.start(slot_ps, emissions, alpha if isinstance(alpha, tuple) else (alpha, alpha), done, late)
+        lane.start(slot_ps, emissions, both(alpha), done, late)
 
     def start_round(
         self, timeline: "Timeline", slot_ps: int, done: Done, arrivals: Arrivals | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, override
 from numpy.random import Generator
 
 from testbed.plane.links.barrett_kok import BarrettKok, first_round_probability
-from testbed.plane.links.model import NEVER_ATTEMPT, Arrivals, Done, Grade, LinkParameters, draw_first
+from testbed.plane.links.model import NEVER_ATTEMPT, Arrivals, Brightness, Done, Grade, LinkParameters, draw_first
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
@@ -45,12 +45,12 @@ class BarrettKokRounds(BarrettKok):
         return a - self.parameters.round_gap_ps, b - self.parameters.round_gap_ps
 
     @override
-    def success_probability(self, alpha: float = 0.5) -> float:
+    def success_probability(self, alpha: Brightness = 0.5) -> float:
         """Heralds per slot: p/(1 + P1)."""
         return self._p / (1 + self._first)
 
     @override
-    def draw_attempts(self, rng: Generator, alpha: float = 0.5) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness = 0.5) -> int:
         """Slots up to and with the second round that heralds: two for it, one or two for each attempt before."""
         attempts = draw_first(rng, self._p)
         if attempts == NEVER_ATTEMPT:
@@ -61,6 +61,6 @@ class BarrettKokRounds(BarrettKok):
 
     @override
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         self._bench.start_round(timeline, slot_ps, done, arrivals)

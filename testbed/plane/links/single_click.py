@@ -11,11 +11,13 @@ from testbed.plane.links.interference import click_masks, heralded_state
 from testbed.plane.links.model import (
     PSI_PLUS,
     Arrivals,
+    Brightness,
     Done,
     Grade,
     Herald,
     LinkParameters,
     Optics,
+    both,
     draw_first,
 )
 from testbed.plane.links.timing import Retimed
@@ -121,7 +123,7 @@ def brightest_alpha(optics: Optics, fidelity: float) -> float | None:
 
 
 class SingleClick(Retimed):
-    """A single-click link; both nodes use the same bright-state population alpha."""
+    """A single-click link; alpha is the bright-state population of both nodes, or a pair of them."""
 
     rounds = 1
 
@@ -154,28 +156,28 @@ class SingleClick(Retimed):
         """Each half is there from its node's first emission."""
         return self.parameters.emissions_ps
 
-    def success_probability(self, alpha: float) -> float:
-        return success_probability(alpha, alpha, self.optics)
+    def success_probability(self, alpha: Brightness) -> float:
+        return success_probability(*both(alpha), self.optics)
 
-    def heralded_fidelity(self, alpha: float) -> float:
-        return heralded_fidelity(alpha, alpha, self.optics)
+    def heralded_fidelity(self, alpha: Brightness) -> float:
+        return heralded_fidelity(*both(alpha), self.optics)
 
-    def estimate(self, alpha: float) -> float:
-        return estimated_fidelity(alpha, alpha, self.optics)
+    def estimate(self, alpha: Brightness) -> float:
+        return estimated_fidelity(*both(alpha), self.optics)
 
-    def draw_attempts(self, rng: Generator, alpha: float) -> int:
-        return draw_first(rng, success_probability(alpha, alpha, self.optics))
+    def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
+        return draw_first(rng, success_probability(*both(alpha), self.optics))
 
-    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness) -> Herald:
         psi = int(rng.random() < 0.5)
         return PSI_PLUS + psi, self._states(alpha)[psi]
 
-    def _heralded_states(self, alpha: float) -> tuple[Complex, Complex]:
+    def _heralded_states(self, alpha: Brightness) -> tuple[Complex, Complex]:
         """Heralded states for Psi+ and Psi-."""
         optics = self.optics
         masks = click_masks(optics.pa, optics.pb, optics.visibility, optics.coherence)
-        node = np.array([sqrt(1 - alpha), sqrt(alpha)], np.complex128)
-        ket = np.kron(node, node)
+        node_a, node_b = (np.array([sqrt(1 - x), sqrt(x)], np.complex128) for x in both(alpha))
+        ket = np.kron(node_a, node_b)
         emitted = np.multiply.outer(ket, ket)
         return (
             heralded_state(emitted * masks.observed(0, optics.dark)),
@@ -186,6 +188,6 @@ class SingleClick(Retimed):
         pass  # attempts are independent
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         self._bench.start(timeline, slot_ps, alpha, done, arrivals)

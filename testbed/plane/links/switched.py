@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import Generator
 
-from testbed.plane.links.model import ON_TIME, Arrivals, Done, Grade, Herald, LinkModel, LinkParameters
+from testbed.plane.links.model import ON_TIME, Arrivals, Brightness, Done, Grade, Herald, LinkModel, LinkParameters
 from testbed.plane.state.gates import Complex
 
 if TYPE_CHECKING:
@@ -46,19 +46,19 @@ class Switched:
     def births_ps(self) -> tuple[int, int]:
         return self._link.births_ps
 
-    def success_probability(self, alpha: float) -> float:
+    def success_probability(self, alpha: Brightness) -> float:
         return self._link.success_probability(alpha)
 
-    def heralded_fidelity(self, alpha: float) -> float:
+    def heralded_fidelity(self, alpha: Brightness) -> float:
         return 0.25 + self._k * (self._link.heralded_fidelity(alpha) - 0.25)
 
-    def estimate(self, alpha: float) -> float:
+    def estimate(self, alpha: Brightness) -> float:
         return 0.25 + self._k * (self._link.estimate(alpha) - 0.25)
 
-    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
         return self._link.draw_attempts(rng, alpha)
 
-    def draw_state(self, rng: Generator, alpha: float) -> Herald:
+    def draw_state(self, rng: Generator, alpha: Brightness) -> Herald:
         outcome, state = self._link.draw_state(rng, alpha)
         return outcome, self._states(state.tobytes())
 
@@ -68,11 +68,11 @@ class Switched:
     def arriving(self, arrivals: Arrivals) -> "Switched":
         return self if arrivals == ON_TIME else Switched(self._link.arriving(arrivals))
 
-    def ceiling(self, alpha: float) -> float:
+    def ceiling(self, alpha: Brightness) -> float:
         return self._link.ceiling(alpha)
 
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         def noisy(herald: Herald | None) -> None:
             done(None if herald is None else (herald[0], self._noisy(herald[1].tobytes())))

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from testbed.plane.links.model import ON_TIME, Arrivals, Grade, LinkParameters
+from testbed.plane.links.model import ON_TIME, Arrivals, Brightness, Grade, LinkParameters
 from testbed.plane.state.gates import Complex
 
 
@@ -46,10 +46,10 @@ class Retimed:
             offset_ps=known.offset_ps + late_ps, gate_a=known.gate_a * gate_a, gate_b=known.gate_b * gate_b
         )
 
-    def success_probability(self, alpha: float) -> float:
+    def success_probability(self, alpha: Brightness) -> float:
         raise NotImplementedError
 
-    def ceiling(self, alpha: float) -> float:
+    def ceiling(self, alpha: Brightness) -> float:
         """No arrivals make an attempt more likely to herald than this.
 
         The chance is linear in each of both gates and the visibility, so that it is largest in a corner.

@@ -5,6 +5,7 @@ dark counts (LinkParameters.noise_photons). Pair generation starts each microwav
 """
 
 from dataclasses import replace
+from math import sqrt
 from typing import TYPE_CHECKING, Self, override
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.random import Generator
 from testbed.keyed import keyed_generator
 from testbed.plane.links import single_click
 from testbed.plane.links.interference import heralded_state
-from testbed.plane.links.model import Arrivals, Done, Grade, Herald, LinkParameters, draw_first
+from testbed.plane.links.model import Arrivals, Brightness, Done, Grade, Herald, LinkParameters, both, draw_first
 from testbed.plane.links.single_click import SingleClick
 from testbed.plane.state.gates import Complex
 
@@ -25,17 +26,38 @@ class TransducerUpconversion(SingleClick):
     """Single click; `noise_photons` is N, `efficiency_a`, `efficiency_b` the whole chain of conversion."""
 
     @override
-    def estimate(self, alpha: float) -> float:
+    def estimate(self, alpha: Brightness) -> float:
         """The published estimator takes noise for coherent: by much, where there is much of it. A node knows N."""
         return self.heralded_fidelity(alpha)
+
+
+def extracted(rho: Complex, a: float, b: float) -> Complex:
+    """What two qubits hold of a state of two microwave modes, of which a photon gets through with chance a, and b.
+
+    Amplitude damping of either half (Nielsen and Chuang 2000, 8.3.5).
+    """
+    if a == b == 1.0:
+        return rho
+    kept: Complex = np.zeros((4, 4), np.complex128)
+    for ka in _damping(a):
+        for kb in _damping(b):
+            kraus = np.kron(ka, kb)
+            kept += kraus @ rho @ kraus.conj().T
+    return kept
+
+
+def _damping(share: float) -> tuple[Complex, Complex]:
+    stays, goes = np.diag([1.0, sqrt(share)]), np.array([[0.0, sqrt(1 - share)], [0.0, 0.0]])
+    return stays.astype(np.complex128), goes.astype(np.complex128)
 
 
 class TransducerPair(SingleClick):
     """Blue-detuned: alpha is the chance of a pair from vacuum, `noise_photons` n of the microwave mode.
 
     From k photons the pair is k + 1 times as likely, and the state leaves the qubit: that leakage is booked
-    as |11>, which no Bell state heralded here overlaps. Leading order in alpha: p = 2 eta alpha (1+n),
-    F = 1/(1+n)^3 with n alike at both.
+    as |11>, which no Bell state heralded here overlaps. A microwave photon that does not get into its qubit
+    (`extraction_a`, `extraction_b`) leaves it in |0>, whatever the optical one does. Leading order in alpha:
+    p = 2 eta alpha (1+n), F = extraction/(1+n)^3 with both alike at both ends.
     """
 
     def __init__(
@@ -59,34 +81,46 @@ class TransducerPair(SingleClick):
         quanta = {"noise_photons": self._n[0], "noise_photons_b": self._n[1]}
         return super().altered(**(quanta | changes))
 
-    def _bright(self, alpha: float) -> tuple[float, float]:
+    def _bright(self, alpha: Brightness) -> tuple[float, float]:
         """Mean chance of a pair at each node: sums over k are linear in alpha (k + 1)."""
-        a, b = (alpha * (1 + n) for n in self._n)
+        a, b = (x * (1 + n) for x, n in zip(both(alpha), self._n, strict=True))
         if max(a, b) > 1:
             raise ValueError(f"alpha: {alpha} (1 + n) is more than 1")
         return a, b
 
+    @property
+    def _extractions(self) -> tuple[float, float]:
+        return self.parameters.extraction_a, self.parameters.extraction_b
+
     @override
-    def success_probability(self, alpha: float) -> float:
+    def success_probability(self, alpha: Brightness) -> float:
         return single_click.success_probability(*self._bright(alpha), self.optics)
 
     @override
-    def heralded_fidelity(self, alpha: float) -> float:
+    def heralded_fidelity(self, alpha: Brightness) -> float:
+        """The single-click law's terms, each with the chance that what is bright stays so, and is all that does."""
         p = self.success_probability(alpha)
-        clean = super().success_probability(alpha) * super().heralded_fidelity(alpha)
-        return clean * self._cold / p if p else 0.0
+        if not p:
+            return 0.0
+        uu, ud, du, _ = single_click.populations(*both(alpha), self.optics)
+        a, b = self._extractions
+        one = (a * (ud + (1 - b) * uu) + b * (du + (1 - a) * uu)) / 2
+        # What the law holds beside its populations is coherence, of one photon's loss at either end.
+        coherent = super().success_probability(alpha) * super().heralded_fidelity(alpha) - (ud + du) / 2
+        return (one + sqrt(a * b) * coherent) * self._cold / p
 
     @override
-    def estimate(self, alpha: float) -> float:
+    def estimate(self, alpha: Brightness) -> float:
         return self.heralded_fidelity(alpha)
 
     @override
-    def draw_attempts(self, rng: Generator, alpha: float) -> int:
+    def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
         return draw_first(rng, self.success_probability(alpha))
 
     @override
-    def draw_state(self, rng: Generator, alpha: float) -> Herald:
-        outcome, clean = super().draw_state(rng, alpha)
+    def draw_state(self, rng: Generator, alpha: Brightness) -> Herald:
+        outcome, emitted = super().draw_state(rng, alpha)
+        clean = extracted(emitted, *self._extractions)
         share = super().success_probability(alpha) * self._cold / self.success_probability(alpha)
         rho: Complex = clean * share
         rho[3, 3] += 1 - share
@@ -94,13 +128,18 @@ class TransducerPair(SingleClick):
 
     @override
     def start_attempt(
-        self, timeline: "Timeline", slot_ps: int, alpha: float, done: Done, arrivals: Arrivals | None = None
+        self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         k, m = (int(self._photon_rng.geometric(1 / (1 + n))) - 1 for n in self._n)
+
+        def clean(herald: Herald | None) -> None:
+            done(None if herald is None else (herald[0], extracted(herald[1], *self._extractions)))
+
         if k == m == 0:
-            super().start_attempt(timeline, slot_ps, alpha, done, arrivals)
+            super().start_attempt(timeline, slot_ps, alpha, clean, arrivals)
             return
-        brights = min(1.0, alpha * (k + 1)), min(1.0, alpha * (m + 1))
+        alpha_a, alpha_b = both(alpha)
+        brights = min(1.0, alpha_a * (k + 1)), min(1.0, alpha_b * (m + 1))
 
         def leaked(herald: Herald | None) -> None:
             rho = np.zeros((4, 4), complex)
