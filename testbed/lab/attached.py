@@ -19,8 +19,8 @@ from typing import Self
 from testbed.lab.children import CUT_OFF_S, PROGRAM, SETTLE_S, ProcessDied
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
-from testbed.lab.program_process import LIFELINE
-from testbed.lab.spawning import environment, how_it_ended, kill_session, note, python
+from testbed.lab.program_process import LIFELINE, SESSION
+from testbed.lab.spawning import end_program, environment, how_it_ended, kill_session, note, python
 
 
 def program_title(plan: Plan, index: int) -> str:
@@ -30,7 +30,7 @@ def program_title(plan: Plan, index: int) -> str:
 
 def program_environment(session: int, node: str, lifeline: int) -> dict[str, str]:
     """What ``stack.sdk`` and ``program_process`` read."""
-    return {"BELLWIRE_SESSION": str(session), "BELLWIRE_NODE": node, LIFELINE: str(lifeline)}
+    return {SESSION: str(session), "BELLWIRE_NODE": node, LIFELINE: str(lifeline)}
 
 
 class Attached:
@@ -85,7 +85,7 @@ class Attached:
         self._close_sessions()
         for child in self._children:
             if child.poll() is None:
-                kill_session(child.pid)
+                end_program(child.pid)
         for watch in self._watches:
             watch.join()
         if isinstance(error, KeyboardInterrupt) and self._died is not None:
@@ -114,7 +114,7 @@ class Attached:
             try:
                 child.wait(CUT_OFF_S)
             except subprocess.TimeoutExpired:
-                kill_session(child.pid)
+                end_program(child.pid)
                 note(self._log(index), f"process {child.pid} had to be killed")
 
     def _close_sessions(self) -> None:
@@ -133,7 +133,7 @@ class Attached:
         """Interrupt the run when this program fails in the middle of it (a thread of its own)."""
         code = child.wait()
         note(self._log(index), f"process {child.pid} {how_it_ended(code)}")
-        kill_session(child.pid)
+        kill_session(child.pid)  # if its keeper was killed, the program is still there
         if code == 0:
             return
         threading.Event().wait(SETTLE_S)  # a planned death may be to blame, and is about to be known

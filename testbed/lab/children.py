@@ -15,13 +15,16 @@ from typing import NamedTuple
 import trio
 
 from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN
-from testbed.lab.spawning import environment, how_it_ended, kill_session, note, python
+from testbed.lab.spawning import end_program, environment, how_it_ended, kill_session, note, python
 
 SETTLE_S = 0.2
 """After a death, how long the launcher waits to learn who else died, before it says who was first to blame."""
 
 CUT_OFF_S = 2.0
 """How long a program may take to end after the run has ended without it; then it is killed."""
+
+GONE_S = 1.0
+"""How long the launcher waits at its own end for processes that it has killed to be gone."""
 
 PROGRAM = "program-"
 """How the names of attached programs begin."""
@@ -97,7 +100,7 @@ class Children:
             del self._running[name]
         note(self._log(name), f"process {process.pid} {how_it_ended(code)}")
         if name.startswith(PROGRAM):
-            kill_session(process.pid)  # what a person's program started ends with it
+            kill_session(process.pid)  # if its keeper was killed, the program is still there
         if code == 0:
             return
         self._dead.append(_Death(name, code, process, self._log(name)))
@@ -156,14 +159,27 @@ class Children:
                 await process.wait()
         for name, process in list(self._running.items()):
             if process in self._pardoned:
-                kill_session(process.pid)
+                _end(name, process)
                 note(self._log(name), f"process {process.pid} had to be killed")
             await process.wait()
 
-    def kill_all(self) -> None:
-        for process in self._running.values():
+    async def kill_all(self) -> None:
+        """End whoever is left, and see them gone (or let go of one that not even this ends)."""
+        left = dict(self._running)
+        for name, process in left.items():
             self._pardoned.add(process)
-            kill_session(process.pid)
+            _end(name, process)
+        with trio.move_on_after(GONE_S, shield=True):
+            for process in left.values():
+                await process.wait()
+
+
+def _end(name: str, process: trio.Process) -> None:
+    """At once; a program through its keeper, which knows all that it has started."""
+    if name.startswith(PROGRAM):
+        end_program(process.pid)
+    else:
+        process.kill()
 
 
 @contextmanager

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
@@ -44,10 +45,35 @@ def note(log: Path, text: str) -> None:
         file.write(f"[{time.strftime('%H:%M:%S')} {text}]\n".encode(errors="backslashreplace"))
 
 
-def kill_session(pid: int) -> None:
-    """End a child and whatever it has started: every child leads a session, hence a group, of its own."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+def end_program(pid: int) -> None:
+    """Tell the keeper of an attached program (``program_process``) to end it, and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def kill_session(leader: int) -> None:
+    """End what is left of the session that ``leader``, a child of ours, has led."""
+    for process in processes():
+        if process.session == leader:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+class Process(NamedTuple):
+    """A process of this machine, by ids."""
+
+    pid: int
+    parent: int
+    session: int
+
+
+def processes() -> Iterator[Process]:
+    """All of them, those that wait to be reaped among them (proc(5), ``stat``)."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):  # it has just gone
+                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+                yield Process(int(entry), int(fields[1]), int(fields[3]))
 
 
 def _last_words(log: Path) -> str:

@@ -108,7 +108,7 @@ class Launch:
                     children.judge_programs()
                     await children.wait_all()
                 finally:
-                    children.kill_all()
+                    await children.kill_all()
                     for sock in self.sockets.values():
                         sock.close()
 

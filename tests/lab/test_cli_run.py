@@ -24,6 +24,7 @@ from command_lab import (
     lives,
     run_facts,
     running,
+    said,
     three,
     together,
     toy,
@@ -172,7 +173,7 @@ def test_a_killed_child_ends_the_run_and_is_named(make, child, options, tmp_path
         os.kill(run.pids[child], signal.SIGKILL)
         code, stderr = run.ended()
         assert code == 3
-        assert len(stderr.splitlines()) == 1, stderr
+        assert len(said(stderr)) == 1, stderr
         assert child in stderr
         assert "SIGKILL" in stderr
         assert run.left(1) == []
@@ -182,12 +183,13 @@ def test_a_killed_child_ends_the_run_and_is_named(make, child, options, tmp_path
         assert "SIGKILL" in (run.out / "logs" / f"{child}.log").read_text()
 
 
-# A program that would go on for hours without a call, and has started something that would too.
+# A program that would go on for hours without a call, and has started something that would too, in a session
+# of its own.
 BUSY = """
 import subprocess, sys, time
 from stack.sdk import attach
 node = attach()
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 print(child.pid, flush=True)
 node.call("sleep", duration_ps=20_000_000_000)
 time.sleep(600)
@@ -246,7 +248,7 @@ def test_an_interrupted_run_cleans_up(sent, code, clock, tmp_path):
         run.process.send_signal(sent)
         ended, stderr = run.ended()
         assert ended == code
-        assert len(stderr.splitlines()) == 1, stderr
+        assert len(said(stderr)) == 1, stderr
         assert run.left(1) == []
         run.check_trace()
 
@@ -268,7 +270,7 @@ def test_a_full_disk_ends_the_run_in_one_line(clock, tmp_path):
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 19, 3 << 19))}
     done = bellwire(toy(tmp_path, 10**6), "--clock", clock, "--out", tmp_path / "out", **limit)
     assert done.returncode == 3
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert len(said(done.stderr)) == 1, done.stderr
     assert "File too large" in done.stderr
     assert len(list(read_trace(tmp_path / "out" / "trace.pcapng"))) > 200
     assert run_facts(tmp_path / "out")["exit_code"] == 3
@@ -289,7 +291,7 @@ def test_an_output_that_takes_nothing_costs_one_line_and_nothing_else(way, lines
         done = subprocess.run(run, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     os.close(gone)
     assert done.returncode == 0
-    assert len(done.stderr.splitlines()) == lines, done.stderr
+    assert len(said(done.stderr)) == lines, done.stderr
     assert all((tmp_path / "out" / name).stat().st_size for name in THREE)
 
 

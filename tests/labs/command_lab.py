@@ -68,6 +68,11 @@ def three(folder: Path) -> list[bytes]:
     return [(folder / name).read_bytes() for name in THREE]
 
 
+def said(stderr: str) -> list[str]:
+    """The lines of standard error, those apart that say how far a long run is: a busy machine makes any run long."""
+    return [line for line in stderr.splitlines() if not line.startswith("bellwire run: virtual time ")]
+
+
 def run_facts(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
     return facts
