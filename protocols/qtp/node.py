@@ -74,15 +74,15 @@ class _Session:
     next_index: int = 0
     unpaired: deque[tuple[int, int]] = field(default_factory=deque)  # (index, data qubit)
     spare: deque[Pair] = field(default_factory=deque)  # pairs that came ahead of their qubit
+    ahead: int = 0  # how many of those there should be
+    asked: int = 0  # pairs that the network layer still owes
     measuring: dict[int, Pair] = field(default_factory=dict)  # by index
     sent: set[int] = field(default_factory=set)
 
     # What this end receives.
     expected: int = 0  # the next index to hand up
     pending: dict[int, QtpTeleport] = field(default_factory=dict)  # by index
-    pool: dict[int, Pair | None] = field(
-        default_factory=dict
-    )  # the peer's pairs by pair id; None: it is gone
+    pool: dict[int, Pair | None] = field(default_factory=dict)  # the peer's pairs by pair id; None: it is gone
 
     def settled(self) -> bool:
         return not (self.unpaired or self.measuring or self.sent)
@@ -147,10 +147,12 @@ class Qtp:
             if known.pool.setdefault(pair.pair_id, pair) is None:  # it was given up before it came
                 self._outputs.append(ReleaseQubit(pair.qubit))
             self._hand_up(known)
-        elif known.unpaired:
-            self._measure(known, pair)
         else:
-            known.spare.append(pair)
+            known.asked -= known.asked > 0
+            if known.unpaired:
+                self._measure(known, pair)
+            else:
+                known.spare.append(pair)
 
     def pair_lost(self, session: SessionId, pair: Pair, now: int) -> None:
         """A pair that was given to this session is a pair no more."""
@@ -167,6 +169,7 @@ class Qtp:
         elif pair in known.spare:
             known.spare.remove(pair)
             self._outputs.append(ReleaseQubit(pair.qubit))
+            self._ask(known)
         # One in use goes on: the receiver, which lost it too, says LOST.
 
     def no_pairs(self, session: SessionId, now: int) -> None:
@@ -177,6 +180,22 @@ class Qtp:
             self._settle(known)
 
     # Teleportation.
+
+    def reserve(self, session: SessionId, ahead: int, now: int) -> None:
+        """From now on keep so many pairs ready for qubits that are not here yet.  Raises SessionGone.
+
+        Pairs above that, which are here or asked for already, are kept for what comes.
+        """
+        if ahead < 0:
+            raise ValueError(f"{ahead} pairs cannot be kept")
+        known = self._usable(session, QtpService.TELEPORT)
+        known.ahead = ahead
+        self._ask(known)
+
+    def ready(self, session: SessionId) -> int:
+        """Pairs that wait for qubits; 0 for a session that has gone."""
+        known = self._sessions.get(session)
+        return 0 if known is None else len(known.spare)
 
     def teleport(self, session: SessionId, qubit: int, now: int) -> int:
         """Send a qubit, which is QTP's from now on; returns its index in the session.  Raises SessionGone.
@@ -189,8 +208,7 @@ class Qtp:
         known.unpaired.append((index, qubit))
         if known.spare:
             self._measure(known, known.spare.popleft())
-        else:
-            self._outputs.append(NeedPair(session, 1))
+        self._ask(known)
         return index
 
     def measured(self, session: SessionId, index: int, m1: int, m2: int, now: int) -> None:
@@ -311,6 +329,17 @@ class Qtp:
 
     # Small steps.
 
+    def _ask(self, session: _Session) -> None:
+        """For as many pairs as qubits wait for one, and those ahead: these when half are missing, not one by one."""
+        if session.state is not SessionState.OPEN:
+            return
+        here = len(session.spare) + session.asked
+        urgent = len(session.unpaired) - here
+        missing = urgent + session.ahead
+        if missing > 0 and (urgent > 0 or 2 * missing >= session.ahead):
+            session.asked += missing
+            self._outputs.append(NeedPair(session.id, missing))
+
     def _measure(self, session: _Session, pair: Pair) -> None:
         index, qubit = session.unpaired.popleft()
         session.measuring[index] = pair
@@ -380,9 +409,7 @@ class Qtp:
         if known is None or known.state is not SessionState.OPEN:
             raise SessionGone(f"session {session.number} with node {session.peer} is not open")
         if known.service is not service:
-            raise ValueError(
-                f"session {session.number} with node {session.peer} is not one of {service.name}"
-            )
+            raise ValueError(f"session {session.number} with node {session.peer} is not one of {service.name}")
         return known
 
     def _is_past(self, session: SessionId) -> bool:

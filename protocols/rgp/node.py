@@ -17,7 +17,8 @@ started here is kept.
 The control asks only when the target has come to the gate and has said so (Ready).  A node that is ahead of
 the others would take qubits of theirs otherwise: a QPU's only communication qubit would hold half of the pair
 for a gate that comes later in its program than the one that needs that qubit now, and neither would ever be
-done.  So no pair waits for anything but two devices that are ready for it.
+done.  So no pair waits for anything but two devices that are ready for it, except for those that the layer above
+has said to keep ready (`reserve`): it knows that there are qubits enough for all of them.
 
 What passes between RGP and its neighbours in the stack stands in service.py, the states and their tables in
 states.py; here are the rules.
@@ -38,6 +39,7 @@ from protocols.rgp.service import (
     Done,
     GateRefused,
     NeedPair,
+    NeedPairs,
     RefuseReason,
     Role,
     RunControl,
@@ -57,6 +59,14 @@ type _Message = RgpReady | RgpCat | RgpUncat | RgpRefused
 class _GateName(NamedTuple):
     job: int
     gate: int
+
+
+@dataclass(slots=True)
+class _Reserve:
+    """Pairs with one peer that are kept ready: `ahead` at a time, for `left` gates that are still to come."""
+
+    ahead: int
+    left: int
 
 
 @dataclass(slots=True, eq=False)
@@ -83,9 +93,9 @@ class Rgp:
         self._gates: dict[_GateName, _Gate] = {}
         self._unpaired: dict[int, deque[_Gate]] = {}  # controls that wait for a pair, by peer
         self._spare: dict[int, deque[Pair]] = {}  # own pairs that came ahead of their gate, by peer
-        self._pool: dict[
-            tuple[int, int], Pair | None
-        ] = {}  # peers' pairs by (peer, pair id); None: it is gone
+        self._asked: dict[int, int] = {}  # pairs that the layer below still owes, by peer
+        self._reserves: dict[int, _Reserve] = {}
+        self._pool: dict[tuple[int, int], Pair | None] = {}  # peers' pairs by (peer, pair id); None: it is gone
         self._seeking: dict[tuple[int, int], _Gate] = {}  # targets whose pair is not in the pool yet
         self._early: dict[int, dict[_GateName, _Early]] = {}  # by peer
         self._holds: Holds[_GateName] = Holds(hold_ps)
@@ -128,6 +138,24 @@ class Rgp:
             self._told.append(name)
             self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
 
+    def reserve(self, peer: int, ahead: int, gates: int, now: int) -> None:
+        """So many gates with this peer are to come that are controlled here: make `ahead` pairs ready at once, and
+        make up for them while gates are left."""
+        known = self._reserves.setdefault(peer, _Reserve(0, 0))
+        known.ahead = max(known.ahead, ahead)
+        known.left += gates
+        self._refill(peer, known.ahead)
+
+    def ready(self, peer: int) -> int:
+        """Pairs with this peer that wait for gates controlled here."""
+        return len(self._spare.get(peer, ()))
+
+    def holds(self, peer: int, role: Role) -> bool:
+        """Is a pair with this peer at hand that a gate in this role could use?"""
+        if role is Role.CONTROL:
+            return bool(self._spare.get(peer))
+        return any(pair is not None and key[0] == peer for key, pair in self._pool.items())
+
     # From the device.
 
     def control_measured(self, job: int, gate: int, m1: int, now: int, m0: int = 0) -> None:
@@ -153,6 +181,7 @@ class Rgp:
     def pair(self, peer: int, pair: Pair, now: int) -> None:
         """Both ends hold this pair.  One that this node asked for goes to the gate that waited longest."""
         if pair.head == self._node:
+            self._asked[peer] = max(0, self._asked.get(peer, 0) - 1)
             waiting = self._unpaired.get(peer)
             if waiting:
                 self._entangle(waiting.popleft(), pair)  # RGP-1
@@ -173,18 +202,23 @@ class Rgp:
             if pair in self._spare.get(peer, ()):
                 self._spare[peer].remove(pair)
                 self._outputs.append(ReleaseQubit(pair.qubit))
+                self._refill(peer)
             # One in use goes on: the target, which lost it too, refuses.
         elif self._pool.get((peer, pair.pair_id)) is not None:
             self._void_pair(peer, pair.pair_id)
 
     def no_pairs(self, peer: int, now: int) -> None:
         """The layer below gave up: the gates that wait for a pair with this peer are refused."""
+        self._asked.pop(peer, None)
+        self._reserves.pop(peer, None)
         for gate in list(self._unpaired.get(peer, ())):
             self._fail(gate, RefuseReason.NO_PAIRS)
 
     def drop_pairs(self, peer: int, now: int, head: int | None = None) -> None:
         """Release every pair with this peer that no gate uses: those that `head` asked for, or all."""
         if head != peer:
+            self._asked.pop(peer, None)
+            self._reserves.pop(peer, None)
             for pair in self._spare.pop(peer, ()):
                 self._outputs.append(ReleaseQubit(pair.qubit))
         if head == self._node:
@@ -259,7 +293,27 @@ class Rgp:
             self._entangle(gate, self._spare[gate.peer].popleft())
         else:
             self._unpaired.setdefault(gate.peer, deque()).append(gate)
-            self._outputs.append(NeedPair(*gate.name, gate.peer))
+            reserve = self._reserves.get(gate.peer)
+            if reserve is None or self._asked.get(gate.peer, 0) < len(self._unpaired[gate.peer]):
+                self._asked[gate.peer] = self._asked.get(gate.peer, 0) + 1
+                self._outputs.append(NeedPair(*gate.name, gate.peer))
+        reserve = self._reserves.get(gate.peer)
+        if reserve is not None:
+            reserve.left = max(0, reserve.left - 1)
+            self._refill(gate.peer)
+
+    def _refill(self, peer: int, wanted: int | None = None) -> None:
+        """Ask for the pairs that are to be ready: when half of them are missing, not one by one."""
+        reserve = self._reserves.get(peer)
+        if reserve is None:
+            return
+        if wanted is None:
+            wanted = min(reserve.ahead, reserve.left)
+        owed = self._asked.get(peer, 0) - len(self._unpaired.get(peer, ()))
+        missing = wanted - len(self._spare.get(peer, ())) - owed
+        if missing > 0 and 2 * missing >= wanted:
+            self._asked[peer] = self._asked.get(peer, 0) + missing
+            self._outputs.append(NeedPairs(peer, missing))
 
     def _entangle(self, gate: _Gate, pair: Pair) -> None:
         gate.pair = pair

@@ -35,6 +35,13 @@ class NeedPair(NamedTuple):
     peer: int
 
 
+class NeedPairs(NamedTuple):
+    """Event at the control: ask the layer below for so many pairs with the peer, for gates to come."""
+
+    peer: int
+    number: int
+
+
 class RunControl(NamedTuple):
     """Event: run CX(data, ebit), measure ebit -> m1, release ebit; then `control_measured`.  Of a MOVE besides, after
     the CX: H(data), measure data -> m0."""

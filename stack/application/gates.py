@@ -4,10 +4,10 @@ What may live here: the driver of ``protocols.rgp``: its programs to the devices
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from protocols.device import Program
+from protocols.device import MAX_OPS, Program
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
 from protocols.rgp.node import Rgp
@@ -16,6 +16,7 @@ from protocols.rgp.service import (
     Done,
     GateRefused,
     NeedPair,
+    NeedPairs,
     RefuseReason,
     Role,
     RunControl,
@@ -33,6 +34,10 @@ Block = Callable[[Program, int], None]
 
 PURPOSE = 1
 """The network layer's purpose id of pairs for remote gates."""
+
+
+_MOST_BEFORE: Final = MAX_OPS - 8
+"""Operations that go into one program with those of a gate's control."""
 
 
 class GateFailed(Exception):
@@ -64,35 +69,65 @@ class RemoteGates:
         self._driver = Driver(kernel, Rgp(kernel.number), messenger.send, self._on_event)
         self._messenger = messenger
         self._jobs: Counter[int] = Counter()
-        self._waiting: dict[tuple[int, int], Waiter[None]] = {}
+        self._waiting: dict[tuple[int, int], Waiter[int]] = {}
+        self._before: dict[tuple[int, int], Program] = {}
+        self._frames: dict[tuple[int, int], int] = {}
         self._blocks: dict[tuple[int, int], Block] = {}
         self._requests: dict[int, int] = {}
+        self._filling: dict[int, tuple[int, Waiter[None]]] = {}
         messenger.register(ProtocolId.RGP, self._driver.receive)
         messenger.on_broken(self._peer_lost)
         network.listen(PURPOSE, self)
 
     async def gate(
-        self, job: int, gate: int, role: Role, kind: RgpKind, qubit: int, peer: int, block: Block | None = None
-    ) -> None:
+        self,
+        job: int,
+        gate: int,
+        role: Role,
+        kind: RgpKind,
+        qubit: int,
+        peer: int,
+        block: Block | None = None,
+        before: Program | None = None,
+    ) -> int:
         """This end's part of one gate; both ends must call.  Raises GateFailed.
+
+        Returns 1 if Z is to be applied to `qubit` before anything else is done to it, else 0.
 
         block: at the target, what is done with the copy of the control: needed for a COPY; for a CNOT or CZ it stands
         for the gate with `qubit`.  It must commute with Z on the copy.
+        before: is run first in any case; if a pair is ready, in one program with the gate's, which saves a trip to the
+        device.
         """
+        name = (job, gate)
+        if before and len(before) > _MOST_BEFORE:
+            self._physical.submit(before, lambda _: None)
+            before = None
+        if before:
+            self._before[name] = before
         if not self._messenger.reaches(peer):
+            self._run_before(name)
             raise GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
-        waiter: Waiter[None] = Waiter(self._kernel)
-        self._waiting[job, gate] = waiter
+        waiter: Waiter[int] = Waiter(self._kernel)
+        self._waiting[name] = waiter
         if block is not None:
-            self._blocks[job, gate] = block
+            self._blocks[name] = block
         self._kernel.event("gates", "asked", job=job, gate=gate, role=role.name, peer=peer)
         self._driver.machine.start(job, gate, role, kind, qubit, peer, self._kernel.now)
         self._driver.flush()
+        if not self._driver.machine.holds(peer, role):
+            self._run_before(name)
         self._messenger.watch(peer)
         try:
-            await waiter.wait()
+            return await waiter.wait()
         finally:
             self._messenger.unwatch(peer)
+
+    def _run_before(self, name: tuple[int, int]) -> None:
+        """What was to be run with the gate cannot wait for it."""
+        before = self._before.pop(name, None)
+        if before is not None:
+            self._physical.submit(before, lambda _: None)
 
     def abandon(self, gates: Iterable[tuple[int, int, int]]) -> None:
         """This node will do none of these gates, (job, gate, peer), which it has not started: the peers are told."""
@@ -108,6 +143,22 @@ class RemoteGates:
     def enter(self, peers: Iterable[int]) -> None:
         """A job begins that has gates with these nodes."""
         self._jobs.update(peers)
+
+    async def reserve(self, gates: Mapping[int, int], ahead: int) -> None:
+        """Keep ``ahead`` pairs ready with each peer, for so many gates that are controlled here; returns when they are
+        there, or will not come.  Every node needs a communication qubit for each of them at the same time."""
+        machine = self._driver.machine
+        for peer, number in gates.items():
+            machine.reserve(peer, ahead, number, self._kernel.now)
+        self._driver.flush()
+        for peer in gates:
+            if peer in self._requests and machine.ready(peer) < ahead:
+                self._filling[peer] = (ahead, Waiter(self._kernel))
+                await self._filling[peer][1].wait()
+
+    def _filled(self, peer: int, gone: bool = False) -> None:
+        if peer in self._filling and (gone or self._driver.machine.ready(peer) >= self._filling[peer][0]):
+            self._filling.pop(peer)[1].set(None)
 
     def leave(self, peers: Iterable[int]) -> None:
         """It has ended.  With its last job, what is left of pairs with a node is given back."""
@@ -125,6 +176,7 @@ class RemoteGates:
     def pair(self, peer: int, purpose: int, pair: Pair) -> None:
         self._driver.machine.pair(peer, pair, self._kernel.now)
         self._driver.flush()
+        self._filled(peer)
 
     def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
         self._driver.machine.pair_lost(peer, pair, self._kernel.now)
@@ -134,6 +186,7 @@ class RemoteGates:
         self._requests.pop(peer, None)
         self._driver.machine.no_pairs(peer, self._kernel.now)
         self._driver.flush()
+        self._filled(peer, gone=True)
 
     def peer_finished(self, peer: int, purpose: int) -> None:
         # The peer's Cats came before its word that it has finished: pairs that none of them names are left over.
@@ -143,27 +196,28 @@ class RemoteGates:
     def _peer_lost(self, peer: int) -> None:
         self._driver.machine.peer_lost(peer, self._kernel.now)
         self._driver.flush()
+        self._filled(peer, gone=True)
 
     # -- what the machine wants -----------------------------------------------------------------------------------
 
     def _on_event(self, event: Any) -> None:
         match event:
             case NeedPair(peer=peer):
-                if peer not in self._requests:
-                    self._requests[peer] = self._network.request(peer, PURPOSE, self, self._minimum_fidelity)
-                self._network.want(self._requests[peer], 1)
+                self._want(peer, 1)
+            case NeedPairs(peer=peer, number=number):
+                self._want(peer, number)
             case RunControl():
                 self._run_control(event)
             case RunTarget():
                 self._run_target(event)
-            case ApplyZ(data_qubit=qubit, apply=apply):
-                if apply:
-                    self._physical.submit(Program().z(qubit), lambda _: None)
+            case ApplyZ(job=job, gate=gate, apply=apply):
+                self._frames[job, gate] = apply  # Done follows, and takes it along
             case Done(job=job, gate=gate, role=role):
                 self._blocks.pop((job, gate), None)
                 self._kernel.event("gates", "done", job=job, gate=gate, role=role.name)
-                self._waiting.pop((job, gate)).set(None)
+                self._waiting.pop((job, gate)).set(self._frames.pop((job, gate), 0))
             case GateRefused(job=job, gate=gate, reason=reason, intact=intact):
+                self._run_before((job, gate))
                 self._kernel.event("gates", "refused", job=job, gate=gate, reason=reason.name, intact=intact)
                 self._blocks.pop((job, gate), None)
                 self._waiting.pop((job, gate)).fail(GateFailed(gate, reason, intact))
@@ -174,8 +228,15 @@ class RemoteGates:
             case _:
                 raise AssertionError(f"{event} is no event of Rgp")
 
+    def _want(self, peer: int, number: int) -> None:
+        if peer not in self._requests:
+            self._requests[peer] = self._network.request(peer, PURPOSE, self, self._minimum_fidelity)
+        self._network.want(self._requests[peer], number)
+
     def _run_control(self, run: RunControl) -> None:
-        program = Program().cx(run.data_qubit, run.ebit)
+        program = self._before.pop((run.job, run.gate), None) or Program()
+        measured = program.measured
+        program.cx(run.data_qubit, run.ebit)
         moves = run.kind is RgpKind.MOVE
         if moves:
             program.h(run.data_qubit).measure(run.data_qubit)
@@ -185,7 +246,7 @@ class RemoteGates:
 
         def done(bits: tuple[int, ...]) -> None:
             self._physical.memory.void(run.ebit)
-            m0, m1 = bits if moves else (0, *bits)
+            m0, m1 = bits[measured:] if moves else (0, *bits[measured:])
             self._driver.machine.control_measured(run.job, run.gate, m1, self._kernel.now, m0)
             self._driver.flush()
 
@@ -197,6 +258,7 @@ class RemoteGates:
 
     def _run_target(self, run: RunTarget) -> None:
         self._began(run.job, run.gate, Role.TARGET, run.ebit)
+        before = self._before.pop((run.job, run.gate), None)
         program = Program()
         if run.apply_x:
             program.x(run.ebit)
@@ -214,10 +276,16 @@ class RemoteGates:
         if run.kind is not RgpKind.MOVE:
             program.h(run.ebit).measure(run.ebit)
         program.release(run.ebit)
+        measured = 0
+        if before is not None and len(before) + len(program) > MAX_OPS:
+            self._physical.submit(before, lambda _: None)
+        elif before is not None:
+            measured = before.measured
+            program = before.extend(program)
 
         def done(bits: tuple[int, ...]) -> None:
             self._physical.memory.void(run.ebit)
-            self._driver.machine.target_measured(run.job, run.gate, sum(bits), self._kernel.now)
+            self._driver.machine.target_measured(run.job, run.gate, sum(bits[measured:]), self._kernel.now)
             self._driver.flush()
 
         self._physical.submit(program, done)

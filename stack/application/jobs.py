@@ -41,6 +41,10 @@ class JobRunner:
         kernel.results[f"job-{job}"] = result
         began = kernel.now
         self._gates.enter(peers)
+        if arguments["ahead"]:
+            controlled = Counter(body["peer"] for kind, body in _flat(steps) if kind in _OVER_PAIRS and _controls(body))
+            gates = {peer: number * arguments["shots"] for peer, number in sorted(controlled.items())}
+            await self._gates.reserve(gates, arguments["ahead"])
         for shot in range(arguments["shots"]):
             used = self._gates.pairs_used
             run = _run_number(job, shot)
@@ -99,9 +103,6 @@ class _Shot:
                 case "measure":
                     await self._measure(body)
                 case "telegate" | "move":
-                    # Not awaited: the device keeps the order of what touches one qubit, and the pair can be made
-                    # meanwhile.
-                    self._submit()
                     await self._over_a_pair(kind, body)
                 case "tell":
                     for number, clbit in body["results"]:
@@ -134,7 +135,10 @@ class _Shot:
         if kind == "telegate" and role is Role.TARGET:
             block = self._block(body["ops"])
         qubit = self._physical.memory.data(body.get("qubit", 0))
-        await self._gates.gate(self._run, body["gate"], role, what, qubit, body["peer"], block)
+        # Not awaited: the device keeps the order of what touches one qubit, and the pair can be made meanwhile.
+        before, self._program = self._program, Program()
+        if await self._gates.gate(self._run, body["gate"], role, what, qubit, body["peer"], block, before):
+            self._program.z(qubit)
 
     def _block(self, ops: list[list[int]]) -> Block:
         def add(program: Program, copy: int) -> None:
@@ -162,6 +166,11 @@ def _run_number(job: int, shot: int) -> int:
     """What remote gates know a shot of a job as: (run, gate) names a gate at all nodes alike, whichever of the
     circuit's gates are theirs."""
     return shot * _MOST_JOBS + job
+
+
+def _controls(body: dict[str, Any]) -> bool:
+    """Whether this node asks for the pair of a gate or move."""
+    return _ROLES[body["role"]] is Role.CONTROL
 
 
 def _flat(steps: Iterable[Any]) -> Iterator[Any]:

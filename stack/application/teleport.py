@@ -3,13 +3,14 @@
 What may live here: the two sides of that program, written as a user of the transport layer would.
 """
 
+from collections import deque
 from typing import Any
 
 from protocols.device import Program
 from protocols.qtp.service import CloseReason
 from protocols.wire import QtpService
 from stack.physical.interface import PhysicalLayer
-from stack.runtime.kernel import Kernel
+from stack.runtime.kernel import Kernel, Waiter
 from stack.transport.service import SessionClosed, SessionRefused, Transport
 
 PORT = 1
@@ -39,24 +40,36 @@ class TeleportApp:
         """The ``teleport`` app.  The receiver's result: {state: [arrived, found as sent]}, and how many were lost."""
         if arguments["sends"]:
             states = arguments["states"] * arguments["rounds"]
-            await self._send(arguments["peer"], states, arguments["minimum_fidelity"])
+            await self._send(arguments, states)
         else:
             await self._receive(arguments["states"])
 
-    async def _send(self, peer: int, states: list[str], minimum_fidelity: float) -> None:
+    async def _send(self, arguments: dict[str, Any], states: list[str]) -> None:
         result: dict[str, Any] = {"sent": 0, "delivered": 0}
         self._kernel.results["teleport"] = result
-        try:
-            session = await self._transport.open(peer, PORT, QtpService.TELEPORT, minimum_fidelity)
-            for state in states:
-                qubit = self._physical.memory.data(0)
-                program = Program().init(qubit)
-                for gate in _PREPARE[state]:
-                    getattr(program, gate)(qubit)
-                await self._physical.run(program)
-                delivered = await session.teleport(qubit)
+        peer, ahead = arguments["peer"], arguments["ahead"]
+        on_the_way: deque[Waiter[bool]] = deque()
+
+        async def settle(most: int) -> None:
+            """Until at most so many are on the way."""
+            while len(on_the_way) > most:
+                delivered = await on_the_way.popleft().wait()
                 result["sent"] += 1
                 result["delivered"] += delivered
+
+        try:
+            session = await self._transport.open(peer, PORT, QtpService.TELEPORT, arguments["minimum_fidelity"])
+            session.reserve(ahead)
+            await session.filled(ahead)
+            for number, state in enumerate(states):
+                qubit = self._physical.memory.data(number % arguments["in_flight"])
+                preparation = Program().init(qubit)
+                for gate in _PREPARE[state]:
+                    getattr(preparation, gate)(qubit)
+                session.reserve(min(ahead, len(states) - number - 1))
+                on_the_way.append(session.send(qubit, preparation))
+                await settle(arguments["in_flight"] - 1)
+            await settle(0)
         except (SessionClosed, SessionRefused) as end:
             result["failed"] = f"not all was sent: {end}"
             return

@@ -5,9 +5,9 @@ sessions as objects for the layer above.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from protocols.device import Program
+from protocols.device import MAX_OPS, Program
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
 from protocols.qtp.node import Qtp
@@ -33,6 +33,9 @@ from stack.physical.interface import PhysicalLayer
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel, Mailbox, Waiter
 from stack.runtime.messenger import Messenger
+
+_BELL_MEASUREMENT: Final = 6
+"""Operations in it, the release of both qubits included."""
 
 
 class SessionRefused(Exception):
@@ -70,24 +73,61 @@ class Session:
         self._kernel = kernel
         self._arrivals: Mailbox[Incoming | None] = Mailbox(kernel)
         self._sent: dict[int, Waiter[bool]] = {}
+        self._filling: tuple[int, Waiter[None]] | None = None
         self._pairs: Mailbox[Pair | None] = Mailbox(kernel)
         self._not_handed_up: set[Pair] = set()
 
-    async def teleport(self, qubit: int) -> bool:
+    async def teleport(self, qubit: int, preparation: Program | None = None) -> bool:
         """Send a qubit, which is gone from here on; whether it was delivered.
+
+        preparation: is run before; if a pair is ready, in one program with the Bell measurement, and so in one trip to
+        the device.
 
         If not it is lost; with the peer lost meanwhile, nobody knows whether it arrived.  Raises SessionClosed if it
         was not touched: it is the caller's again.
         """
+        return await self.send(qubit, preparation).wait()
+
+    def send(self, qubit: int, preparation: Program | None = None) -> Waiter[bool]:
+        """The same without waiting: what ``teleport`` returns or raises comes out of the waiter."""
         waiter: Waiter[bool] = Waiter(self._kernel)
-        machine = self._transport.driver.machine
+        transport = self._transport
+        machine = transport.driver.machine
+        together = machine.ready(self.ident) > 0
         try:
             index = machine.teleport(self.ident, qubit, self._kernel.now)
         except SessionGone:
             raise self._gone() from None
         self._sent[index] = waiter
+        if preparation is not None:
+            if together:
+                transport.preparations[self.ident, index] = preparation
+            else:
+                transport.run_before(preparation)
+        transport.driver.flush()
+        return waiter
+
+    def reserve(self, ahead: int) -> None:
+        """Keep so many pairs ready for qubits to come.  Raises SessionClosed."""
+        try:
+            self._transport.driver.machine.reserve(self.ident, ahead, self._kernel.now)
+        except SessionGone:
+            raise self._gone() from None
         self._transport.driver.flush()
-        return await waiter.wait()
+
+    async def filled(self, pairs: int) -> None:
+        """Until so many pairs are ready, or the session has ended; :meth:`reserve` them before."""
+        if self.closed is None and self._transport.driver.machine.ready(self.ident) < pairs:
+            self._filling = (pairs, Waiter(self._kernel))
+            await self._filling[1].wait()
+
+    def _more_pairs(self) -> None:
+        filling = self._filling
+        if filling is not None and (
+            self.closed is not None or self._transport.driver.machine.ready(self.ident) >= filling[0]
+        ):
+            self._filling = None
+            filling[1].set(None)
 
     async def receive(self) -> Incoming:
         """The next qubit, in the order of sending; raises SessionClosed at the end of the session."""
@@ -135,6 +175,7 @@ class Session:
                 self._event("delivered", index=index)
                 self._sent.pop(index).set(True)
             case Returned(index=index, qubit=qubit):
+                self._transport.preparations.pop((self.ident, index), None)
                 self._event("returned", index=index, qubit=qubit)
                 self._sent.pop(index).fail(self._gone())
             case Lost(index=index, incoming=incoming):
@@ -153,6 +194,7 @@ class Session:
                     self.on_pair_gone(pair)
             case Closed(reason=reason):
                 self.closed = reason
+                self._more_pairs()
                 self._arrivals.put(None)
                 self._pairs.put(None)
 
@@ -163,9 +205,7 @@ class Session:
 class Transport:
     """One node's sessions."""
 
-    def __init__(
-        self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger
-    ) -> None:
+    def __init__(self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger) -> None:
         self.driver = Driver(kernel, Qtp(kernel.number), messenger.send, self._on_event)
         self._kernel = kernel
         self._physical = physical
@@ -176,6 +216,8 @@ class Transport:
         self._of_purpose: dict[tuple[int, int], SessionId] = {}
         self._requests: dict[SessionId, int] = {}
         self._minimum_fidelity: dict[SessionId, float] = {}
+        self.preparations: dict[tuple[SessionId, int], Program] = {}
+        """What is to be run before a qubit is measured, by session and index."""
         self._messenger = messenger
         messenger.register(ProtocolId.QTP, self.driver.receive)
         messenger.on_broken(self._peer_lost)
@@ -195,6 +237,10 @@ class Transport:
     async def accept(self, port: int) -> Session:
         """The next session on a port that is listened to."""
         return await self._accepting[port].get()
+
+    def run_before(self, program: Program) -> None:
+        """Run a program before whatever is asked next of its qubits: the device keeps that order."""
+        self._physical.submit(program, lambda _: None)
 
     def release(self, qubit: int) -> None:
         """Give a communication qubit back."""
@@ -224,6 +270,8 @@ class Transport:
             return
         self.driver.machine.pair(ident, pair, self._kernel.now)
         self.driver.flush()
+        if (session := self._sessions.get(ident)) is not None:
+            session._more_pairs()
 
     def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
         ident = self._of_purpose.get((peer, purpose))
@@ -287,9 +335,7 @@ class Transport:
             self._accepting[port].put(session)
 
     def _closed(self, ident: SessionId, event: Closed) -> None:
-        self._kernel.event(
-            "transport", "closed", peer=ident.peer, session=ident.number, reason=event.reason.name
-        )
+        self._kernel.event("transport", "closed", peer=ident.peer, session=ident.number, reason=event.reason.name)
         self._messenger.unwatch(ident.peer)
         self._of_purpose.pop((ident.peer, ident.purpose), None)
         self._network.unlisten(ident.purpose, ident.peer)
@@ -307,12 +353,18 @@ class Transport:
     def _bell_measurement(self, run: RunBellMeasurement) -> None:
         data, half = run.data_qubit, run.pair_qubit
         self._sessions[run.session]._event("measuring", index=run.index, qubit=half)
-        program = Program().bell_measure(data, half).release(data).release(half)
+        program = self.preparations.pop((run.session, run.index), None) or Program()
+        if len(program) + _BELL_MEASUREMENT > MAX_OPS:
+            self.run_before(program)
+            program = Program()
+        measured = program.measured
+        program.bell_measure(data, half).release(data).release(half)
 
         def done(bits: tuple[int, ...]) -> None:
+            m1, m2 = bits[measured:]
             self._physical.memory.void(data)
             self._physical.memory.void(half)
-            self.driver.machine.measured(run.session, run.index, bits[0], bits[1], self._kernel.now)
+            self.driver.machine.measured(run.session, run.index, m1, m2, self._kernel.now)
             self.driver.flush()
 
         self._physical.submit(program, done)

@@ -1,13 +1,14 @@
 """`bellwire bench`: figures of speed and size on this machine, each with how it was measured.
 
 ``engine`` times the clocks with the toy protocol, ``state`` one gate on the quantum state beside other simulators,
-``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``network`` pairs over repeaters,
-``routing`` a network of a hundred nodes; here they are collected.
+``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``ahead`` the latter over pairs that
+were made before, ``network`` pairs over repeaters, ``routing`` a network of a hundred nodes; here they are collected.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from testbed.bench.ahead import ahead_figures
 from testbed.bench.engine import engine_figures
 from testbed.bench.measure import Measured
 from testbed.bench.network import network_figures
@@ -26,6 +27,7 @@ def run_bench(say: Callable[[str], object]) -> list[dict[str, Any]]:
         state_figures,
         photonic_figures,
         quantum_figures,
+        ahead_figures,
         link_figures,
         network_figures,
         routing_figures,

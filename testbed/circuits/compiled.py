@@ -12,7 +12,7 @@ from stack.application.compiler.circuit import Circuit, Op
 from stack.application.compiler.cut import DoesNotFit, cut
 from stack.application.compiler.steps import Programs, write
 from stack.application.compiler.ways import Distance, Ways
-from stack.application.compiler.weave import Block, Move, Remote, Seat, Woven, weave
+from stack.application.compiler.weave import Block, Move, Piece, Remote, Seat, Woven, weave
 from testbed.circuits.ideal import ideal_histogram
 from testbed.circuits.lower import lower
 from testbed.circuits.nearness import nearness
@@ -75,6 +75,8 @@ def compile_job(
     seats, woven = _placed(scenario, job, circuit, distance or nearness(scenario), taken)
     _check_links(scenario, parsed, woven)
     programs: Programs = write(woven.pieces, seats)
+    if job.ahead:
+        _check_ahead(scenario, job, woven)
     names = {node.number: node.name for node in scenario.nodes}
     return CompiledJob(
         name=job.name,
@@ -128,19 +130,52 @@ def _placed(
     return chosen, weave(circuit, chosen, rooms, Ways(rooms, distance), job.merge)
 
 
+def _check_ahead(scenario: Scenario, job: Job, woven: Woven) -> None:
+    """Pairs that wait hold qubits at both ends.  If a node could not hold all of them, one kind might take the qubit
+    that another needs first, and nodes would wait for each other for ever."""
+    held: dict[int, int] = {}
+    for ends in {ends for piece in woven.pieces if (ends := _ends(piece)) is not None}:
+        for number in ends:
+            held[number] = held.get(number, 0) + job.ahead
+    for node in scenario.nodes:
+        room = node.device.communication_qubits if node.device is not None else 0
+        if held.get(node.number, 0) > room:
+            peers = held[node.number] // job.ahead
+            raise job.mapping_place.bad(
+                f"{job.ahead} pairs ahead for each of {peers} ways over which {node.name} does gates are more than its"
+                f" {room} communication qubits",
+                "lower `ahead` of the job, or give the device more communication_qubits",
+            )
+
+
+def _ends(piece: Piece) -> tuple[int, int] | None:
+    """The nodes that share the pair of a piece, the one that asks for it first."""
+    match piece:
+        case Block():
+            return piece.control.node, piece.node
+        case Remote():
+            return piece.control.node, piece.target.node
+        case Move():
+            return piece.source.node, piece.destination.node
+        case _:
+            return None
+
+
 def _check_links(scenario: Scenario, parsed: Parsed, woven: Woven) -> None:
     names = {node.number: node.name for node in scenario.nodes}
     op: Op | None
     for piece in woven.pieces:
+        ends = _ends(piece)
+        if ends is None:
+            continue
+        here, there = ends
         match piece:
             case Block():
-                here, there, op = piece.control.node, piece.node, piece.ops[0][0]
+                op = piece.ops[0][0]
             case Remote():
-                here, there, op = piece.control.node, piece.target.node, piece.op
-            case Move():
-                here, there, op = piece.source.node, piece.destination.node, None
+                op = piece.op
             case _:
-                continue
+                op = None
         if not scenario.joined(names[here], names[there]):
             what = "a gate" if op is not None else "a qubit"
             raise parsed.bad(

@@ -83,9 +83,7 @@ def _binary(node: Any, wanted: bool, numbers: Mapping[Any, int]) -> tuple[Clause
     raise TooComplex(f"the operator {name.lower().replace('_', ' ')}")
 
 
-def _both(
-    left: Any, right: Any, wanted: bool, numbers: Mapping[Any, int], both: bool
-) -> tuple[Clause, ...] | None:
+def _both(left: Any, right: Any, wanted: bool, numbers: Mapping[Any, int], both: bool) -> tuple[Clause, ...] | None:
     """Both sides are `both`, or (where that is not wanted) not both of them."""
     first, second = _of(left, both, numbers), _of(right, both, numbers)
     all_of = None if first is None or second is None else (*first, *second)

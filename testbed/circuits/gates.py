@@ -43,4 +43,3 @@ GATES: Final = tuple(
 
 BY_CLASS: Final = {gate.qiskit_class: gate for gate in GATES}
 METHOD: Final = {gate.opcode: gate for gate in GATES}
-

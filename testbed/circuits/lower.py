@@ -74,9 +74,7 @@ class _Names(NamedTuple):
         """Those of a block, whose bits stand for the instruction's, place by place."""
         qubits = [self.qubits[bit] for bit in instruction.qubits]
         clbits = [self.clbits[bit] for bit in instruction.clbits]
-        return _Names(
-            dict(zip(block.qubits, qubits, strict=True)), dict(zip(block.clbits, clbits, strict=True))
-        )
+        return _Names(dict(zip(block.qubits, qubits, strict=True)), dict(zip(block.clbits, clbits, strict=True)))
 
 
 class _Expander:
@@ -85,9 +83,7 @@ class _Expander:
         self._parsed = parsed
         self._visited = 0
 
-    def instruction(
-        self, instruction: Any, names: _Names, when: tuple[Clause, ...], number: int, depth: int
-    ) -> None:
+    def instruction(self, instruction: Any, names: _Names, when: tuple[Clause, ...], number: int, depth: int) -> None:
         """Append what one instruction does, under a condition.  `number`: its top-level instruction."""
         operation = instruction.operation
         kind = _kind(operation)
@@ -201,9 +197,7 @@ class _Expander:
                 number, f"the circuit expands to more than {MAX_GATES} gates", "write a smaller circuit"
             )
 
-    def _gate(
-        self, operation: Any, qubits: tuple[int, ...], when: tuple[Clause, ...], number: int, depth: int
-    ) -> None:
+    def _gate(self, operation: Any, qubits: tuple[int, ...], when: tuple[Clause, ...], number: int, depth: int) -> None:
         """Append a gate, or those of its definition. Global phases are dropped: nothing is controlled now."""
         kind = _kind(operation)
         if kind in _NOTHING:
@@ -225,9 +219,7 @@ class _Expander:
         for part in definition.data:
             if part.clbits or _kind(part.operation) in _REFUSED or _kind(part.operation) in _CLASSICAL:
                 name = part.operation.name
-                raise self._parsed.bad(
-                    number, f"`{name}` inside a gate is not supported", "take it out of the gate"
-                )
+                raise self._parsed.bad(number, f"`{name}` inside a gate is not supported", "take it out of the gate")
             self._visit(number, depth)
             self._gate(part.operation, tuple(inner[bit] for bit in part.qubits), when, number, depth + 1)
 
@@ -258,7 +250,5 @@ class _Expander:
                 number, "an angle without a value", "write a number in place of the parameter"
             ) from None
         if not all(isfinite(angle) for angle in angles):
-            raise self._parsed.bad(
-                number, "an angle that is not a finite number", "write a number of radians"
-            )
+            raise self._parsed.bad(number, "an angle that is not a finite number", "write a number of radians")
         return angles

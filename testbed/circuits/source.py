@@ -137,13 +137,9 @@ def _check(source: Source) -> None:
         if _DEEP.search(text):
             raise source.bad(line, "an expression nested 100 deep", "write it more simply")
         if text.startswith("opaque") and not text[6:7].isalnum():
-            raise source.bad(
-                line, "`opaque` is not supported", "define the gate by its gates: `gate name a { … }`"
-            )
+            raise source.bad(line, "`opaque` is not supported", "define the gate by its gates: `gate name a { … }`")
         if _HARDWARE_QUBIT.search(text):
-            raise source.bad(
-                line, "hardware qubits ($0) are not supported", "declare a register: `qubit[2] q;`"
-            )
+            raise source.bad(line, "hardware qubits ($0) are not supported", "declare a register: `qubit[2] q;`")
 
 
 def _declared(pattern: re.Pattern[str], text: str) -> int:

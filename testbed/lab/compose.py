@@ -304,6 +304,7 @@ def _apps(
                 "steps": job.programs[name],
                 "clbits": job.results[name],
                 "minimum_fidelity": scenario.jobs[index].minimum_fidelity,
+                "ahead": scenario.jobs[index].ahead,
             }
     for index, request in enumerate(scenario.requests):
         if name in (request.source, request.destination):
@@ -331,5 +332,7 @@ def _apps(
             "states": list(teleport.states),
             "rounds": teleport.rounds,
             "minimum_fidelity": teleport.minimum_fidelity,
+            "ahead": teleport.ahead,
+            "in_flight": teleport.in_flight,
         }
     return apps

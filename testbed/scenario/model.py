@@ -265,6 +265,8 @@ class Job:
     mapping_place: Place = field(compare=False)
     merge: bool = True
     """Whether gates may share pairs and qubits may move; without it the circuit runs as it is written."""
+    ahead: int = 0
+    """Pairs that each QPU keeps ready with each one whose qubits its own control."""
     overridden: bool = False
     """The circuit came from the command line: places in the mapping beyond its qubits are left empty."""
 
@@ -335,6 +337,10 @@ class Teleport:
     states: tuple[str, ...]
     rounds: int
     minimum_fidelity: float = 0.0
+    ahead: int = 0
+    """Pairs that are kept ready; they are made before the first qubit goes."""
+    in_flight: int = 1
+    """Qubits on their way at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,14 @@ from testbed.scenario.source import Item, read_text
 
 MAX_SHOTS: Final = 1_000_000
 MAX_CIRCUIT_QUBITS: Final = 4096
+MAX_AHEAD: Final = 65_535
 MAX_PINGS: Final = 10_000_000
 MAX_PADDING: Final = 1_000
 
-_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "merge", "minimum_fidelity"))
-_TELEPORT: Final = Form("teleport", "a teleport section", ("from", "to", "states", "rounds", "minimum_fidelity"))
+_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "merge", "minimum_fidelity", "ahead"))
+_TELEPORT: Final = Form("teleport", "a teleport section", (
+    "from", "to", "states", "rounds", "minimum_fidelity", "ahead", "in_flight",
+))  # fmt: skip
 _TOY: Final = Form("toy", "a toy", (
     "from", "to", "count", "padding", "in_flight", "think_s", "timeout_s", "attempts",
 ))  # fmt: skip
@@ -65,6 +68,7 @@ def _job(item: Item, nodes: Mapping[str, Node], folder: Path) -> Job:
         mapping=None if mapping is None else _mapping(mapping, nodes),
         minimum_fidelity=keys.probability("minimum_fidelity"),
         merge=schema.flag(keys.need("merge")) if "merge" in keys else True,
+        ahead=keys.integer("ahead", 0, 0, MAX_AHEAD),
         circuit_place=circuit.place,
         mapping_place=(mapping or item).place,
     )
@@ -121,12 +125,17 @@ def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]
         if device is None or device.data_qubits == 0:
             raise keys.need(key).bad(f"{name} has no data qubit", "give its device at least one")
     states = keys.get("states")
+    start, end = nodes[source].device, nodes[destination].device
+    assert start is not None
+    assert end is not None
     return Teleport(
         source=source,
         destination=destination,
         states=PAULI_STATES if states is None else _states(states),
         rounds=keys.integer("rounds", None, 1, MAX_SHOTS),
         minimum_fidelity=keys.probability("minimum_fidelity"),
+        ahead=keys.integer("ahead", 0, 0, min(start.communication_qubits, end.communication_qubits)),
+        in_flight=keys.integer("in_flight", 1, 1, start.data_qubits),
     )
 
 

@@ -196,6 +196,12 @@ CASES = {
         "job.minimum_fidelity",
         "1.2 is more than 1",
     ),
+    "more pairs ahead than qubits": Case(
+        "shots: 200", "shots: 1\n  ahead: 3", "mapping", "job.mapping", "3 pairs ahead for each of 1 ways"
+    ),
+    "more teleports at a time than qubits": Case(
+        "", TELEPORT.replace("rounds", "in_flight: 3, rounds"), "teleport", "teleport.in_flight", "3 is more than 2"
+    ),
     "teleport without a link": Case(
         "",
         TELEPORT.replace("to: east", "to: far"),

@@ -91,3 +91,27 @@ def test_jobs_and_teleports_on_different_qpus_do_not_disturb_each_other(tmp_path
     ended_well(ran)
     assert [ran.shots(index) for index in (0, 1)] == [({bits: SHOTS}, 0)] * 2
     assert ran.result("q0", "teleport")["states"] == {state: [3, 3] for state in PAULI_STATES}
+
+
+def test_pairs_ahead_change_nothing_but_the_time(tmp_path: Path) -> None:
+    """As many as the qubits allow, with gates in both directions: nobody waits for ever, and none is left over."""
+    qasm, expected = crossings(TOPOLOGIES["line of 3"], seed=3, length=12)
+    spent = []
+    for ahead in (0, 2):
+        text = network(TOPOLOGIES["line of 3"], 8, 2)
+        text["job"] |= {"ahead": ahead, "merge": False}
+        ran = run_slice(text, tmp_path / str(ahead), qasm=qasm)
+        ended_well(ran)
+        assert ran.shots()[0] == {expected: SHOTS}
+        spent.append(ran.result("q1", "job-0")["elapsed_ps"])
+    assert spent[1] < 0.8 * spent[0]
+
+
+def test_states_arrive_over_pairs_that_were_made_before(tmp_path: Path) -> None:
+    device = {**IDEAL, "communication_qubits": 6}
+    work = {"teleport": {"from": "west", "to": "east", "rounds": 2, "ahead": 5, "in_flight": 2}}
+    ran = run_slice(two_qpus(work, device, PERFECT), tmp_path)
+    assert ran.finished
+    assert [leak for node in ("west", "east") for leak in leaks(ran.node(node))] == []
+    assert ran.result("east", "teleport")["states"] == {state: [2, 2] for state in PAULI_STATES}
+    assert len(ran.outcome.plane["pairs"]) == 12

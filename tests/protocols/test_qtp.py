@@ -296,6 +296,28 @@ def test_pairs_made_ahead_are_used_first() -> None:
     assert network.of(A, RunBellMeasurement) == [RunBellMeasurement(sessions[0], 0, 5, 1001)]
 
 
+def test_pairs_are_kept_ready_and_asked_for_by_halves() -> None:
+    network = net()
+    sessions = opened(network)
+    machine = qtp(network, A)
+    machine.reserve(sessions[0], 4, network.now)
+    for pair_id in (1, 2, 3, 4):
+        pair_up(network, sessions, pair_id)
+    assert network.of(A, NeedPair) == [NeedPair(sessions[0], 4)]
+    assert machine.ready(sessions[0]) == 4
+    for qubit in (50, 51):
+        machine.teleport(sessions[0], qubit, network.now)
+    machine.pair_lost(sessions[0], Pair(A, 4, 0, 1004), network.now)
+    network.run()
+    assert network.of(A, NeedPair)[1:] == [NeedPair(sessions[0], 2)]  # of three that are missing, two are on the way
+    machine.reserve(sessions[0], 0, network.now)
+    for qubit in (52, 53, 54, 55):
+        machine.teleport(sessions[0], qubit, network.now)
+    network.run()
+    # One that was ready and two that were asked for serve three of them.
+    assert network.of(A, NeedPair)[2:] == [NeedPair(sessions[0], 1)]
+
+
 def test_qubits_are_handed_up_in_order_each_once() -> None:
     """QTP-5, QTP-6."""
     network = net()

@@ -18,6 +18,7 @@ from protocols.rgp.service import (
     Done,
     GateRefused,
     NeedPair,
+    NeedPairs,
     RefuseReason,
     Role,
     RunControl,
@@ -79,9 +80,7 @@ def under_way(kind: RgpKind = RgpKind.CNOT) -> Net:
 
 @pytest.mark.parametrize("kind", [RgpKind.CNOT, RgpKind.CZ, RgpKind.COPY])
 @pytest.mark.parametrize(("index", "m1", "m2"), product(BellIndex, (0, 1), (0, 1)))
-def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(
-    kind: RgpKind, index: int, m1: int, m2: int
-) -> None:
+def test_the_gate_is_done_whatever_the_pair_and_the_outcomes(kind: RgpKind, index: int, m1: int, m2: int) -> None:
     """RGP-2, RGP-3, RGP-4, by exact state vector: both data qubits are halves of pairs, so every state is covered.
 
     With its copy this target does a CZ and then a CX."""
@@ -194,6 +193,28 @@ def test_only_a_pair_of_its_own_asking_serves_the_control() -> None:
     rgp(network, C).pair(T, Pair(T, 1, 0, 1001), network.now)
     network.run()
     assert network.events[C] == [NeedPair(JOB, 0, T)]
+
+
+def test_pairs_are_kept_ready_while_gates_are_to_come() -> None:
+    network = net()
+    control = rgp(network, C)
+    control.reserve(T, 2, 3, network.now)
+    for pair_id in (1, 2):
+        control.pair(T, half(C, pair_id), network.now)
+    assert control.ready(T) == 2
+    for gate in (0, 1, 2):
+        start(network, C, gate)
+        start(network, T, gate)
+        network.run()
+    assert [run.ebit for run in network.of(C, RunControl)] == [1001, 1002]
+    # One is made up for when the first is used: two gates are left then, and none after the third has one.
+    assert [event for event in network.events[C] if isinstance(event, NeedPair | NeedPairs)] == [
+        NeedPairs(T, 2),
+        NeedPairs(T, 1),
+    ]
+    control.no_pairs(T, network.now)
+    network.run()
+    assert [event.gate for event in network.of(C, GateRefused)] == [2]
 
 
 def test_pairs_go_to_gates_in_the_order_of_their_start() -> None:
