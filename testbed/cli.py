@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--iut-cmd", metavar="CMD", help="one that the kit starts, see docs/conformance.md")
     target.add_argument("--self", action="store_true", help="our own node, as any other")
     target.add_argument("--list", action="store_true", help="print the requirements, and which scripts decide each")
+    target.add_argument("--mutants", action="store_true", help="which script catches which wrong node")
     conformance.add_argument("--virtual", action="store_true", help="with --self: in emulated time, in this process")
     conformance.add_argument("--only", metavar="TEXT", help="a protocol, a requirement or a script: MHP, EGP-4, echo")
     conformance.add_argument("--key", metavar="HEX", help="with --iut: the key that it shares with every peer")
@@ -393,6 +394,7 @@ def _conformance(args: argparse.Namespace) -> int:
         command=args.iut_cmd,
         own=args.self,
         virtual=args.virtual,
+        mutants=args.mutants,
         only=args.only,
         key=args.key,
         peers=tuple(args.peer),

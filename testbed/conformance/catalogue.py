@@ -44,7 +44,7 @@ def load(root: Path | None = None) -> dict[str, Requirement]:
             if requirement.id in found:
                 raise CatalogueError(f"{path.name}: {requirement.id} stands twice")
             found[requirement.id] = requirement
-    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+    return dict(sorted(found.items(), key=lambda item: order(item[0])))
 
 
 def _requirement(path: Path, row: dict[str, str]) -> Requirement:
@@ -62,6 +62,7 @@ def _requirement(path: Path, row: dict[str, str]) -> Requirement:
     return requirement
 
 
-def _order(name: str) -> tuple[str, int]:
+def order(name: str) -> tuple[str, int]:
+    """By which ids are sorted: family, then number."""
     family, _, number = name.partition("-")
     return family, int(number)

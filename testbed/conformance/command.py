@@ -16,7 +16,8 @@ import trio
 
 from testbed.conformance import report
 from testbed.conformance.catalogue import Requirement, load
-from testbed.conformance.kit import FAIL, PASS, Result, judge, simulate_all, try_address, try_command
+from testbed.conformance.kit import FAIL, PASS, Result, hunt, judge, simulate_all, try_address, try_command
+from testbed.conformance.mutants import load as load_mutants
 from testbed.conformance.scripts import Script
 from testbed.conformance.scripts import load as load_scripts
 from testbed.errors import BadInput
@@ -28,12 +29,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The command line.  With neither address, command nor own, the catalogue is to be listed."""
+    """The command line.  With neither address, command, own nor mutants, the catalogue is to be listed."""
 
     address: str | None = None
     command: str | None = None
     own: bool = False
     virtual: bool = False
+    mutants: bool = False
     only: str | None = None
     key: str | None = None
     peers: tuple[str, ...] = ()
@@ -48,10 +50,12 @@ def conformance(wanted: Wanted, say: Say) -> int:
         raise _bad("--key" if wanted.key is not None else "--peer", "it is for --iut", "leave it out")
     if wanted.virtual and not wanted.own:
         raise _bad("--virtual", "it is for --self", "leave it out")
-    if wanted.address is None and wanted.command is None and not wanted.own:
+    if wanted.address is None and wanted.command is None and not wanted.own and not wanted.mutants:
         for line in _listed(requirements, scripts):
             say(line)
         return 0
+    if wanted.mutants:
+        return _mutants(wanted, requirements, scripts, say)
     target, results = _results(wanted, scripts, say)
     verdicts = judge(requirements, results)
     for line in report.lines(verdicts, results):
@@ -81,6 +85,16 @@ def _results(wanted: Wanted, scripts: list[Script], say: Say) -> tuple[str, list
         for line in said[-12:]:
             say(f"its standard error: {line}")
     return "self" if wanted.own else shlex.join(command), results
+
+
+def _mutants(wanted: Wanted, requirements: list[Requirement], scripts: list[Script], say: Say) -> int:
+    ids = {requirement.id for requirement in requirements}
+    trials = [hunt(mutant, scripts) for mutant in load_mutants().values() if mutant.breaks in ids]
+    for line in report.trial_lines(trials):
+        say(line)
+    if wanted.json is not None:
+        report.write_trials(wanted.json, trials)
+    return 1 if any(trial.caught_by is None for trial in trials) else 0
 
 
 def _chosen(only: str | None) -> tuple[list[Requirement], list[Script]]:

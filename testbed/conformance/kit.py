@@ -12,6 +12,7 @@ import trio
 
 from testbed.conformance.catalogue import Requirement
 from testbed.conformance.ground import Gone, Ground, NotSupported
+from testbed.conformance.mutants import Mutant
 from testbed.conformance.scripts import Script
 from testbed.conformance.simulated import SimulatedGround
 from testbed.conformance.sockets import CommandGround, UdpGround
@@ -47,6 +48,14 @@ class Verdict(NamedTuple):
     scripts: tuple[str, ...]
 
 
+class Trial(NamedTuple):
+    """What came of a mutant."""
+
+    mutant: Mutant
+    caught_by: str | None
+    why: str
+
+
 def simulate(script: Script) -> Result:
     """One script, with our own node in emulated time."""
     ground = SimulatedGround(script.scene)
@@ -55,6 +64,17 @@ def simulate(script: Script) -> Result:
 
 def simulate_all(scripts: Iterable[Script]) -> list[Result]:
     return [simulate(script) for script in scripts]
+
+
+def hunt(mutant: Mutant, scripts: Iterable[Script]) -> Trial:
+    """Try a mutant with the scripts that decide its requirement, until one catches it."""
+    for script in scripts:
+        if mutant.breaks in script.decides:
+            with mutant.spoil():
+                result = simulate(script)
+            if result.verdict == FAIL:
+                return Trial(mutant, script.name, result.why)
+    return Trial(mutant, None, "every script passed")
 
 
 async def try_command(

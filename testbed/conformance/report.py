@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from testbed.conformance.kit import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Verdict
+from testbed.conformance.catalogue import order
+from testbed.conformance.kit import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Trial, Verdict
 
 SCHEMA: Final = "bellwire.conformance/1"
 _ORDER: Final = (PASS, FAIL, INCONCLUSIVE, NOT_SUPPORTED)
@@ -38,6 +39,40 @@ def lines(verdicts: Sequence[Verdict], results: Sequence[Result]) -> list[str]:
             shown += ["", f"what {result.script} saw:"]
             shown += [f"  {line}" for line in result.evidence[-_SHOWN:]]
     return shown
+
+
+def trial_lines(trials: Sequence[Trial]) -> list[str]:
+    """A row per mutant: what it breaks, which it is, who caught it and by what."""
+    trials = sorted(trials, key=lambda trial: order(trial.mutant.breaks))
+    widths = [max(map(len, column)) for column in zip(*(_trial(t)[:3] for t in trials), strict=True)] if trials else []
+    shown = []
+    for trial in trials:
+        *cells, why = _trial(trial)
+        shown.append("  ".join([*(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), why]))
+    alive = sum(trial.caught_by is None for trial in trials)
+    broken = len({trial.mutant.breaks for trial in trials})
+    shown.append(f"{len(trials)} mutants of {broken} requirements, {len(trials) - alive} caught, {alive} not")
+    return shown
+
+
+def _trial(trial: Trial) -> tuple[str, str, str, str]:
+    return trial.mutant.breaks, trial.mutant.name, trial.caught_by or "NOT CAUGHT", trial.why
+
+
+def write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    """The same as JSON."""
+    rows = [
+        {
+            "requirement": trial.mutant.breaks,
+            "mutant": trial.mutant.name,
+            "text": trial.mutant.text,
+            "caught_by": trial.caught_by,
+            "why": trial.why,
+        }
+        for trial in trials
+    ]
+    document = {"schema": SCHEMA, "mutants": rows}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_json(path: Path, target: str, verdicts: Sequence[Verdict], results: Sequence[Result]) -> None:

@@ -11,12 +11,14 @@ import pytest
 
 from testbed.conformance.catalogue import CatalogueError, load
 from testbed.conformance.command import Wanted, conformance
-from testbed.conformance.kit import FAIL, PASS, judge, simulate
+from testbed.conformance.kit import FAIL, PASS, hunt, judge, simulate
+from testbed.conformance.mutants import load as load_mutants
 from testbed.conformance.scripts import load as load_scripts
 from testbed.errors import BadInput
 
 CATALOGUE = load()
 SCRIPTS = load_scripts()
+MUTANTS = load_mutants()
 ROOT = Path(__file__).parents[2]
 
 # Families whose scripts are still to be written, and single requirements for which a scene is still missing.
@@ -39,6 +41,26 @@ def test_every_decidable_must_has_a_script():
         if r.id not in decided
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_node_is_caught(name):
+    trial = hunt(MUTANTS[name], SCRIPTS.values())
+    assert trial.caught_by is not None, MUTANTS[name].text
+    assert "is gone" not in trial.why, "a node that breaks down proves nothing"
+
+
+def test_every_decided_requirement_has_a_wrong_node():
+    decided = {name for script in SCRIPTS.values() for name in script.decides}
+    assert decided == {mutant.breaks for mutant in MUTANTS.values()}
+
+
+def test_the_table_of_wrong_nodes(tmp_path):
+    said: list[str] = []
+    assert conformance(Wanted(mutants=True, only="ECHO-1", json=tmp_path / "m.json"), said.append) == 0
+    assert said[-1] == "2 mutants of 1 requirements, 2 caught, 0 not"
+    rows = json.loads((tmp_path / "m.json").read_text())["mutants"]
+    assert {row["caught_by"] for row in rows} == {"echo.a_ping_is_answered"}
 
 
 def test_every_script_decides_what_there_is():

@@ -111,7 +111,7 @@ async def a_newer_incarnation_begins_anew(stage: Stage) -> None:
     base = peer.incarnation
     await _incarnations(
         peer,
-        ((base, 900), ((base + 1) & 0xFFFF, 1), ((base + 3) & 0xFFFF, 7)),
+        ((base, 90_000), ((base + 1) & 0xFFFF, 1), ((base + 3) & 0xFFFF, 7)),
         ((base + 2) & 0xFFFF, base, (base - 1) & 0xFFFF),
     )
 

@@ -181,6 +181,24 @@ async def the_timeout_follows_the_round_trip(stage: Stage) -> None:
         raise NotMet(f"after eight samples of {2 * DELAY_PS / MS:.0f} ms the timeout is {gap / MS:.1f} ms")
 
 
+@decides("REL-8", scene=ECHO)
+async def what_was_repeated_gives_no_sample(stage: Stage) -> None:
+    """A segment is acknowledged after its third retransmission: the next timeout is at most two doublings longer than
+    before, for nobody knows how long the round trip was."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    before = 0
+    for number, copies, doublings in ((1, 4, 0), (2, 2, 2)):
+        stage.user.order("say", node=2, size=1)
+        times = [(await peer.expect_seen(RelData, 20_000 * MS, sequence=START + number)).at for _ in range(copies)]
+        timeout = times[1] - times[0]
+        before = before or timeout
+        if timeout > 2**doublings * before + 60 * MS:
+            raise NotMet(f"the timeout is {timeout / MS:.1f} ms; before the retransmissions it was {before / MS:.1f}")
+        peer.send(_ack(number + 1))
+        await stage.wait(2 * DELAY_PS)
+
+
 @decides("REL-9", scene=ECHO)
 async def a_window_is_kept(stage: Stage) -> None:
     """A hundred messages: at most 64 segments are on the way; each acknowledgement lets as many follow."""

@@ -1,0 +1,203 @@
+"""Nodes whose reliable sublayer is not."""
+
+from typing import Any
+
+from protocols import reliable
+from protocols.reliable import Delivered, Reliable, RoundTrip, _Outgoing
+from protocols.wire import RelAck, RelData, RelReset
+from testbed.conformance.mutants import Wrong, breaks
+from testbed.conformance.mutants.means import instead, never_says, nothing, says, value
+
+_HALF_RING = 1 << 31
+
+
+@breaks("REL-1")
+def delivers_copies() -> Wrong:
+    """What comes again is delivered again."""
+
+    def on_data(right: Any, machine: Reliable, peer: Any, data: RelData, now: int) -> None:
+        known = peer.incoming
+        behind = 0 if known is None else (known.expected - data.sequence) & 0xFFFFFFFF
+        if known is not None and data.stream_epoch == known.epoch and 0 < behind < _HALF_RING:
+            machine._outputs.append(Delivered(peer.number, data.protocol, data.message, data.payload))
+        right(machine, peer, data, now)
+
+    return instead(Reliable, "_on_data", on_data)
+
+
+@breaks("REL-1")
+def delivers_parts() -> Wrong:
+    """Each segment of a long body is delivered as one of its own."""
+    return instead(
+        Reliable,
+        "_take",
+        lambda right, machine, peer, incoming, data, now: right(machine, peer, incoming, data._replace(more=0), now),
+    )
+
+
+@breaks("REL-2")
+def counts_no_streams() -> Wrong:
+    """The next stream has the epoch of the last."""
+    return instead(_Outgoing, "begin", lambda right, outgoing, epoch: right(outgoing, epoch & 0xFFFF0000))
+
+
+@breaks("REL-3")
+def sends_all_at_once() -> Wrong:
+    """Nothing waits for the first segment's acknowledgement."""
+
+    def begin(right: Any, outgoing: _Outgoing, epoch: int) -> None:
+        right(outgoing, epoch)
+        outgoing.begun = True
+
+    return instead(_Outgoing, "begin", begin)
+
+
+@breaks("REL-4")
+def counts_from_one() -> Wrong:
+    """Every stream begins with segment 1."""
+
+    def begin(right: Any, outgoing: _Outgoing, epoch: int) -> None:
+        right(outgoing, epoch)
+        outgoing.next_sequence = outgoing.recover = 1
+
+    return instead(_Outgoing, "begin", begin)
+
+
+@breaks("REL-5")
+def splits_short_bodies() -> Wrong:
+    """Segments have at most 1,000 bytes."""
+    return value(reliable, "MAX_PAYLOAD", 1_000)
+
+
+@breaks("REL-6")
+def acknowledges_nothing_in_data() -> Wrong:
+    """Data carries 0."""
+    return says(RelData, lambda data: data._replace(acknowledged=0))
+
+
+@breaks("REL-6")
+def acknowledges_only_in_data() -> Wrong:
+    """There is no Ack."""
+    return never_says(RelAck)
+
+
+@breaks("REL-7")
+def keeps_nothing_early() -> Wrong:
+    """What comes before its turn is acknowledged and thrown away."""
+
+    def on_data(right: Any, machine: Reliable, peer: Any, data: RelData, now: int) -> None:
+        right(machine, peer, data, now)
+        if peer.incoming is not None:
+            peer.incoming.early.clear()
+
+    return instead(Reliable, "_on_data", on_data)
+
+
+@breaks("REL-7")
+def answers_no_copies() -> Wrong:
+    """What comes again, or too early, is not acknowledged."""
+
+    def on_data(right: Any, machine: Reliable, peer: Any, data: RelData, now: int) -> None:
+        known = peer.incoming
+        if known is None or data.stream_epoch != known.epoch or data.sequence == known.expected:
+            right(machine, peer, data, now)
+
+    return instead(Reliable, "_on_data", on_data)
+
+
+@breaks("REL-8")
+def repeats_at_even_times() -> Wrong:
+    """The timeout does not double."""
+    return nothing(RoundTrip, "back_off")
+
+
+@breaks("REL-8")
+def has_a_floor_of_a_second() -> Wrong:
+    """As RFC 6298 has it."""
+
+    def estimate(right: Any, timing: RoundTrip) -> int:
+        return max(int(right(timing)), 10**12)
+
+    return instead(RoundTrip, "_estimate", estimate)
+
+
+@breaks("REL-8")
+def measures_what_was_repeated() -> Wrong:
+    """A segment that was sent again gives a sample: Karn's mistake."""
+
+    def on_acknowledgement(right: Any, machine: Reliable, peer: Any, acknowledged: int, now: int) -> None:
+        for segment in peer.outgoing.flight:
+            segment.resent = False
+            peer.outgoing.recover = segment.sequence
+        right(machine, peer, acknowledged, now)
+
+    return instead(Reliable, "_on_acknowledgement", on_acknowledgement)
+
+
+@breaks("REL-9")
+def has_too_wide_a_window() -> Wrong:
+    """A hundred segments are on the way."""
+
+    def begin(right: Any, machine: Reliable, *row: Any, **options: Any) -> None:
+        right(machine, *row, **{**options, "window": 100})
+
+    return instead(Reliable, "__init__", begin)
+
+
+@breaks("REL-10")
+def gives_up_early() -> Wrong:
+    """After three times in vain."""
+
+    def begin(right: Any, machine: Reliable, *row: Any, **options: Any) -> None:
+        right(machine, *row, **{**options, "tries": 3})
+
+    return instead(Reliable, "__init__", begin)
+
+
+@breaks("REL-11")
+def resets_nothing() -> Wrong:
+    """A segment of an unknown stream is not answered."""
+    return never_says(RelReset)
+
+
+@breaks("REL-11")
+def believes_any_reset() -> Wrong:
+    """A Reset of another epoch ends the stream as well."""
+
+    def receive(right: Any, machine: Reliable, message: Any, source: int, now: int) -> None:
+        if isinstance(message, RelReset):
+            message = RelReset(machine._peer(source).outgoing.epoch)
+        right(machine, message, source, now)
+
+    return instead(Reliable, "receive", receive)
+
+
+@breaks("REL-12")
+def says_nothing_of_a_newer_stream() -> Wrong:
+    """A newer stream replaces the known one without a Broken."""
+    return nothing(Reliable, "_supersede")
+
+
+@breaks("REL-13")
+def keeps_its_stream_to_a_restarted_peer() -> Wrong:
+    """The stream of a newer incarnation is taken for one more of the known incarnation."""
+    return instead(
+        Reliable, "_supersede", lambda right, machine, peer, old, new: right(machine, peer, old, old | new & 0xFFFF)
+    )
+
+
+@breaks("REL-14")
+def asks_nobody() -> Wrong:
+    """A silent peer is waited for without a question."""
+    return nothing(Reliable, "_on_silence")
+
+
+@breaks("REL-14")
+def asks_once() -> Wrong:
+    """A silent peer that has answered one question is not asked again."""
+
+    def on_silence(right: Any, machine: Reliable, peer: Any, now: int) -> None:
+        right(machine, peer, now)
+        machine._silence.cancel(peer.number)
+
+    return instead(Reliable, "_on_silence", on_silence)
