@@ -24,6 +24,8 @@ DRAIN: Final = 2
 """Grant: only take what has arrived in; time does not move."""
 LAST: Final = 4
 """Grant: everything before ``end`` is the rest of the run; finish after it."""
+DONE: Final = 8
+"""Report (``paced``): an order has been carried out."""
 
 KILL, REVIVE = 1, 2
 """Orders for a node that shares its process with others."""

@@ -40,8 +40,6 @@ class Host:
         self.last_closed = 0
         self.frames_lost: dict[int, int] = {}
         self.steps = 0
-        self.strangers = 0
-        """Datagrams that came from outside the testbed, where a host can tell (``virtual``)."""
         self.trio_clock: trio.abc.Clock | None = self.clock
         self._owing: list[Session] = []
         self._nursery: trio.Nursery | None = None
@@ -74,6 +72,10 @@ class Host:
         """Nothing is left before ``end``: get more room, or say False when the run is over."""
         raise NotImplementedError
 
+    def strangers(self, node: int) -> int:
+        """Datagrams to this node that came from outside the testbed, where a host can tell (``virtual``)."""
+        return 0
+
     def program_opened(self) -> None:
         self.open_programs += 1
 
@@ -102,9 +104,13 @@ class Host:
         for _ in range(kernel.close_programs()):
             self.program_closed(true_ps)
         kernel.scope.cancel()
-        await self.clock.idle()
+        await self.settle()
         kernel.recorder.close()
         return lost
+
+    async def settle(self) -> None:
+        """Until every task has come to rest."""
+        await self.clock.idle()
 
     def next_ps(self) -> int:
         """The earliest input of a living node."""

@@ -35,6 +35,7 @@ class PacedHost(Host):
         self.trio_clock = None
         self.end = NEVER
         self.late = 0
+        self.revive: Callable[[int, int], None] | None = None
         self._bus = plane
         self._sockets = sockets
         self._addresses = addresses
@@ -77,8 +78,12 @@ class PacedHost(Host):
         await trio.lowlevel.wait_readable(session.sock)
         session.hear()
 
-    def _report(self, commands: list[bus.Command]) -> None:
-        report = bus.Report(0, 0, self.open_programs, self.last_closed, 0, [], [], commands)
+    async def settle(self) -> None:
+        """Others' tasks never rest here; those of a dead node can do nothing any more."""
+        await trio.lowlevel.checkpoint()
+
+    def _report(self, commands: list[bus.Command], flags: int = 0) -> None:
+        report = bus.Report(0, flags, self.open_programs, self.last_closed, 0, [], [], commands)
         try:
             for packet in bus.pack_report(report):
                 self._bus.send(packet)
@@ -153,7 +158,19 @@ class PacedHost(Host):
             for answer in answers:
                 kernel = self.kernels[answer.node]
                 self.push(answer.due, kernel, ANSWER, answer.sequence, 0, 0, (answer.message, answer.body))
+            for order in grant.orders if grant is not None else []:
+                await self._carry_out(order)
             if grant is not None and grant.flags & bus.LAST:
                 self._over = True
                 self._kick.set()
                 return
+
+    async def _carry_out(self, order: bus.Order) -> None:
+        """A planned death or birth of a node that shares this process."""
+        now = self.wall_ps()
+        if order.kind == bus.KILL:
+            lost = await self.kill(order.node, now)
+            self.frames_lost[order.node] = self.frames_lost.get(order.node, 0) + lost
+        elif self.revive is not None:
+            self.revive(order.node, now)
+        self._report([], bus.DONE)

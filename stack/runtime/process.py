@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,6 +20,9 @@ from stack.node import boot
 from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
 from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
+
+if TYPE_CHECKING:
+    from stack.runtime.paced import PacedHost
 
 EXIT_COUNT = 4
 EXIT_ORPHAN = 75
@@ -52,10 +55,24 @@ def write_results(host: Host, folder: str) -> None:
             "results": kernel.findings,
             "counters": kernel.counters,
             "frames_lost": host.frames_lost.get(kernel.number),
-            "strangers": host.strangers,
+            "strangers": host.strangers(kernel.number),
         }
         (Path(folder) / result_name(kernel.number)).write_text(json.dumps(result))
         kernel.recorder.close()
+
+
+def _host(
+    clock: str,
+    bus: socket.socket,
+    sockets: dict[int, socket.socket],
+    addresses: dict[int, tuple[str, int]],
+    room: int,
+) -> "VirtualHost | PacedHost":
+    if clock != "paced":
+        return VirtualHost(bus, sockets, addresses, room)
+    from stack.runtime.paced import PacedHost  # it takes trio.testing, and that takes pytest where it is installed
+
+    return PacedHost(bus, sockets, addresses)
 
 
 def main() -> int:
@@ -66,21 +83,14 @@ def main() -> int:
     sockets = {int(n): socket.socket(fileno=fd) for n, fd in orders["sockets"].items()}
     addresses = {int(n): (a[0], int(a[1])) for n, a in orders["addresses"].items()}
     sessions = {int(n): [socket.socket(fileno=fd) for fd in fds] for n, fds in orders["sessions"].items()}
-    host: Host
-    if orders["clock"] == "paced":
-        from stack.runtime.paced import PacedHost  # it takes trio.testing, and that takes pytest where it is installed
+    host = _host(orders["clock"], bus, sockets, addresses, orders["room"])
+    by_number = {c.number: c for c in configs}
 
-        host = PacedHost(bus, sockets, addresses)
-    else:
-        virtual = VirtualHost(bus, sockets, addresses, orders["room"])
-        by_number = {c.number: c for c in configs}
+    def revive(node: int, t_ps: int) -> None:
+        by_number[node] = by_number[node].reborn(t_ps)
+        boot(host, by_number[node], [])
 
-        def revive(node: int, t_ps: int) -> None:
-            by_number[node] = by_number[node].reborn(t_ps)
-            boot(virtual, by_number[node], [])
-
-        virtual.revive = revive
-        host = virtual
+    host.revive = revive
 
     def start() -> None:
         for config in configs:

@@ -8,11 +8,17 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from struct import Struct
 
 from stack.runtime import bus
 from stack.runtime.host import Host
 from stack.runtime.kernel import ANSWER, FRAME, Kernel
 from stack.runtime.times import LEAST_DELAY
+
+_SO_MEMINFO = 55
+_MEMINFO = Struct("=9I")
+"""Nine counts of a socket; the last is how many datagrams it has dropped."""
 
 COUNT_PATIENCE_S = 1.5
 """Loopback delivers in ``sendto``; a datagram still missing after this is a broken rule, not a slow machine."""
@@ -45,6 +51,7 @@ class VirtualHost(Host):
         self._known = set(addresses.values())
         self._room = room
         self._received = dict.fromkeys(sockets, 0)
+        self._strangers = dict.fromkeys(sockets, 0)
         self._outbox: deque[tuple[int, int, bytes]] = deque()
         self._gone: dict[int, int] = {}
         self._earliest: dict[int, int] = {}
@@ -75,6 +82,14 @@ class VirtualHost(Host):
     def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
         self._commands.append(bus.Command(kernel.number, kernel.true_now, sequence, message, body))
         self.end = min(self.end, kernel.true_now + LEAST_DELAY)
+
+    def strangers(self, node: int) -> int:
+        """Those that came as far as here, and those that the socket's own filter has dropped."""
+        dropped = 0
+        with suppress(OSError):
+            kept = self._sockets[node].getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            dropped = _MEMINFO.unpack(kept)[-1]
+        return self._strangers[node] + dropped
 
     def refill(self) -> bool:
         while True:
@@ -166,7 +181,7 @@ class VirtualHost(Host):
                     ) from None
                 continue
             if sender not in self._known:
-                self.strangers += 1  # it has no shim, and was in nobody's count
+                self._strangers[node] += 1  # it has no shim, and was in nobody's count
                 continue
             due, source, incarnation, sequence = bus.SHIM.unpack_from(packet)
             if kernel.alive:

@@ -36,8 +36,8 @@ class Lab(Protocol):
     def restart(self, node: int, t_ps: int) -> socket.socket:
         """Start the node's next incarnation in a new process; its bus."""
 
-    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
-        """A planned death is done."""
+    def buried(self, node: int, t_ps: int, frames_lost: int | None) -> None:
+        """A planned death is done; None: nobody knows what was on its way (``paced``)."""
 
     def born(self, node: int, t_ps: int) -> None:
         """A planned restart is done."""

@@ -1,14 +1,15 @@
 """The plane under the ``paced`` clock: device commands and answers by wall time.
 
-What may live here: the loop that executes the plane's events when the wall says so.  A command stamped in the past
-(its packet took a while) is executed at once and counted.
+What may live here: the loop that executes the plane's events, and what is planned, when the wall says so.  A command
+stamped in the past (its packet took a while) is executed at once and counted.  A planned death falls on the wall time
+of its virtual time, or as soon after it as the machine can: it is recorded at the instant at which it happened.
 """
 
 import select
 import time
 
 from stack.runtime import bus
-from testbed.clock.agenda import Ending
+from testbed.clock.agenda import Agenda, Deed, Ending, Planned
 from testbed.clock.coordinator import PROGRESS_EVERY_S, HostDied, HostLink, Lab
 from testbed.clock.federate import Federate
 
@@ -22,6 +23,7 @@ class PacedPlane:
         self,
         hosts: list[HostLink],
         plane: Federate,
+        agenda: Agenda,
         ending: Ending,
         any_programs: bool,
         dilation: float,
@@ -29,8 +31,14 @@ class PacedPlane:
     ) -> None:
         self.end_ps = 0
         self._hosts = hosts
-        self._host_of = {node: host for host in hosts for node in host.nodes}
+        self._live = dict.fromkeys(range(len(hosts)))
+        self._host_of = {node: index for index, host in enumerate(hosts) for node in host.nodes}
+        self._waking: dict[int, int] = {}
+        """Hosts that have been started anew and have not said yet that they have booted; the node of each."""
+        self._poll = select.poll()
+        self._by_fd: dict[int, int] = {}
         self._plane = plane
+        self._agenda = agenda
         self._ending = ending
         self._any_programs = any_programs
         self._dilation = dilation
@@ -48,19 +56,20 @@ class PacedPlane:
         return int((time.monotonic_ns() - self._epoch_ns) * 1000 / self._dilation)
 
     def run(self) -> None:
-        for host in self._hosts:  # every host reports when its nodes have booted
-            self._hear(host, 0)
+        """Until the end of the run; raises HostDied."""
+        for index in self._live:  # every host reports when its nodes have booted
+            self._hear(index, 0)
+            self._attend(index)
         self._lab.up()
         self._epoch_ns = time.monotonic_ns() + int(START_AFTER_S * 1e9)
-        for host in self._hosts:
-            self._tell(host, [bus.pack_start(self._epoch_ns, self._dilation)])
-        poll = select.poll()
-        by_fd = {host.sock.fileno(): host for host in self._hosts}
-        for fd in by_fd:
-            poll.register(fd, select.POLLIN)
+        for index in self._live:
+            self._start(index)
         said = time.monotonic()
         while True:
             now = self._now()
+            while self._agenda.next_ps() <= now:
+                self._carry_out(self._agenda.pop())
+                now = self._now()
             self._execute(now)
             stop = self._ending.stop_ps(
                 sum(h.programs for h in self._hosts), max(h.closed_at for h in self._hosts), self._any_programs
@@ -71,12 +80,15 @@ class PacedPlane:
             if time.monotonic() - said > PROGRESS_EVERY_S:
                 said = time.monotonic()
                 self._lab.progress(max(0, now), 0)
-            wait_s = (min(self._plane.next_ps(), stop) - now) * 1e-12 * self._dilation
-            for fd, _ in poll.poll(max(0, int(1000 * min(wait_s, PROGRESS_EVERY_S)))):
-                self._hear(by_fd[fd], max(0, self._now()))
+            next_ps = min(self._plane.next_ps(), self._agenda.next_ps(), stop)
+            wait_s = (next_ps - now) * 1e-12 * self._dilation
+            for fd, _ in self._poll.poll(max(0, int(1000 * min(wait_s, PROGRESS_EVERY_S)))):
+                self._hear(self._by_fd[fd], max(0, self._now()))
         self._lab.ending()
-        for host in self._hosts:
-            self._tell(host, bus.pack_grant(bus.Grant(self.end_ps, bus.LAST, [], [], [])))
+        for index in self._live:
+            if index in self._waking:
+                self._start(index)
+            self._tell(index, bus.pack_grant(bus.Grant(self.end_ps, bus.LAST, [], [], [])))
 
     def _execute(self, now: int) -> None:
         plane = self._plane
@@ -84,17 +96,31 @@ class PacedPlane:
             self._executed = plane.next_ps()
             plane.step()
             for answer in plane.take_answers():
-                grant = bus.Grant(0, 0, [], [bus.Answer(*answer)], [])
-                self._tell(self._host_of[answer.node], bus.pack_grant(grant))
+                index = self._host_of[answer.node]
+                if index in self._live:
+                    self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [bus.Answer(*answer)], [])))
 
-    def _tell(self, host: HostLink, packets: list[bytes]) -> None:
+    # -- messages -----------------------------------------------------------------------------------------------
+
+    def _attend(self, index: int) -> None:
+        fd = self._hosts[index].sock.fileno()
+        self._by_fd[fd] = index
+        self._poll.register(fd, select.POLLIN)
+
+    def _start(self, index: int) -> None:
+        """Tell a host that has booted what time it is."""
+        self._tell(index, [bus.pack_start(self._epoch_ns, self._dilation)])
+
+    def _tell(self, index: int, packets: list[bytes]) -> None:
+        host = self._hosts[index]
         try:
             for packet in packets:
                 host.sock.send(packet)
         except OSError:
             raise HostDied(host.nodes) from None
 
-    def _hear(self, host: HostLink, now: int) -> None:
+    def _hear(self, index: int, now: int) -> bus.Report:
+        host = self._hosts[index]
         commands: list[bus.Command] = []
         report = None
         while report is None:
@@ -112,5 +138,54 @@ class PacedPlane:
                 self._late += 1
                 self._latest_ps = max(self._latest_ps, now - t)
             self._plane.submit(node, max(t, self._executed), sequence, message, body)
+        if index in self._waking:
+            self._start(index)
+            self._lab.born(self._waking.pop(index), now)
+        return report
 
+    # -- planned deaths -----------------------------------------------------------------------------------------
 
+    def _carry_out(self, planned: Planned) -> None:
+        _, node, deed = planned
+        index = self._host_of[node]
+        alone = len(self._hosts[index].nodes) == 1
+        if deed is Deed.KILL:
+            if alone:
+                self._bury(index)
+            else:
+                self._order(index, bus.KILL, node)
+            t_ps = max(0, self._now(), self._executed)
+            self._execute(t_ps - 1)
+            self._plane.reset_node(node, t_ps)
+            self._executed = t_ps
+            self._lab.buried(node, t_ps, None)
+        elif alone:
+            fresh = HostLink(self._lab.restart(node, max(0, self._now())), [node])
+            fresh.closed_at = self._hosts[index].closed_at
+            self._hosts[index] = fresh
+            self._live[index] = None
+            self._waking[index] = node
+            self._attend(index)
+        else:
+            self._order(index, bus.REVIVE, node)
+            self._lab.born(node, max(0, self._now()))
+
+    def _bury(self, index: int) -> None:
+        """End the process of a host, and with it what it had to say."""
+        host = self._hosts[index]
+        (node,) = host.nodes
+        self._lab.kill(node, max(0, self._now()))
+        fd = host.sock.fileno()
+        self._poll.unregister(fd)
+        del self._by_fd[fd], self._live[index]
+        self._waking.pop(index, None)
+        host.sock.close()
+        if host.programs:
+            host.programs, host.closed_at = 0, max(0, self._now())
+
+    def _order(self, index: int, kind: int, node: int) -> None:
+        """A death or birth inside a process that other nodes share; it is done, and all said before is heard."""
+        t_ps = max(0, self._now())
+        self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [bus.Order(kind, node, t_ps, 0)])))
+        while not self._hear(index, max(0, self._now())).flags & bus.DONE:
+            pass

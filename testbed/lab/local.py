@@ -25,12 +25,13 @@ class Graveyard:
         self._dir = spool_dir
         self._incarnation: dict[int, int] = {}
 
-    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
+    def buried(self, node: int, t_ps: int, frames_lost: int | None) -> None:
         incarnation = self._incarnation.get(node, 1)
         self._incarnation[node] = incarnation + 1
         if self._dir is not None:
             with Recorder(self._dir / spool_name(node, incarnation, "-death"), node, incarnation) as recorder:
-                recorder.event(t_ps, "lab", "killed", incarnation=incarnation, frames_lost=frames_lost)
+                lost = {} if frames_lost is None else {"frames_lost": frames_lost}
+                recorder.event(t_ps, "lab", "killed", incarnation=incarnation, **lost)
 
 
 def run_local(

@@ -60,7 +60,7 @@ class ControlLine:
             wait_for_the_end()
         return socket.socket(fileno=fds[0])
 
-    def buried(self, node: int, t_ps: int, frames_lost: int) -> None:
+    def buried(self, node: int, t_ps: int, frames_lost: int | None) -> None:
         self._graveyard.buried(node, t_ps, frames_lost)
         self.say("buried", node=node)
 
@@ -98,7 +98,9 @@ def main() -> int:
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
-            paced = PacedPlane(hosts, plane, plan.ending(), plan.any_programs, plan.dilation, control)
+            paced = PacedPlane(
+                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control
+            )
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
         else:

@@ -223,13 +223,6 @@ def _check(plan: Plan, options: Options) -> None:
             "wall time is a thousand times coarser than what time transfer is about",
             "write time_sync: off, or use --clock virtual or local",
         )
-    if plan.planned and options.clock == "paced":
-        raise BadInput(
-            options.scenario,
-            "faults",
-            "nodes cannot be killed or restarted by plan under the paced clock yet",
-            "take those faults out, or use --clock virtual or local",
-        )
 
 
 def _fresh(name: str) -> Path:

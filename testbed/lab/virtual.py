@@ -50,7 +50,7 @@ class Launch:
         self.progress = progress
         self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
         self.names = {n.number: n.name for n in plan.nodes}
-        self.sockets = bind_nodes(list(self.names), stock_buffers)
+        self.sockets = bind_nodes(list(self.names), stock_buffers, among_themselves=clock == "virtual")
         self.on_processes: Callable[[dict[str, int]], None] = lambda pids: None
         """Called with every child's process id when they have been started, and again when that has changed."""
         self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
@@ -58,6 +58,9 @@ class Launch:
         self.on_state: Callable[[str, str], None] = lambda node, state: None
         """Called with a node's name and its new state: up, killed, restarted."""
         self.done: dict[str, Any] | None = None
+        self._emptied: dict[int, int] = {}
+        """Datagrams found in the sockets of dead nodes: what else was on its way to them only ``virtual`` knows."""
+        self._dead: set[int] = set()
         self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
         room = min(capacity(s) for s in self.sockets.values())
         self.undrained_max = room
@@ -194,6 +197,8 @@ class Launch:
                     case "buried":
                         for name in self._programs_of(wish["node"]):
                             children.pardon(name)  # it lost its node by plan: how it takes that is its own affair
+                        self._emptied.setdefault(wish["node"], 0)
+                        self._dead.add(wish["node"])
                         self.on_state(self.names[wish["node"]], "killed")
                     case "restart":
                         await self._restart(children, wish["node"], wish["t_ps"])
@@ -203,6 +208,8 @@ class Launch:
                         children.over = True
                     case "done":
                         self.done = wish
+                        for node in self._dead:
+                            self._emptied[node] += self._empty(node)
                         return
                     case "bad input":
                         raise BadInput(wish["file"], wish["place"], wish["problem"], wish["remedy"])
@@ -228,19 +235,25 @@ class Launch:
 
     async def _restart(self, children: Children, node: int, t_ps: int) -> None:
         """The next incarnation of a node: what still lies in its socket was lost with the last one."""
-        sock = self.sockets[node]
-        sock.setblocking(False)
-        try:
-            while True:
-                sock.recv(65535)
-        except BlockingIOError:
-            pass
+        self._emptied[node] += self._empty(node)
+        self._dead.discard(node)
         self.configs[node] = self.configs[node].reborn(t_ps)
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         await self.start_host(children, [node], host_end, {})
         await self._answer(b"{}", plane_end.fileno())
         plane_end.close()
         self.on_processes(children.pids())
+
+    def _empty(self, node: int) -> int:
+        """Take what lies in the socket of a dead node; how many datagrams."""
+        sock = self.sockets[node]
+        sock.setblocking(False)
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                sock.recv(65535)
+                count += 1
+        return count
 
     def _left_by(self, number: int) -> dict[str, Any]:
         """What the process of a node, or the plane, left behind at its end; nothing if it was killed."""
@@ -256,6 +269,8 @@ class Launch:
         counters: dict[str, dict[str, int]] = {}
         strangers: dict[str, int] = {}
         lost = {self.names[int(n)]: c for n, c in done["frames_lost"].items()}
+        if self.clock == "paced":
+            lost = {self.names[n]: count for n, count in self._emptied.items()}
         for number, name in self.names.items():
             left = self._left_by(number)
             results[name], counters[name] = left.get("results", {}), left.get("counters", {})

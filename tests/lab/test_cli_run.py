@@ -121,7 +121,6 @@ def test_a_paced_run_leaves_its_keys_to_its_owner(tmp_path):
         ({}, ["--json", "nowhere/report.json"], "nowhere"),
         ({}, ["--mqtt", "mqtts://localhost"], "--mqtt"),
         ({"mqtt": "mqtts://localhost"}, [], "mqtt"),
-        ({"faults": [{"kill": "mid", "at_s": 0.1}]}, ["--clock", "paced"], "paced"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(change, options, word, tmp_path):

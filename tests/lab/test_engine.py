@@ -226,3 +226,27 @@ def test_paced_adds_faults_at_the_receiver(tmp_path):
     assert ran.outcome.results["n1"]["echo"]["answered"] == 40
     lost = sum(c.get("frames_lost", 0) + c.get("dropped tag", 0) for c in ran.outcome.counters.values())
     assert lost > 0
+
+
+@pytest.mark.parametrize("processes", [None, 1])
+def test_paced_kills_and_restarts_at_the_wall_times_of_the_plan(tmp_path, processes):
+    """n2 dies and returns while n1 asks it, n3 dies for good.  Nothing happens early; late may be what the machine is
+    slow to do, hence the lenient bounds."""
+    apps = {1: {"echo": {"destination": 2, "count": 150, "think_ps": MS, "timeout_ps": 50 * MS, "attempts": 1000}}}
+    planned = (
+        Planned(60 * MS, 2, Deed.KILL),
+        Planned(80 * MS, 3, Deed.KILL),
+        Planned(120 * MS, 2, Deed.RESTART),
+    )
+    ran = paced(toy_plan(3, MS, apps, planned=planned, linger_ps=10 * MS), tmp_path / "run", processes)
+    assert ran.outcome.results["n1"]["echo"]["answered"] == 150
+    assert ran.outcome.results["n1"]["echo"]["retransmissions"] > 0
+    deaths = {e["node"]: e["t_ps"] for e in ran.events("killed")}
+    births = [(e["incarnation"], e["t_ps"]) for e in ran.events("started") if e["node"] == "n2"]
+    assert 60 * MS <= deaths["n2"] <= 30_000 * MS
+    assert 80 * MS <= deaths["n3"] <= 30_000 * MS
+    assert births[0] == (1, 0)
+    assert births[1][0] == 2
+    assert max(120 * MS, deaths["n2"]) <= births[1][1] <= 30_000 * MS
+    if processes is None:
+        assert set(ran.outcome.frames_lost) == {"n2", "n3"}

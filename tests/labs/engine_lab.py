@@ -54,8 +54,8 @@ def virtual(plan: Plan, folder: Path, processes: int | None = None, stock_buffer
     return _merged(plan, folder, launch.outcome())
 
 
-def paced(plan: Plan, folder: Path) -> Ran:
+def paced(plan: Plan, folder: Path, processes: int | None = None) -> Ran:
     _folders(folder)
-    launch = Launch(plan, "paced", folder, folder / ".spool", plan.groups(None), lambda _: None)
+    launch = Launch(plan, "paced", folder, folder / ".spool", plan.groups(processes), lambda _: None)
     trio.run(launch.run)
     return _merged(plan, folder, launch.outcome())

@@ -5,6 +5,8 @@ stranger sends to the sockets of a real run.
 """
 
 import json
+import os
+import signal
 import socket
 import time
 from collections import Counter
@@ -195,12 +197,30 @@ def test_what_a_stranger_sends_into_a_paced_run_is_counted_and_shown(tmp_path):
 
 def test_what_a_stranger_sends_into_a_virtual_run_changes_no_byte(tmp_path):
     """There the emulator's own datagrams are counted: one that is nobody's must not pass for one of them."""
-    scenario = toy(tmp_path, 8000)
+    scenario = toy(tmp_path, 4000)
     with running(scenario) as run:
         shower([b"", b"?", bytes(1200), good()] * 5, run.facts["addresses"]["mid"])
         _, stderr = run.process.communicate(timeout=PATIENCE_S)
         assert run.process.returncode == 0, stderr
     assert run_facts(run.out)["engine"]["datagrams_of_strangers"] == {"mid": 20}
+    alone = bellwire(scenario, "--clock", "local", "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert three(run.out) == three(tmp_path / "alone")
+
+
+def test_a_flood_from_outside_neither_ends_a_virtual_run_nor_changes_a_byte_of_it(tmp_path):
+    """A node that is held up is sent more than its receive buffer holds: none of it may take the room of a frame."""
+    scenario = toy(tmp_path, 3000)
+    with running(scenario) as run, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        host, _, port = run.facts["addresses"]["mid"].rpartition(":")
+        stranger.bind(("127.0.0.1", int(port)))  # from the very port of the nodes
+        os.kill(run.pids["mid"], signal.SIGSTOP)
+        for size in [1200] * 6000 + [1] * 100:  # small ones fill the last gaps
+            stranger.sendto(bytes(size), (host, int(port)))
+        os.kill(run.pids["mid"], signal.SIGCONT)
+        _, stderr = run.process.communicate(timeout=PATIENCE_S)
+        assert run.process.returncode == 0, stderr
+    assert run_facts(run.out)["engine"]["datagrams_of_strangers"] == {"mid": 6100}
     alone = bellwire(scenario, "--clock", "local", "--out", tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     assert three(run.out) == three(tmp_path / "alone")
