@@ -10,7 +10,7 @@ def lua() -> str:
     Protocol column shows the plain name of the protocol (ECHO, REL, MHP, EGP, QNP, QTP, RGP; of the message
     carried, when REL carries a whole one), and `Bellwire` where the header cannot be read or the protocol
     is unknown. Filters are `bellwire.FIELD` for the header and `bellwire.PROTOCOL.MESSAGE.FIELD` for
-    messages, in snake case.
+    messages, in snake case; `bellwire.ebit` and `bellwire.pair` follow entangled pairs (docs/traces.md).
 
     Load it with `tshark -X lua_script:FILE` or `wireshark -X lua_script:FILE`, or put it into the personal
     Lua plugin folder. Root gets the warning that running as root could be dangerous, on stderr; the script

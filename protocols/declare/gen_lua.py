@@ -6,7 +6,7 @@ from typing import Any
 
 from scapy.packet import Packet
 
-from protocols.declare import rel
+from protocols.declare import qnp, rel
 from protocols.declare.family import Family
 from protocols.declare.fields import (
     SIGNED,
@@ -24,6 +24,8 @@ from protocols.declare.fields import (
     public,
 )
 from protocols.declare.header import MAX_FRAME, PORT, VERSION, Header
+from protocols.declare.pairs import NAMING, Name
+from protocols.declare.remarks import REMARKS
 
 TEMPLATE = Path(__file__).with_name("dissector.lua")
 WIDTHS = {1: "uint8", 2: "uint16", 3: "uint24", 4: "uint32", 8: "uint64"}
@@ -70,9 +72,10 @@ def _entry(prefix: str, place: Place) -> str:
     name = public(field.name)
     declared = _declare(kind, f"{prefix}.{name}", name, display + _quoted(_unit(field)))
     extra = f", names = {names}" if points else ""
-    extra += f", key = {_quoted(name)}" if field.key else ""
+    extra += ", key = true" if field.key else ""
     return (
-        f"{{f = {declared}, at = {first}, len = {width}, bit = {place.bit % 8}, bits = {place.size}{extra}}}"
+        f"{{f = {declared}, name = {_quoted(name)}, at = {first}, len = {width}, bit = {place.bit % 8},"
+        f" bits = {place.size}{extra}}}"
     )
 
 
@@ -101,10 +104,39 @@ def _tail(prefix: str, layer: type[Packet]) -> str:
     return f"\n      tail = {{f = {shown}, {where}, each = {size}, fields = {rows}}},"
 
 
+def _numbers(values: tuple[int, ...]) -> str:
+    return "{" + ", ".join(f"[{int(value)}] = true" for value in values) + "}"
+
+
+def _name(name: Name) -> str:
+    fields = ", ".join(_quoted(field) for field in name.fields)
+    stamp = f", stamp = {_quoted(name.stamp)}" if name.stamp else ""
+    when = ""
+    if name.when:
+        field, values = name.when
+        when = f", when = {_quoted(field)}" + (f", values = {_numbers(values)}" if values else "")
+    return f"{{kind = {_quoted(name.kind)}, fields = {{{fields}}}{stamp}{when}}}"
+
+
+def _about(layer: Any) -> str:
+    """What the message says of pairs, and what a reader should not overlook in it."""
+    lines = ""
+    if layer in NAMING:
+        names = ", ".join(_name(name) for name in NAMING[layer].names)
+        joins = ", joins = true" if NAMING[layer].joins else ""
+        lines += f"\n      naming = {{{names}{joins}}},"
+    if layer in REMARKS:
+        remark = REMARKS[layer]
+        when = f", when = {_quoted(remark.field)}, values = {_numbers(remark.values)}" if remark.field else ""
+        lines += f"\n      remark = {{expert = {remark.weight.name}, text = {_quoted(remark.text)}{when}}},"
+    return lines + ("\n      installs = true," if layer is qnp.Install else "")
+
+
 def _message(family: Family, layer: Any) -> str:
     prefix = f"bellwire.{family.name.lower()}.{snake(layer.__name__)}"
     rows, size = _fixed(prefix, layer, "      ")
     carries = "\n      carries = true," if layer is rel.Data else ""
+    carries += _about(layer)
     return (
         f"    [{layer.code}] = {{\n      name = {_quoted(layer.__name__)}, size = {size},"
         f" node = {_declare('none', prefix, layer.__name__)},{carries}"

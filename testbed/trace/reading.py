@@ -25,7 +25,8 @@ def read_trace(path: str | Path) -> Iterator[TracedFrame]:
     """Every frame of a trace.pcapng, in its order."""
     from scapy.utils import RawPcapNgReader  # half a second to import: only for those who read
 
-    with RawPcapNgReader(str(path)) as reader:
+    # Given a name, scapy would leave a bad file open; that it takes a file, too, its types do not know.
+    with open(path, "rb") as file, RawPcapNgReader(file) as reader:  # type: ignore[arg-type]
         about: Any  # scapy gives a named tuple whose fields its types do not know
         for data, about in reader:
             comment = about.comments[0].decode()

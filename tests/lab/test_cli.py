@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.cli import _ProgressLine, main
+from testbed.cli import main
+from testbed.cli.terminal import ProgressLine
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 ECHO = str(SCENARIOS / "echo.yaml")
@@ -61,7 +62,7 @@ def test_a_file_that_cannot_be_written_is_found_before_the_work(
 def test_long_work_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """Not on a terminal: whole lines, ten seconds apart, none from work that is soon done."""
     wall = iter([100.0, 109.9, 110.0, 110.3, 119.9, 120.1])
-    with _ProgressLine(lambda: next(wall)) as progress:
+    with ProgressLine(lambda: next(wall)) as progress:
         for quarter in range(5):
             progress.show({"t_ps": quarter * 250_000_000_000})
 

@@ -11,8 +11,8 @@ from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.toy import toy_plan
 from testbed.scenario import load_scenario, with_options
-from testbed.trace.ladder import arrows, ladder
-from testbed.trace.reading import read_trace
+from testbed.trace.ladder import ladder
+from testbed.trace.story import Arrow, read_story
 
 
 def test_the_first_telegate_of_a_run_in_its_order(tmp_path):
@@ -32,7 +32,7 @@ def test_the_first_telegate_of_a_run_in_its_order(tmp_path):
 def test_a_lost_frame_never_arrives(tmp_path):
     apps = {1: {"echo": {"destination": 2, "count": 20, "timeout_ps": US}}}
     ran = local(toy_plan(2, 10 * NS, apps, faults=Faults(loss=0.3)), tmp_path / "run")
-    drawn = arrows(read_trace(ran.folder / "trace.pcapng"), {1: "n1", 2: "n2"})
+    drawn = [step for step in read_story(ran.folder / "trace.pcapng").steps if isinstance(step, Arrow)]
     assert {a.received_ps is None for a in drawn} == {True, False}
     assert all(a.received_ps == a.sent_ps + 10 * NS for a in drawn if a.received_ps is not None)
     assert "stroke-dasharray" in ladder(ran.folder, ["n1", "n2"], 0, MS, "losses")

@@ -1,0 +1,99 @@
+"""`bellwire validate` `bellwire bench`, `bellwire conformance`: physics against published numbers, this machine's
+speed, implementations against the requirements.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from testbed.cli.terminal import EXITS, Commands, check_writable, say
+from testbed.errors import BadInput
+
+
+def add(commands: Commands) -> None:
+    """Declare `validate`, `bench` and `conformance`."""
+    validate = commands.add_parser("validate", help="check the physics against published numbers")
+    validate.set_defaults(do=_validate)
+    validate.add_argument("area", metavar="AREA", help="link, network, ...")
+    validate.add_argument("--seed", type=int, default=1, metavar="N")
+    validate.add_argument("--cases", type=Path, metavar="FILE", help="YAML list of {id, table, params, expected}")
+    validate.add_argument("--list", action="store_true", help="print every table with its parameters and an example")
+    validate.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the rows there, and plots into FILE's name with -plots"
+    )
+    validate.add_argument("--plots", type=Path, metavar="DIR", help="draw a plot per table there")
+
+    bench = commands.add_parser("bench", help="measure this machine")
+    bench.set_defaults(do=_bench)
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+
+    conformance = commands.add_parser(
+        "conformance",
+        help="test an implementation of the protocols against every numbered requirement",
+        description="Scripted peers, devices and users around one implementation, over real sockets.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    conformance.set_defaults(do=_conformance)
+    target = conformance.add_mutually_exclusive_group(required=True)
+    target.add_argument("--iut", metavar="udp:HOST:PORT", help="one that runs already: what can be seen from outside")
+    target.add_argument("--iut-cmd", metavar="CMD", help="one that the kit starts, see docs/conformance.md")
+    target.add_argument("--self", action="store_true", help="our own node, as any other")
+    target.add_argument("--list", action="store_true", help="print the requirements, and which scripts decide each")
+    target.add_argument("--mutants", action="store_true", help="which script catches which wrong node")
+    conformance.add_argument("--virtual", action="store_true", help="with --self: in emulated time, in this process")
+    conformance.add_argument("--only", metavar="TEXT", help="a protocol, a requirement or a script: MHP, EGP-4, echo")
+    conformance.add_argument("--key", metavar="HEX", help="with --iut: the key that it shares with every peer")
+    conformance.add_argument(
+        "--peer", metavar="NODE=PORT", action="append", default=[], help="with --iut: where it expects this peer"
+    )
+    conformance.add_argument("--json", type=Path, metavar="FILE", help="write verdicts and evidence there")
+    conformance.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts there as JUnit XML")
+
+
+def _validate(args: argparse.Namespace) -> int:
+    from testbed.scenario.load import MAX_SEED
+    from testbed.validate import list_tables, run
+
+    if args.list:
+        for option, value in (("--cases", args.cases), ("--json", args.json), ("--plots", args.plots)):
+            if value is not None:
+                raise BadInput("command line", option, "--list measures nothing", "leave one of the two out")
+        say(list_tables(args.area).splitlines(), 2)
+        return 0
+    if not 0 <= args.seed <= MAX_SEED:
+        raise BadInput(
+            "command line", "--seed", f"{args.seed} is not a seed", f"give a whole number from 0 to {MAX_SEED}"
+        )
+    check_writable(args.json)
+    return run(args.area, args.seed, args.cases, args.json, args.plots)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from testbed.bench import run_bench
+
+    check_writable(args.json)
+    figures = run_bench(print)
+    if args.json is not None:
+        args.json.write_text(json.dumps({"schema": "bellwire.bench/1", "figures": figures}, indent=2) + "\n")
+    return 0
+
+
+def _conformance(args: argparse.Namespace) -> int:
+    from testbed.conformance.command import Wanted, conformance
+
+    check_writable(args.json)
+    check_writable(args.junit, "--junit")
+    wanted = Wanted(
+        address=args.iut,
+        command=args.iut_cmd,
+        own=args.self,
+        virtual=args.virtual,
+        mutants=args.mutants,
+        only=args.only,
+        key=args.key,
+        peers=tuple(args.peer),
+        json=args.json,
+        junit=args.junit,
+    )
+    return conformance(wanted, lambda line: say([line], 2))

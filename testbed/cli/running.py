@@ -1,0 +1,114 @@
+"""`bellwire run`: arguments, progress and the summary of a run."""
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.cli.terminal import EXITS, Commands, ProgressLine, Terminable, check_writable, opening, say
+from testbed.errors import BadInput
+
+if TYPE_CHECKING:
+    from testbed.lab.run import Finished
+
+RUN = """Run a scenario: every node a process of its own, real UDP between them, one process for the quantum world.
+
+A run leaves in DIR:
+  report.json    what was measured          trace.pcapng  every frame, for Wireshark
+  events.jsonl   what the protocols did     logs/NODE.log, run.json (addresses, process ids, this machine)
+The same scenario and seed give the same report, trace and events, byte for byte, under virtual and local.
+"""
+
+
+
+def add(commands: Commands) -> None:
+    """Declare `run`."""
+    run = commands.add_parser(
+        "run",
+        help="run a scenario",
+        usage="%(prog)s SCENARIO [options]",
+        description=RUN,
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.set_defaults(do=_run)
+    run.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a scenario file (YAML)")
+    instead = run.add_argument_group("in place of what the scenario says")
+    instead.add_argument("--seed", type=int, metavar="N", help="every random draw follows from it")
+    instead.add_argument("--circuit", type=Path, metavar="FILE", help="an OpenQASM 2 or 3 file")
+    instead.add_argument("--shots", type=int, metavar="N", help="how often the circuit runs")
+    instead.add_argument("--mqtt", metavar="SETTING", help="telemetry: none, embedded or mqtt://[USER[:PASSWORD]@]HOST")
+    instead.add_argument("--dilation", type=float, metavar="D", help="paced: wall seconds per virtual second")
+    clock = run.add_argument_group("time and placement")
+    clock.add_argument(
+        "--clock",
+        choices=("virtual", "local", "paced"),
+        default="virtual",
+        help="virtual: a process per node, time jumps (default); local: one process, the same bytes; paced: wall time",
+    )
+    clock.add_argument("--processes", type=int, metavar="K", help="pack the nodes into K processes; the same bytes")
+    results = run.add_argument_group("results")
+    results.add_argument("--out", type=Path, metavar="DIR", help="folder for them (default: a new one in out/)")
+    results.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
+    results.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
+    results.add_argument("--replay", type=Path, metavar="DIR", help="do again the run that left DIR")
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not sys.platform.startswith("linux"):
+        raise BadInput("this machine", "platform", f"{sys.platform} is not Linux", "run Bellwire on Linux")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    from testbed.lab.replay import replayed
+    from testbed.lab.run import Options, run
+
+    options = Options(
+        scenario=args.scenario,
+        seed=args.seed,
+        clock=args.clock,
+        processes=args.processes,
+        dilation=args.dilation,
+        circuit=args.circuit,
+        shots=args.shots,
+        out=args.out,
+        force=args.force,
+        mqtt=args.mqtt,
+    )
+    if args.replay is not None:
+        options = replayed(options, args.replay)
+    elif args.scenario is None:
+        raise BadInput("command line", "SCENARIO", "no scenario is named", "name a file, or --replay DIR")
+    check_writable(args.json)
+    with ProgressLine() as progress, Terminable() as terminable:
+        finished = run(options, progress.show, lambda line: say([line], 2))
+    code = 143 if terminable.asked and finished.code == 130 else finished.code
+    trouble = "terminated" if code == 143 else finished.trouble
+    if code == 2:
+        print(trouble, file=sys.stderr)  # said as all other bad input is
+        return code
+    if finished.report is not None and args.json is not None:
+        try:
+            args.json.write_bytes(finished.folder.report.read_bytes())
+        except OSError as error:
+            raise BadInput(args.json, "--json", error.strerror or str(error), "name another file") from None
+    try:
+        say(_summary(finished), code)
+    finally:
+        if trouble:
+            print(f"bellwire run: {trouble}", file=sys.stderr)
+    return code
+
+
+def _summary(finished: "Finished") -> list[str]:
+    """What a person wants to know first: what was found, where the rest is, and how to look into it."""
+    folder, merged = finished.folder, finished.merged
+    lines = list(finished.report.lines) if finished.report is not None else []
+    names = [p.name for p in sorted(folder.path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    lines.append(f"files in {folder.path}: {', '.join([*names, 'logs/'])}")
+    if merged is None or not merged.complete:
+        lines.append(f"trace not whole yet; write it with: bellwire trace {shlex.quote(str(folder.path))}")
+    if merged is not None:
+        lines += [f"trace: {merged.frames} frames, {merged.events} events; open it with", *opening(folder.trace)]
+    return lines

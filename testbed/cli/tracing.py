@@ -1,0 +1,133 @@
+"""`bellwire trace`: a run's trace in the terminal, or as a drawing; and the trace of a run that did not write one."""
+
+import argparse
+import re
+from pathlib import Path
+
+from testbed.cli.terminal import Commands, opening, say
+from testbed.errors import BadInput
+
+TRACE = """Show what happened in a run: a line per frame (when, between whom, how long it took, what it said) and per
+event, and behind each in brackets the ebits and pairs that it is about.
+
+  bellwire trace out/two-qpus --pair 1/2                 one pair, from its train to the gate that used it
+  bellwire trace out/two-qpus --pair 1/2 --ladder        the same as a chart, a column per node
+  bellwire trace out/two-qpus --pair 1/2 --svg pair.svg  the same as a drawing
+  bellwire trace out/two-qpus --node west --protocol MHP --from 1ms --to 2ms
+
+An ebit, a pair on one link, is called LINK:SEQUENCE; a pair between two ends is called HEAD/PAIR_ID.
+For a run that was cut short, or that still runs, its trace is written first.
+"""
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|ms|us|µs|ns|ps)")
+_UNITS = {"s": 10**12, "ms": 10**9, "us": 10**6, "µs": 10**6, "ns": 10**3, "ps": 1}
+
+
+def add(commands: Commands) -> None:
+    """Declare `trace`."""
+    trace = commands.add_parser(
+        "trace",
+        help="show the trace of a run: filter it, follow a pair, draw it",
+        usage="%(prog)s DIR|FILE [options]",
+        description=TRACE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    trace.set_defaults(do=_trace)
+    trace.add_argument("path", metavar="DIR|FILE", type=Path, help="a run's output folder, or a trace.pcapng")
+    which = trace.add_argument_group("what is shown (each may be given several times)")
+    which.add_argument("--node", metavar="NAME", action="append", default=[], help="from, to or at this node")
+    which.add_argument("--protocol", metavar="NAME", action="append", default=[], help="MHP, EGP, ...; or a layer")
+    which.add_argument("--kind", metavar="NAME", action="append", default=[], help="a message (Track) or an event (ok)")
+    only = trace.add_argument_group("what else narrows it down")
+    only.add_argument("--pair", metavar="NAME", default="", help="follow an ebit (1:0) or a pair (1/2)")
+    only.add_argument("--from", metavar="T", dest="start", help="from this time on: 3ms, 2.5us, ...")
+    only.add_argument("--to", metavar="T", dest="end", help="up to this time")
+    only.add_argument("--no-events", action="store_true", help="frames only")
+    only.add_argument("--no-frames", action="store_true", help="events only")
+    only.add_argument("--acks", action="store_true", help="bare acknowledgements, too")
+    only.add_argument("--limit", metavar="N", type=int, help="no more than N lines")
+    how = trace.add_argument_group("how it is shown")
+    how.add_argument("--ladder", action="store_true", help="a column per node; --node NAME ... decides their order")
+    how.add_argument("--svg", metavar="FILE", type=Path, help="draw it there instead")
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from testbed.trace import ladder, listing, story
+
+    folder: Path = args.path
+    file = folder
+    if folder.is_dir():
+        file = folder / "trace.pcapng"
+        if any((folder / ".spool").glob("*.spool")):
+            from testbed.lab.rescue import merge_now
+
+            merged = merge_now(folder)
+            what = f"trace: {merged.frames} frames, {merged.events} events; open it with"
+            say([what, *opening(file)], 2)
+            if not _asked(args):
+                return 0
+    choice = story.Choice(
+        nodes=args.node,
+        protocols=args.protocol,
+        kinds=args.kind,
+        start_ps=_time("--from", args.start) or 0,
+        end_ps=_time("--to", args.end),
+        pair=args.pair,
+        frames=not args.no_frames,
+        events=not args.no_events,
+        acknowledgements=args.acks,
+    )
+    if args.limit is not None and args.limit < 1:
+        raise BadInput("command line", "--limit", f"{args.limit} is not positive", "give 1 or more")
+    whole = story.read_story(file, file.with_name("events.jsonl") if file.name == "trace.pcapng" else None)
+    for name in args.node:
+        if name not in whole.nodes:
+            raise BadInput(file, "--node", f"no frame or event is of {name}", f"name one of {', '.join(whole.nodes)}")
+    part = whole.chosen(choice)
+    if args.pair and not part.steps and args.pair not in whole.pair_names:
+        raise BadInput(file, "--pair", f"nothing is about {args.pair}", _pairs_remedy(whole.pair_names))
+    if args.node:
+        rest = [name for name in part.nodes if name not in args.node]
+        part = part._replace(nodes=(*[name for name in args.node if name in part.nodes], *rest))
+    left = len(part.steps) - args.limit if args.limit is not None else 0
+    if left > 0:
+        part = part._replace(steps=part.steps[: args.limit])
+    if args.svg is not None:
+        title = f"{args.path}: {args.pair}" if args.pair else str(args.path)
+        try:
+            args.svg.write_text(ladder.chart(part, part.nodes, title, every_event=True))
+        except OSError as error:
+            raise BadInput(args.svg, "--svg", error.strerror or str(error), "name another file") from None
+        say([f"{len(part.steps)} steps drawn in {args.svg}"], 2)
+        return 0
+    shown = list(listing.ladder_lines(part) if args.ladder else listing.lines(part))
+    if left > 0:
+        shown.append(f"... and {left} more; --limit is {args.limit}")
+    say(shown or ["nothing of that kind"], 2)
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> bool:
+    """Whether anything is to be shown of a trace that has just been written."""
+    wishes = (args.node, args.protocol, args.kind, args.pair, args.start, args.end, args.ladder, args.svg, args.limit)
+    return any(wishes) or args.acks or args.no_events or args.no_frames
+
+
+def _pairs_remedy(names: tuple[str, ...]) -> str:
+    if not names:
+        return "there is no pair in this trace"
+    some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return f"name an ebit LINK:SEQUENCE or a pair HEAD/PAIR_ID, such as {some}"
+
+
+def _time(option: str, text: str | None) -> int | None:
+    """A time on the command line, in picoseconds."""
+    if text is None:
+        return None
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise BadInput("command line", option, f"{text} is no time", "write a number and its unit: 3ms, 2.5us, 800ns")
+    number, unit = found.groups()
+    whole, _, fraction = number.partition(".")
+    size = _UNITS[unit]
+    return int(whole) * size + (int(fraction) * size // 10 ** len(fraction) if fraction else 0)
