@@ -31,7 +31,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         keys={int(n): peer["key"] for n, peer in told["peers"].items()},
         device=device,
         links=links,
-        switch=Switch(told["analysers"], told["reconfigure_ps"], 10**13, "least-served") if told["analysers"] else None,
+        switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
     )
 
@@ -53,7 +53,7 @@ def _link(row: dict[str, Any]) -> Link:
         estimate=fidelity,
         measured_estimate=fidelity,
         pairs_per_ks=round(1e15 * p / row["slot_ps"]),
-        switched=row.get("switched", False),
+        switched=row["switched"],
     )
 
 

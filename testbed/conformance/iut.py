@@ -20,7 +20,7 @@ from testbed.conformance import bus
 from testbed.conformance.adaptor import Adaptor, node_config
 from testbed.conformance.sockets import UNSUPPORTED
 
-ROLES = frozenset({"echo", "end", "station"})
+ROLES = frozenset({"echo", "end", "station", "switch"})
 
 
 class _Host(PacedHost):

@@ -19,6 +19,9 @@ ATTEMPT_PS: Final = 5 * MS
 ALLOWANCE_PS: Final = 10 * MS
 DEVICE_PS: Final = MS
 """How long a program takes on the kit's devices."""
+RECONFIGURE_PS: Final = 300 * MS
+"""How long the devices of a switch take to set a link on an analyser."""
+LONGEST_GRANT_PS: Final = 1_000 * MS
 FULL: Final = 0xFFFFFFFF
 LINK: Final = 1
 
@@ -31,6 +34,7 @@ class LinkRow:
     a: int
     b: int
     station: int
+    switched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,19 @@ class Scene:
                     "attempt_ps": ATTEMPT_PS,
                     "success_probability": self.success_probability,
                     "fidelity": round(self.estimate * FULL),
+                    "switched": link.switched,
                 }
                 for link in self.links
             ],
             "communication_qubits": self.qubits,
-            "analysers": self.analysers,
+            "switch": {
+                "analysers": self.analysers,
+                "reconfigure_ps": RECONFIGURE_PS,
+                "longest_grant_ps": LONGEST_GRANT_PS,
+                "policy": "first-come",
+            }
+            if self.analysers
+            else None,
         }
 
 
@@ -91,4 +103,13 @@ MASTER: Final = Scene("master", "end", 1, (2, 3), _ENDS, qubits=2)
 FOLLOWER: Final = Scene("follower", "end", 2, (1, 3), _ENDS, qubits=2)
 STATION: Final = Scene("station", "station", 3, (1, 2), _ENDS)
 
-SCENES: Final = {scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION)}
+_SWITCHED: Final = (LinkRow(LINK, 1, 2, 3, switched=True),)
+SWITCHED: Final = Scene("switched", "end", 1, (2, 3), _SWITCHED, qubits=2)
+"""The leading end of a link whose station is a switch."""
+LED: Final = Scene("led", "end", 2, (1, 3), _SWITCHED, qubits=2)
+"""The other end of it."""
+_STAR: Final = tuple(LinkRow(n, a, b, 9, switched=True) for n, (a, b) in enumerate(((1, 2), (1, 3), (3, 4), (5, 6)), 1))
+SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analysers=2)
+"""A switch with two analysers; nodes 1 and 3 have two links each, on one port."""
+
+SCENES: Final = {scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION, SWITCHED, LED, SWITCH)}

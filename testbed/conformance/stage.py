@@ -33,6 +33,7 @@ from protocols.wire import (
     EgpBasis,
     Message,
     ProtocolId,
+    SrpReady,
     WireError,
     decode,
     parse,
@@ -40,10 +41,12 @@ from protocols.wire import (
     verify,
 )
 from testbed.conformance.ground import Arrived, Commanded, Ground, Happening, Told
-from testbed.conformance.scene import DELAY_PS, DEVICE_PS, MS, SLOT_PS, Scene
+from testbed.conformance.scene import DELAY_PS, DEVICE_PS, MS, RECONFIGURE_PS, SLOT_PS, Scene
 
-BARE: Final = frozenset({ProtocolId.ECHO, ProtocolId.REL, ProtocolId.MHP, ProtocolId.LSR, ProtocolId.TTP})
-"""Protocols that travel in frames of their own."""
+BARE: Final = frozenset(
+    {ProtocolId.ECHO, ProtocolId.REL, ProtocolId.MHP, ProtocolId.SRP, ProtocolId.LSR, ProtocolId.TTP}
+)
+"""Protocols that travel in frames of their own; but for SRP's Ready."""
 
 SOON_PS: Final = 2 * DELAY_PS + 100 * MS
 """In which an answer must be there that is due at once: a round trip and what a host may need."""
@@ -110,7 +113,7 @@ class Peer:
 
     def send(self, message: Message) -> None:
         """Send a message as its protocol travels: bare, or over the reliable sublayer."""
-        if message.PROTOCOL in BARE:
+        if message.PROTOCOL in BARE and not isinstance(message, SrpReady):
             self.send_frame(self.frame(message), str(message))
             return
         if self.reliable is None:
@@ -204,7 +207,6 @@ class Devices:
         self.bits: Callable[[DeviceProgram], bytes] = _all_zero
         """What the measurements of a program read."""
         self.remembered = DeviceRemembered(1, 0, EgpBasis.Z)
-        self.reconfigure_ps = 5 * MS
         self._stage = stage
         self._trains: dict[int, tuple[int, Any]] = {}
         self._listens: dict[int, tuple[int, DeviceListen]] = {}
@@ -245,7 +247,7 @@ class Devices:
             case DeviceRecall():
                 self._answer(sequence, self.remembered, now + DEVICE_PS)
             case DeviceConnect():
-                self._answer(sequence, DeviceDone(), now + self.reconfigure_ps)
+                self._answer(sequence, DeviceDone(), now + RECONFIGURE_PS)
             case DeviceSteer():
                 self._answer(sequence, DeviceDone(), now + DEVICE_PS)
             case _:
