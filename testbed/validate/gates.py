@@ -1,7 +1,7 @@
 """Area `gates`: teleports, telegates, teledata and GHZ states through the whole stack, against closed forms.
 
 Every row is runs of the real stack under the `local` clock, between QPUs whose local operations are ideal unless the
-row says otherwise, over pairs of a known fidelity.  Nothing is read from the quantum plane: a process fidelity is the mean
+row says otherwise, over pairs of a known fidelity.  Nothing is read from the plane: a process fidelity is the mean
 of the stabilizers of its Choi state, each measured by a circuit of its own (Flammia and Liu, PRL 106, 230501 (2011)).
 The rows stand in gates.yaml.
 """
@@ -133,7 +133,7 @@ _TO_Z: Final = {"I": "", "X": "h q[{0}];", "Y": "sdg q[{0}]; h q[{0}];", "Z": ""
 
 # Qubits of a gate: its two at 0 and 1, their references at 2 and 3, at the same QPUs.
 _PREPARE: Final = "h q[2]; cx q[2], q[0]; h q[3]; cx q[3], q[1];"
-_CHOI: Final = {
+CHOI: Final = {
     "CNOT": ["XXXI", "ZIZI", "IXIX", "ZZIZ"],
     "CZ": ["XZXI", "ZIZI", "ZXIX", "IZIZ"],
 }
@@ -143,13 +143,13 @@ _MAPPING: Final = {"q0": [0, 2], "q1": [1, 3]}
 
 def _telegate(values: Parameters, seed: int) -> Measurement:
     gate = str(values["gate"])
-    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", _CHOI[gate], _MAPPING, compile_jobs)
+    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", CHOI[gate], _MAPPING, compile_jobs)
 
 
 def _teledata(values: Parameters, seed: int) -> Measurement:
     """The gate's first qubit goes to the other QPU, the gate is done there, and it returns."""
     gate = str(values["gate"])
-    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", _CHOI[gate], _MAPPING, _there_and_back)
+    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", CHOI[gate], _MAPPING, _there_and_back)
 
 
 def _ghz(values: Parameters, seed: int) -> Measurement:
@@ -181,7 +181,7 @@ def _fidelity(
             scenario = _load(_lab(values, seed * len(members) + number, len(mapping), job), Path(folder))
             jobs = compiler(scenario)
         outcome = run_local(compose(scenario, "local", jobs), None, {})
-        odd = sum(_odd(bits, member.paulis) for bits in _shots(jobs[0], outcome))
+        odd = sum(_odd(bits, member.paulis) for bits in shots_of(jobs[0], outcome))
         mean = member.sign * (1 - 2 * odd / shots)
         total += mean
         variance += (1 - mean * mean) / shots
@@ -189,7 +189,7 @@ def _fidelity(
     return Measurement(total / elements, sqrt(variance) / elements, shots * len(members), 1.0)
 
 
-def _shots(job: CompiledJob, outcome: Outcome) -> Iterator[dict[int, int]]:
+def shots_of(job: CompiledJob, outcome: Outcome) -> Iterator[dict[int, int]]:
     """The classical bits of every shot."""
     parts = [outcome.results[node]["job-0"] for node in job.programs]
     for found in zip(*(part["bits"] for part in parts), strict=True):
@@ -285,4 +285,4 @@ TABLES: Final = (
     ),
 )
 
-__all__ = ["ROWS", "TABLES", "Stabilizer", "group"]
+__all__ = ["CHOI", "ROWS", "TABLES", "Stabilizer", "group", "shots_of"]

@@ -12,7 +12,7 @@ import yaml
 import testbed.validate as validate
 from testbed.errors import BadInput
 from testbed.lab.compose import link_config
-from testbed.validate import gates
+from testbed.validate import gates, oxford
 
 PAULI = {
     "I": np.eye(2),
@@ -34,7 +34,7 @@ def test_the_members_of_the_group_project_onto_the_choi_state(gate: str) -> None
     """Qubits 0 and 1 are the gate's, 2 and 3 their references."""
     matrix = {"CNOT": np.eye(4)[[0, 1, 3, 2]], "CZ": np.diag([1, 1, 1, -1])}[gate]
     choi = (matrix / 2).reshape(-1)  # indices: outputs 0 1, inputs 2 3
-    members = list(gates.group(gates._CHOI[gate]))
+    members = list(gates.group(gates.CHOI[gate]))
     assert len({member.paulis for member in members}) == 15
     projector = (np.eye(16) + sum(member.sign * operator(member.paulis) for member in members)) / 16
     assert np.allclose(projector, np.outer(choi, choi.conj()))
@@ -102,3 +102,11 @@ def test_rows_that_cannot_be(params: dict[str, Any], place: str, tmp_path: Path)
 def test_rows_of_the_area_have_names_of_their_own() -> None:
     ids = [entry["id"] for entry in yaml.safe_load(gates.ROWS.read_text())]
     assert all(a != b for a, b in pairwise(sorted(ids)))
+
+
+def test_without_errors_the_oxford_experiment_is_perfect() -> None:
+    values = {"errors": "none", "shots": 4, "published_stderr": 0.0}
+    assert oxford._grover(values, 1).value == 1
+    text = oxford._text({**values, "errors": "residual"}, 1, 4)
+    assert text["devices"]["oxford"]["attempt_dephasing"] > 0
+    assert text["links"]["alice-bob"]["visibility"] == 1
