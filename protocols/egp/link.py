@@ -71,6 +71,9 @@ _QUESTION: Final = 0
 
 _LONGEST_PAUSE: Final = 10  # doublings
 
+SILENT_TRAINS: Final = 2
+"""So many trains in a row of which the station said nothing, over at least the keep-alive time, and it is dead."""
+
 MOST_SLOTS: Final = 0xFFFFFFFF
 """Of a reservation."""
 
@@ -102,6 +105,8 @@ class LinkEnd:
         self._declined: int | None = None  # queue id of our own proposal that the peer declined
         self._misses = 0  # proposals in a row that came to nothing
         self._vain = 0  # grants of a switch in a row for which there was no qubit
+        self._silent = 0  # trains in a row of which nobody knows what came
+        self._silent_since = 0  # when the first of them began
         self._extra_ps = 0  # added to the margin of proposals for as long as they come too late
         self._pause_ps = 2 * facts.round_trip_ps + facts.margin_ps
         self._retry = TimerKey(TimerKind.RETRY, facts.number)
@@ -359,10 +364,12 @@ class LinkEnd:
         if self._state is not LinkState.RUNNING or train is None or train.queue_id != outcome.queue_id:
             return  # of a train that was given up
         self._move(LinkInput.RESULT)
+        if outcome.error is not MhpError.GENERAL:
+            self._silent, self.requests.deaf_until = 0, 0
         if outcome.outcome in SUCCESSES:
             self._on_success(train, outcome, last_emitted_slot, remembered)
         elif outcome.error is MhpError.GENERAL:
-            self._on_silence(train)
+            self._on_silence(train, now)
         else:
             self._put_back(train)
             if outcome.error in (MhpError.NO_CLASSICAL_OTHER, MhpError.OUT_OF_WINDOW):
@@ -508,12 +515,24 @@ class LinkEnd:
     def on_tested(self, message: EgpTested) -> None:
         self._rounds.on_tested(message)
 
-    def _on_silence(self, train: Train) -> None:
+    def _on_silence(self, train: Train, now: int) -> None:
         """Nobody knows what came of the train: the peer may hold a pair of which this node knows nothing."""
         self._release(train)
         self._send_expire(train.request, self._expected, self._expected)  # EGP-11
         self._expected = None
-        self._end(train.request, EgpError.EXPIRE)
+        if not self._silent:
+            self._silent_since = min(now, train.first_slot * self.facts.slot_ps)
+        self._silent += 1
+        silence_ps = now - self._silent_since
+        dead = self._silent >= SILENT_TRAINS and silence_ps >= self.facts.keepalive_ps
+        self._end(train.request, EgpError.OTHER if dead else EgpError.EXPIRE)
+        if dead:  # EGP-27
+            self.requests.deaf_until = now + silence_ps
+            for request in list(self.requests.open.values()):
+                self.withdraw(request)
+        elif self.requests.master:
+            # As REL tries a silent peer: who has waited for some time knows more within the same time again.
+            self._shared.timers.set(self._retry, now + silence_ps)
 
     def _settle(self, train: Train) -> None:
         """What had to wait for the end of the train."""

@@ -37,6 +37,7 @@ class RequestQueue:
         self.master = shared.node < facts.peer
         self.ordered: dict[RequestId, Request] = {}
         self.open: dict[RequestId, Request] = {}
+        self.deaf_until = 0  # the link's station seems dead: nothing is taken on before
         self._facts = facts
         self._shared = shared
         self._estimator = estimator
@@ -74,7 +75,7 @@ class RequestQueue:
             error = EgpError.CREATE
         elif setting is None:
             error = EgpError.UNSUPP  # EGP-4
-        elif len(self.open) >= OPEN or self._too_many(request):
+        elif now < self.deaf_until or len(self.open) >= OPEN or self._too_many(request):
             error = EgpError.NORES
         elif deadline is not None and self._no_time(request, deadline, now):
             error = EgpError.NOTIME  # EGP-21
@@ -119,7 +120,7 @@ class RequestQueue:
             error = EgpError.REJECTED  # EGP-3
         elif setting is None:
             error = EgpError.UNSUPP  # EGP-4
-        elif len(self.open) >= OPEN or self._too_many(request):
+        elif now < self.deaf_until or len(self.open) >= OPEN or self._too_many(request):
             error = EgpError.NORES
         if error is not None:
             self._send(EgpAddReject(facts.number, add.create_id, error))

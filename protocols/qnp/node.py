@@ -395,9 +395,8 @@ class Qnp:
                 self._shared.timers.set(_again(request.number), now + self._patience_ps // 4)
 
     def _tell_use(self, neighbour: int) -> None:
-        if self._patience_ps:
-            circuits = sum(1 for hop in self._circuits if hop.neighbour == neighbour)
-            self._shared.outputs.append(InUse(neighbour, circuits))
+        circuits = sum(1 for hop in self._circuits if hop.neighbour == neighbour)
+        self._shared.outputs.append(InUse(neighbour, circuits))
 
     def _set_out(
         self,

@@ -76,7 +76,7 @@ class CircuitOpened(NamedTuple):
 
 
 class InUse(NamedTuple):
-    """Event where ways come and go: so many circuits lead over the links with this neighbour now."""
+    """Event: so many circuits lead over the links with this neighbour now; with none or the first, somebody may care."""
 
     neighbour: int
     circuits: int

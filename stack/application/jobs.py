@@ -220,6 +220,7 @@ _OVER_PAIRS = ("telegate", "move")
 
 _FATAL = {
     RefuseReason.PEER_LOST: "the other node of a gate was lost",  # and its part of the job with it
+    RefuseReason.NO_PAIRS: "no more pairs could be had with the other node of a gate",
     RefuseReason.CANCELLED: "the other node of a gate has given the job up",
 }
 

@@ -71,6 +71,7 @@ class Network:
         self._kernel = kernel
         self._physical = physical
         self._link = link
+        self._messenger = messenger
         self._neighbours = {
             n.number: n.b if n.a == config.number else n.a for n in config.links if config.number in (n.a, n.b)
         }
@@ -110,18 +111,20 @@ class Network:
         self._driver.flush()
 
     def _in_use(self, neighbour: int, circuits: int) -> None:
-        """So many circuits lead over this neighbour: routing is to watch it, and to know what is left of the links."""
+        """So many circuits lead over this neighbour: its death must be heard of, and what is left of the links told."""
         routing = self._routing
-        if routing is None:
-            return
         if circuits and neighbour not in self._watched:
             self._watched.add(neighbour)
-            routing.watch(neighbour)
+            self._messenger.watch(neighbour)
+            if routing is not None:
+                routing.watch(neighbour)
         elif not circuits and neighbour in self._watched:
             self._watched.remove(neighbour)
-            routing.unwatch(neighbour)
+            self._messenger.unwatch(neighbour)
+            if routing is not None:
+                routing.unwatch(neighbour)
         for link, peer in self._neighbours.items():
-            if peer == neighbour:
+            if peer == neighbour and routing is not None:
                 routing.load(link, self._driver.machine.promised(link))
 
     # -- the service upward -----------------------------------------------------------------------------------------

@@ -115,6 +115,12 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
 
 def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:
     assert scenario.teleport is not None
+    for node in (scenario.teleport.source, scenario.teleport.destination):
+        part = outcome.results[node].get("teleport")
+        if part is None:
+            report.unfinished.append(f"{node}: its part of the teleports died with it")
+        elif "failed" in part:
+            report.unfinished.append(f"{node}: teleport: {part['failed']}")
     arrived = outcome.results[scenario.teleport.destination].get("teleport")
     if not arrived:
         return

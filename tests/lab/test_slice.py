@@ -23,6 +23,7 @@ from stack.node import Node
 from stack.runtime.times import MS, NEVER
 from stack.transport.service import SessionClosed, SessionRefused
 from testbed.lab.compose import compose
+from testbed.lab.report import build_report
 
 QPUS = ("west", "east")
 
@@ -386,6 +387,19 @@ def test_work_whose_peer_dies_in_silence_ends_by_itself(tmp_path, work, victim, 
         (app,) = {"job-0", "teleport"} & ran.outcome.results[survivor].keys()
         assert "failed" in ran.result(survivor, app)
         assert ran.outcome.end_ps < 600 * MS
+
+
+@pytest.mark.parametrize("work", [job(shots=20), teleport(5)], ids=["job", "teleport"])
+def test_work_whose_station_dies_for_good_ends_by_itself(tmp_path, work):
+    """Nobody says that it is dead, so the nodes must find that out; no time limit ends these runs."""
+    for n, at_s in enumerate(TIMES[::3]):
+        text = two_qpus(work, BUSY, PERFECT, faults=[{"at_s": at_s, "kill": "mid"}], linger_s=0.1)
+        ran = run_slice(text, tmp_path / str(n))
+        ended_well(ran)
+        (app,) = {"job-0", "teleport"} & ran.outcome.results["west"].keys()
+        assert "failed" in ran.result("west", app)
+        assert ran.outcome.end_ps < 600 * MS
+        assert build_report(ran.scenario, ran.jobs, ran.outcome).unfinished
 
 
 def test_deaths_and_bad_channels_leave_the_same_trace_in_virtual(tmp_path):

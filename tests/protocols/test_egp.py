@@ -483,6 +483,33 @@ def test_a_station_that_says_nothing() -> None:
     assert alone.error(start, MhpError.GENERAL) == [ReleaseQubit(start.qubit), expire, alone.expired(None, None)]
 
 
+def test_a_station_that_never_says_anything_again() -> None:
+    """EGP-27: the pauses between trains grow with the silence; all requests end, new ones are not taken for a time."""
+    alone = Alone()
+    begun = alone.train()
+    alone.now = begun.first_slot * SLOT + 30_000_000_000
+    alone.error(begun, MhpError.GENERAL)
+    second = alone.egp.create(LINK, PURPOSE, 1, 0, 0, 0, alone.now)
+    alone.peer(EgpAddAck(LINK, second))
+    assert alone.egp.next_timeout() == alone.now + 30_000_000_000
+    alone.now += 30_000_000_000
+    (proposal,) = [out for out in alone.outputs() if isinstance(out, EgpTrain)] or [None]
+    if proposal is None:
+        alone.egp.offer_qubit(9, alone.now)
+        (proposal,) = alone.outputs()
+    (start,) = alone.peer(EgpTrainAck(LINK, proposal.queue_id, EgpVerdict.READY, UNSET))
+    third = alone.egp.create(LINK, PURPOSE, 1, 0, 0, 0, alone.now)
+    alone.peer(EgpAddAck(LINK, third))
+    alone.now = begun.first_slot * SLOT + 100_000_000_000
+    told = alone.error(start, MhpError.GENERAL)
+    errs = [out for out in told if isinstance(out, Err)]
+    assert [(err.create_id, err.code) for err in errs] == [(second, EgpError.OTHER), (third, EgpError.OTHER)]
+    alone.egp.create(LINK, PURPOSE, 1, 0, 0, 0, alone.now + 99_999_999_999)
+    assert [out.code for out in alone.outputs() if isinstance(out, Err)] == [EgpError.NORES]
+    alone.egp.create(LINK, PURPOSE, 1, 0, 0, 0, alone.now + 100_000_000_000)
+    assert [out for out in alone.outputs() if isinstance(out, Err)] == []
+
+
 @pytest.mark.parametrize("code", [c for c in MhpError if c not in (MhpError.NONE, MhpError.GENERAL)])
 def test_a_train_with_an_error_is_followed_by_another(code: MhpError) -> None:
     """The qubit is still good, and nothing was delivered anywhere."""

@@ -15,6 +15,7 @@ from protocols.qnp.service import (
     CircuitClosed,
     CircuitId,
     CircuitOpened,
+    InUse,
     LinkPair,
     NeedLinkPairs,
     PairDelivered,
@@ -113,11 +114,13 @@ def test_the_link_layer_is_asked_when_the_tail_has_accepted() -> None:
         QnpForwardAck(circuit.label, request, 1, 0),
     ]
     assert network.events[HEAD] == [
+        InUse(TAIL, 1),
         RequestOpened(circuit, request, HEAD, TAIL, PURPOSE),
         NeedLinkPairs(LINK, circuit.label, 3, FIDELITY),
     ]
     tail_circuit = CircuitId(HEAD, circuit.label)
     assert network.events[TAIL] == [
+        InUse(HEAD, 1),
         CircuitOpened(tail_circuit, HEAD, 1),
         RequestOpened(tail_circuit, request, HEAD, HEAD, PURPOSE),
     ]
@@ -198,7 +201,7 @@ def test_a_refusal_ends_the_request() -> None:
         CircuitId(TAIL, 2), request, HEAD, TAIL, PURPOSE + 1, 0, CircuitInput.REFUSED, EgpError.REJECTED
     )
     closed = CircuitClosed(CircuitId(TAIL, 2), HEAD, 1, CircuitFate.FINISHED, HEAD)
-    assert network.events[HEAD] == [ended, closed]
+    assert network.events[HEAD] == [InUse(TAIL, 1), ended, closed, InUse(TAIL, 0)]
     assert network.of(TAIL, RequestOpened) == []
 
 
@@ -452,8 +455,8 @@ def test_finishing_before_the_answer() -> None:
     request = qnp(network, HEAD).request(TAIL, PURPOSE, 1, FIDELITY, now=0)
     qnp(network, HEAD).finish(request, now=0)
     network.run()
-    assert [type(event) for event in network.events[HEAD]] == [RequestEnded, CircuitClosed]
-    ends = [CircuitOpened, RequestOpened, RequestEnded, CircuitClosed]
+    assert [type(event) for event in network.events[HEAD]] == [InUse, RequestEnded, CircuitClosed, InUse]
+    ends = [InUse, CircuitOpened, RequestOpened, RequestEnded, CircuitClosed, InUse]
     assert [type(event) for event in network.events[TAIL]] == ends
     refused = qnp(network, HEAD).request(TAIL, PURPOSE + 1, 1, FIDELITY, network.now)
     qnp(network, HEAD).finish(refused, network.now)
