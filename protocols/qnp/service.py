@@ -76,7 +76,7 @@ class CircuitOpened(NamedTuple):
 
 
 class InUse(NamedTuple):
-    """Event: so many circuits lead over the links with this neighbour now; with none or the first, somebody may care."""
+    """Event: so many circuits lead over the links with this neighbour now."""
 
     neighbour: int
     circuits: int
