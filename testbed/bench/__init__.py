@@ -2,13 +2,15 @@
 
 ``engine`` times the clocks with the toy protocol, ``state`` one gate on the quantum state beside other simulators,
 ``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``ahead`` the latter over pairs that
-were made before, ``network`` pairs over repeaters, ``routing`` a network of a hundred nodes; here they are collected.
+were made before, ``network`` pairs over repeaters, ``routing`` a network of a hundred nodes, ``circuits``
+the compiler and a circuit over four QPUs; here they are collected.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from testbed.bench.ahead import ahead_figures
+from testbed.bench.circuits import circuit_figures
 from testbed.bench.engine import engine_figures
 from testbed.bench.measure import Measured
 from testbed.bench.network import network_figures
@@ -31,6 +33,7 @@ def run_bench(say: Callable[[str], object]) -> list[dict[str, Any]]:
         link_figures,
         network_figures,
         routing_figures,
+        circuit_figures,
     ):
         for row in figures():
             say(str(row))

@@ -25,7 +25,9 @@ from testbed.validate.table import Case, Row, Table, nine
 __all__ = ["AREAS", "list_tables", "run"]
 
 # Modules, not their contents: an area loads SeQUeNCe, and `--list` of one needs no other.
-AREAS: Final[dict[str, str]] = {name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford")}
+AREAS: Final[dict[str, str]] = {
+    name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford", "circuits")
+}
 SCHEMA: Final = "bellwire-validate/1"
 
 

@@ -17,8 +17,8 @@ from stack.application.compiler.circuit import Circuit
 from stack.application.compiler.ways import Distance, Ways
 from stack.application.compiler.weave import Seat, Woven, cost, weave
 
-WORK: Final = 200_000
-"""Operations woven while places are tried: about a second."""
+WORK: Final = 120_000
+"""Operations woven while places are tried: under a second."""
 
 _SETS: Final = 8
 _IMPROVED: Final = 2
