@@ -12,7 +12,7 @@ from protocols.machine import Output, Send
 from protocols.wire.codec import JobGivenUp, JobResult
 
 MAX_EARLY: Final = 4096
-"""Results of one peer that are kept for later."""
+"""Results of one peer that are kept for later; likewise the shots that it has given up."""
 
 
 class Heard(NamedTuple):
@@ -43,7 +43,7 @@ class Results:
     def __init__(self) -> None:
         self._outputs: list[Output] = []
         self._early: dict[int, dict[tuple[int, int], int]] = {}  # by peer: (run, measurement) -> value
-        self._given_up: set[tuple[int, int]] = set()  # (peer, run)
+        self._given_up: dict[int, set[int]] = {}  # runs by peer
         self._expected: set[_Expected] = set()
 
     # The service upward.
@@ -57,7 +57,7 @@ class Results:
         value = self._early.get(peer, {}).pop((run, measurement), None)
         if value is not None:
             self._outputs.append(Heard(run, measurement, value))
-        elif (peer, run) in self._given_up:
+        elif run in self._given_up.get(peer, ()):
             self._outputs.append(NotHeard(run, measurement, lost=False))
         else:
             self._expected.add(_Expected(peer, run, measurement))
@@ -74,7 +74,8 @@ class Results:
         for early in self._early.values():
             for key in [key for key in early if key[0] == run]:
                 del early[key]
-        self._given_up = {(peer, other) for peer, other in self._given_up if other != run}
+        for given_up in self._given_up.values():
+            given_up.discard(run)
 
     # The machine.
 
@@ -83,7 +84,11 @@ class Results:
             case JobResult(run, measurement, value):
                 self._on_result(source, run, measurement, value & 1)
             case JobGivenUp(run):
-                self._given_up.add((source, run))
+                given_up = self._given_up.setdefault(source, set())
+                if len(given_up) < MAX_EARLY:
+                    given_up.add(run)
+                else:
+                    self._outputs.append(Ignored(source, "JobGivenUp", "too much was given up"))
                 self._fail([e for e in self._expected if (e.peer, e.run) == (source, run)], lost=False)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message between QPUs")
@@ -91,7 +96,7 @@ class Results:
     def peer_lost(self, peer: int) -> None:
         """The node is gone, or has started anew (JOB-3)."""
         self._early.pop(peer, None)
-        self._given_up = {(node, run) for node, run in self._given_up if node != peer}
+        self._given_up.pop(peer, None)
         self._fail([e for e in self._expected if e.peer == peer], lost=True)
 
     def poll(self, now: int) -> list[Output]:

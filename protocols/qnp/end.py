@@ -209,6 +209,7 @@ class End(Circuit):
                 case _:
                     self._act(action, stimulus)
         if self.phase is Phase.CLOSED:
+            self._drop(tell=False)  # also marks of what was said before the circuit was open
             self._closed()
 
     def _end_requests(self, now: int) -> None:

@@ -80,6 +80,7 @@ class Relay(Circuit):
                 case _:
                     self._act(action, stimulus)
         if self.phase is Phase.CLOSED:
+            self._release_all()  # also marks of what was said before the circuit was open
             self._closed()
 
     def want(self, message: QnpWant) -> None:

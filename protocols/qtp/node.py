@@ -58,6 +58,8 @@ from protocols.wire.codec import (
 )
 
 HOLD_PS = 10_000_000_000  # 10 ms; the pair left the network layer before the Teleport: only drivers delay it
+MOST_SESSIONS = 256  # that one peer may have opened here at a time
+MOST_PENDING = 1024  # Teleports of a session that wait for their turn; pairs of it that are known to be gone
 _NUMBER_BITS = 15  # so that a live session's purpose id is its own
 
 
@@ -252,8 +254,13 @@ class Qtp:
     def poll(self, now: int) -> list[Output]:
         for session_id, index in self._holds.take_due(now):
             session = self._sessions[session_id]
-            session.pool[session.pending[index].pair_id] = None
-            self._hand_up(session)
+            teleport = session.pending.get(index)
+            if teleport is not None:  # else it went a moment ago, with another that names the same pair
+                session.pool[teleport.pair_id] = None
+                self._hand_up(session)
+                gone = [pair_id for pair_id, pair in session.pool.items() if pair is None]
+                for pair_id in gone[:-MOST_PENDING]:
+                    del session.pool[pair_id]
         outputs, self._outputs = self._outputs, []
         return outputs
 
@@ -273,6 +280,8 @@ class Qtp:
             reason = RefuseReason.IN_USE
         else:
             numbers.peer_took(message.session)
+            if sum(s.id.peer == source and not s.opener for s in self._sessions.values()) >= MOST_SESSIONS:
+                reason = RefuseReason.TOO_MANY
         if reason is None and service != message.service:
             reason = RefuseReason.NO_LISTENER if service is None else RefuseReason.WRONG_SERVICE
         if reason is not None:
@@ -301,6 +310,9 @@ class Qtp:
             self._ignore(source, message, "no open session of TELEPORT")
         elif message.index < session.expected or message.index in session.pending:
             self._ignore(source, message, "the index has been used")  # QTP-5
+        elif len(session.pending) >= MOST_PENDING:
+            self._ignore(source, message, "too many wait for their turn")
+            self._send(source, QtpDelivered(message.session, message.index, QtpStatus.LOST))
         else:
             session.pending[message.index] = message
             if message.pair_id not in session.pool:

@@ -36,6 +36,7 @@ class RefuseReason(IntEnum):
     WRONG_SERVICE = 2
     IN_USE = 3  # the number is another session's
     UNSUPPORTED = 4
+    TOO_MANY = 5  # sessions of this peer
 
 
 class CloseReason(Enum):

@@ -41,6 +41,8 @@ def add(commands: Commands) -> None:
     target.add_argument("--self", action="store_true", help="our own node, as any other")
     target.add_argument("--list", action="store_true", help="print the requirements, and which scripts decide each")
     target.add_argument("--mutants", action="store_true", help="which script catches which wrong node")
+    target.add_argument("--fuzz", type=int, metavar="N", help="N hostile frames per protocol against our own nodes")
+    conformance.add_argument("--seed", type=int, default=1, metavar="N", help="with --fuzz: of all chance (default: 1)")
     conformance.add_argument("--virtual", action="store_true", help="with --self: in emulated time, in this process")
     conformance.add_argument("--only", metavar="TEXT", help="a protocol, a requirement or a script: MHP, EGP-4, echo")
     conformance.add_argument("--key", metavar="HEX", help="with --iut: the key that it shares with every peer")
@@ -90,6 +92,8 @@ def _conformance(args: argparse.Namespace) -> int:
         own=args.self,
         virtual=args.virtual,
         mutants=args.mutants,
+        fuzz=args.fuzz,
+        seed=args.seed,
         only=args.only,
         key=args.key,
         peers=tuple(args.peer),

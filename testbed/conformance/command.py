@@ -29,13 +29,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The command line.  With neither address, command, own nor mutants, the catalogue is to be listed."""
+    """The command line.  With none of address, command, own, mutants and fuzz, the catalogue is to be listed."""
 
     address: str | None = None
     command: str | None = None
     own: bool = False
     virtual: bool = False
     mutants: bool = False
+    fuzz: int | None = None
+    seed: int = 1
     only: str | None = None
     key: str | None = None
     peers: tuple[str, ...] = ()
@@ -45,6 +47,8 @@ class Wanted:
 
 def conformance(wanted: Wanted, say: Say) -> int:
     """Do it; the exit code: 1 if a requirement is not met.  Raises BadInput."""
+    if wanted.fuzz is not None:
+        return _fuzz(wanted, wanted.fuzz, say)
     requirements, scripts = _chosen(wanted.only)
     if wanted.address is None and (wanted.key is not None or wanted.peers):
         raise _bad("--key" if wanted.key is not None else "--peer", "it is for --iut", "leave it out")
@@ -95,6 +99,24 @@ def _mutants(wanted: Wanted, requirements: list[Requirement], scripts: list[Scri
     if wanted.json is not None:
         report.write_trials(wanted.json, trials)
     return 1 if any(trial.caught_by is None for trial in trials) else 0
+
+
+def _fuzz(wanted: Wanted, frames: int, say: Say) -> int:
+    from testbed.fuzz import PROTOCOLS, Finding, fuzz, report  # the declarations of messages take a second to load
+
+    if frames < 1:
+        raise _bad("--fuzz", f"{frames} frames are none", "give a number above 0")
+    names = [wanted.only.upper()] if wanted.only is not None else list(PROTOCOLS)
+    if not set(names) <= set(PROTOCOLS):
+        raise _bad("--only", f"{wanted.only} is no protocol", f"name one of {', '.join(PROTOCOLS)}")
+    findings: list[Finding] = []
+    for name in names:
+        tally = fuzz(name, frames, wanted.seed)
+        findings += tally.findings
+        say(report.row(tally))
+    for line in report.lines(findings):
+        say(line)
+    return 1 if findings else 0
 
 
 def _chosen(only: str | None) -> tuple[list[Requirement], list[Script]]:

@@ -48,6 +48,9 @@ BARE: Final = frozenset(
 )
 """Protocols that travel in frames of their own; but for SRP's Ready."""
 
+SAID: Final = 255
+"""The protocol of what the user orders to `say`."""
+
 SOON_PS: Final = 2 * DELAY_PS + 100 * MS
 """In which an answer must be there that is due at once: a round trip and what a host may need."""
 
@@ -137,8 +140,11 @@ class Peer:
         for output in machine.poll(self._stage.now):
             if isinstance(output, Send):
                 self._stage.ground.send(self.number, self.incarnation, self.sequence + 1, self.frame(output.message))
-            elif isinstance(output, Delivered):
-                message = MESSAGES[output.protocol, output.message].unpack(output.body)
+            elif isinstance(output, Delivered) and output.protocol != SAID:
+                try:
+                    message = MESSAGES[output.protocol, output.message].unpack(output.body)
+                except (KeyError, WireError) as error:
+                    raise NotMet(f"node {self.number} got {output} over REL, which is no message: {error}") from None
                 self._stage.log(self._stage.now, f"IUT ⇒ {self.number}  {message}")
                 self.seen.append(Seen(self._stage.now, None, message, True))
 

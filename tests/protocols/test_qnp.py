@@ -811,3 +811,20 @@ def test_every_delivered_pair_is_delivered_at_both_ends_and_every_qubit_is_accou
         other = names[TAIL][name]
         assert pair.qubit - 100_000 == other.qubit - 200_000  # the same link pair
         assert (pair.bell_index, pair.goodness) == (other.bell_index, other.goodness)
+
+
+@pytest.mark.parametrize("node", [HEAD, TAIL])
+def test_a_circuit_that_never_opens_leaves_no_marks(node: int) -> None:
+    """A peer speaks of pairs of a circuit that is still being set up, and then tears it down."""
+    network = net()
+    machine = qnp(network, node)
+    machine.request(3 - node, PURPOSE, 1, FIDELITY, now=0)
+    install = next(o.message for o in machine.poll(0) if isinstance(o, Send) and isinstance(o.message, QnpInstall))
+    for message in (
+        QnpDiscard(install.circuit, 0, LINK, 4, PairFate.EXPIRED),
+        QnpTeardown(install.circuit, 3 - node, CircuitFate.LINK_FAILED),
+    ):
+        machine.receive(message, 3 - node, now=1)
+        machine.poll(1)
+    machine.poll(10 * HOLD_PS)
+    assert machine.next_timeout() is None

@@ -13,7 +13,7 @@ from machine_pair import Net
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qtp.node import HOLD_PS, Qtp
+from protocols.qtp.node import HOLD_PS, MOST_PENDING, MOST_SESSIONS, Qtp
 from protocols.qtp.service import (
     Arrived,
     Closed,
@@ -612,3 +612,36 @@ def test_every_qubit_is_delivered_once_or_lost_to_both_or_returned(data: Any) ->
             lost_here = {event.index for event in network.of(node, Lost) if not event.incoming}
             assert lost_there <= lost_here
             assert confirmed == set(up)
+
+
+# What a peer may not do.
+
+
+def test_two_teleports_over_one_pair_are_two_losses() -> None:
+    """The pair never comes; both wait equally long for it."""
+    network = net()
+    _, session = opened(network)
+    machine = qtp(network, B)
+    for index in (1, 0):
+        machine.receive(QtpTeleport(session.number, index, 77, 0), A, network.now)
+    machine.poll(network.now)
+    outputs = machine.poll(network.now + HOLD_PS)
+    assert [output for output in outputs if isinstance(output, Lost)] == [
+        Lost(session, 0, incoming=True),
+        Lost(session, 1, incoming=True),
+    ]
+
+
+def test_what_a_peer_can_make_a_node_keep_is_bounded() -> None:
+    network = net()
+    _, session = opened(network)
+    machine = qtp(network, B)
+    for index in range(1, MOST_PENDING + 10):
+        machine.receive(QtpTeleport(session.number, index, index, 0), A, network.now)
+    answers = [output.message for output in machine.poll(network.now) if isinstance(output, Send)]
+    assert answers == [QtpDelivered(session.number, MOST_PENDING + n, QtpStatus.LOST) for n in range(1, 10)]
+    for number in range(4, 4 + 2 * MOST_SESSIONS, 2):
+        machine.receive(QtpOpen(number, PORT, QtpService.TELEPORT), A, network.now)
+    answers = [output.message for output in machine.poll(network.now) if isinstance(output, Send)]
+    assert [type(answer) for answer in answers] == [QtpAccept] * (MOST_SESSIONS - 1) + [QtpRefuse]
+    assert answers[-1].reason == RefuseReason.TOO_MANY

@@ -1,0 +1,125 @@
+"""Who is fuzzed: nodes of ours in small scenes, at work while hostile frames come in.
+
+What may live here: a scene per role of a protocol, and what its node is doing meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from protocols.wire import ProtocolId, QtpService
+from stack.config import NodeConfig, RouteHop, Routing, TimeKeeping
+from stack.node import Node, boot
+from testbed.conformance.adaptor import Adaptor
+from testbed.conformance.scene import ECHO, FOLLOWER, FULL, LINK, MASTER, MS, STATION, SWITCH, SWITCHED, LinkRow, Scene
+from testbed.conformance.simulated import SimulatedGround
+
+PURPOSES: Final = (1, 2, 3)
+
+_MIDDLE: Final = Scene("middle", "end", 2, (1, 3, 9), (LinkRow(1, 1, 2, 9), LinkRow(2, 2, 3, 9)), qubits=4)
+_OFFER: Final = (round(0.9 * FULL), 10_000, 50 * MS, 2, 0)
+
+
+class _Above:
+    """A user of every layer's service, who takes what comes."""
+
+    def pair(self, peer: int, purpose: int, pair: Any) -> None:
+        pass
+
+    def pair_lost(self, peer: int, purpose: int, pair: Any) -> None:
+        pass
+
+    def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
+        pass
+
+    def peer_finished(self, peer: int, purpose: int) -> None:
+        pass
+
+
+class Subject(NamedTuple):
+    """A node in a scene, for the messages of one protocol."""
+
+    protocol: int
+    scene: Scene
+    adapt: Callable[[NodeConfig], NodeConfig] = lambda config: config
+
+    @property
+    def name(self) -> str:
+        return f"{ProtocolId(self.protocol).name} at {self.scene.name}"
+
+
+class FuzzGround(SimulatedGround):
+    """A ground whose node may be configured in other ways than the kit's, and is set to work."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.scene)
+        self._config = subject.adapt(self._config)
+
+    @property
+    def node(self) -> Node:
+        assert self._node is not None
+        return self._node
+
+    def _boot(self) -> None:
+        self._node = boot(self, self._config, [])
+        if hasattr(self._node, "messenger"):  # else its clock is not set yet, and it has no services
+            self._adaptor = Adaptor(self._node, self._tell)
+
+    @property
+    def has_services(self) -> bool:
+        return self._adaptor is not None
+
+    def work(self) -> None:
+        """Listen for everything, and ask for what the layers above the link can have."""
+        node = self.node
+        for peer in self._config.paths:
+            node.nic._peer(peer)  # a record that is made when a peer is first met: no state of a protocol
+        if not hasattr(node, "network"):
+            return
+        above = _Above()
+        for purpose in PURPOSES:
+            node.network.listen(purpose + 1, above)
+            node.transport.listen(purpose, QtpService(purpose % 2))
+        for peer in self._config.routes:
+            node.network.want(node.network.request(peer, 2, above, 0.5), 4)
+
+
+def _with_routes(config: NodeConfig) -> NodeConfig:
+    routes: dict[int, tuple[tuple[RouteHop, ...], ...]] = {}
+    if len(config.links) > 1:
+        routes = {3: ((RouteHop(2, 3, _OFFER),),), 1: ((RouteHop(1, 1, _OFFER),),)}
+        return replace(config, kind="repeater", routes=routes)
+    if config.number == 1:
+        routes = {2: ((RouteHop(LINK, 2, _OFFER),),)}
+    return replace(config, routes=routes)
+
+
+def _with_routing(config: NodeConfig) -> NodeConfig:
+    routing = Routing("hops", 100 * MS, 400 * MS, 0, 60_000 * MS, 10 * MS, 1_000 * MS, 1_000 * MS)
+    return replace(config, kind="repeater", routing=routing)
+
+
+def _with_time(server: int | None) -> Callable[[NodeConfig], NodeConfig]:
+    return lambda config: replace(config, time=TimeKeeping(server, 200 * MS), device=None, links=())
+
+
+SUBJECTS: Final = (
+    Subject(ProtocolId.ECHO, ECHO),
+    Subject(ProtocolId.REL, ECHO),
+    Subject(ProtocolId.REL, MASTER),
+    Subject(ProtocolId.MHP, STATION),
+    Subject(ProtocolId.MHP, MASTER),
+    Subject(ProtocolId.EGP, MASTER),
+    Subject(ProtocolId.EGP, FOLLOWER),
+    Subject(ProtocolId.SRP, SWITCH),
+    Subject(ProtocolId.SRP, SWITCHED),
+    Subject(ProtocolId.QNP, MASTER, _with_routes),
+    Subject(ProtocolId.QNP, FOLLOWER, _with_routes),
+    Subject(ProtocolId.QNP, _MIDDLE, _with_routes),
+    Subject(ProtocolId.QTP, FOLLOWER, _with_routes),
+    Subject(ProtocolId.RGP, FOLLOWER, _with_routes),
+    Subject(ProtocolId.JOB, FOLLOWER, _with_routes),
+    Subject(ProtocolId.LSR, _MIDDLE, _with_routing),
+    Subject(ProtocolId.TTP, MASTER, _with_time(2)),
+    Subject(ProtocolId.TTP, FOLLOWER, _with_time(None)),
+)
