@@ -370,3 +370,20 @@ def tells_the_wrong_basis() -> Wrong:
 def numbers_nothing() -> Wrong:
     """Every request has the number 0."""
     return says((EgpAdd, EgpAddAck), lambda message: message._replace(queue_sequence=0))
+
+
+@breaks("EGP-27")
+def believes_in_its_station() -> Wrong:
+    """A station that tells nothing any more is tried for ever."""
+    return value(egp_link, "SILENT_TRAINS", 1_000)
+
+
+@breaks("EGP-27")
+def takes_on_more() -> Wrong:
+    """New requests are accepted while the station is dead."""
+
+    def on_add(right: Any, queue: RequestQueue, add: EgpAdd, now: int) -> Any:
+        queue.deaf_until = 0
+        return right(queue, add, now)
+
+    return instead(RequestQueue, "on_add", on_add)

@@ -480,3 +480,29 @@ async def a_failed_train_is_followed_by_another(stage: Stage) -> None:
         _, running = await _next(stage, running.request)
     await stage.user.silence("ok", "err", during=0)
     await _delivered(stage, running, 0)
+
+
+@decides("EGP-27", scene=FOLLOWER, patient=True)
+async def a_station_that_is_dead_ends_all_requests(stage: Stage) -> None:
+    """Two trains in a row of which the station tells nothing: the open requests end with ERR OTHER, the peer is told,
+    new ones are refused for as long as the silence has lasted, and no longer."""
+    master = stage.peers[1]
+    await followed(stage, 1, 1)
+    began = stage.now
+    await master.expect(EgpExpire, 3_000_000 * MS, create_id=1)
+    await stage.user.expect("err", create_id=1, code="EXPIRE")
+    stage.peers[STATION].forget()
+    master.send(add(2))
+    await master.expect(EgpAddAck, create_id=2)
+    await followed(stage, 3, 3)
+    await master.expect(EgpExpire, 3_000_000 * MS, create_id=3)
+    silence = stage.now - began
+    ended = [(await stage.user.expect("err", code="OTHER"))["create_id"] for _ in range(2)]
+    if sorted(ended) != [2, 3]:
+        raise NotMet(f"requests {ended} have ended, not 2 and 3")
+    await master.expect(EgpExpire, create_id=2)
+    master.send(add(4))
+    await master.expect(EgpAddReject, create_id=4, error=EgpError.NORES)
+    await stage.wait(2 * silence)
+    master.send(add(5))
+    await master.expect(EgpAddAck, create_id=5)
