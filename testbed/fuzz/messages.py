@@ -46,7 +46,9 @@ _ALIASES: Final = {
 """Names under which the same values go."""
 
 
-class _Field:
+class Field:
+    """What values a declared field may have."""
+
     __slots__ = ("bound", "high", "inner", "low", "maker", "name", "points", "pool")
 
     def __init__(self, field: Any, size: int) -> None:
@@ -54,15 +56,16 @@ class _Field:
         self.pool = _ALIASES.get(self.name, self.name)
         self.points = [int(point) for point in field.points] if isinstance(field, Enumerated) else []
         self.bound = field.count.bound if isinstance(field, Bytes | Records) else 0
-        self.inner = _fields(field.record) if isinstance(field, Records) else []
+        self.inner = fields_of(field.record) if isinstance(field, Records) else []
         self.maker = getattr(codec, field.record.__name__) if isinstance(field, Records) else None
         signed = not isinstance(field, Bytes | Records | Bits | NamedBits) and getattr(field, "fmt", "") in SIGNED
         self.low = -(1 << size - 1) if signed else 0
         self.high = (1 << size - signed) - 1 if size else 0
 
 
-def _fields(layer: Any) -> list[_Field]:
-    return [_Field(field, size) for field, _, size in layout(layer) if not isinstance(field, Reserved | Count)]
+def fields_of(layer: Any) -> list[Field]:
+    """Those that a sender sets, in order."""
+    return [Field(field, size) for field, _, size in layout(layer) if not isinstance(field, Reserved | Count)]
 
 
 class Messages:
@@ -70,7 +73,7 @@ class Messages:
 
     def __init__(self, protocol: int, random: Random) -> None:
         self._random = random
-        self._kinds = [(MESSAGES[kind], _fields(LAYERS[kind])) for kind in sorted(LAYERS) if kind[0] == protocol]
+        self._kinds = [(MESSAGES[kind], fields_of(LAYERS[kind])) for kind in sorted(LAYERS) if kind[0] == protocol]
         self._pool: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._corpus: defaultdict[type, list[Any]] = defaultdict(list)
 
@@ -124,7 +127,7 @@ class Messages:
                         damaged[random.randrange(len(damaged))] = random.randrange(256)
         return bytes(damaged)
 
-    def _value(self, field: _Field, base: Any) -> Any:
+    def _value(self, field: Field, base: Any) -> Any:
         random = self._random
         chance = random.random()
         if base is not None and chance < 0.7:
