@@ -2,5 +2,6 @@
 
 What may live here: `catalogue` (what is required), `scene` (who stands around whom), `stage` (what a script holds),
 `simulated` and `sockets` (the two grounds it stands on), `adaptor` and `iut` (our own node as one is tested),
-`scripts/` (a file per protocol), `mutants/` (nodes that are wrong on purpose), `vectors` (golden bytes), `kit` (runs it all) and `report`.
+`scripts/` (a file per protocol), `mutants/` (nodes that are wrong on purpose), `vectors` (golden bytes),
+`kit` (runs it all) and `report`.
 """
