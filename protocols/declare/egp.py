@@ -152,6 +152,8 @@ class Train(Message):
         u32("alpha", "bright-state population; 0 = the link's default", "of 2³² − 1"),
         u16("expected_sequence", "MHP sequence that the sender expects next"),
         enum8("test", EgpTest, "whether its pair is a test round"),
+        u16("pairs", "successes that end the train"),
+        u8("each", "1 = every attempt has a Gen and a Reply of its own"),
     )
 
 

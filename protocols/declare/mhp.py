@@ -1,7 +1,7 @@
 """MHP: midpoint heralding between a node and the station of a link."""
 
 from protocols.declare.family import Departure, Family
-from protocols.declare.fields import CodePoint, Message, enum8, in_order, u16, u32, u64
+from protocols.declare.fields import CodePoint, Message, enum8, in_order, u8, u16, u32, u64
 
 
 class MhpKind(CodePoint):
@@ -9,7 +9,7 @@ class MhpKind(CodePoint):
 
     PRODUCE = 0, "the sender attempts entanglement in these slots"
     ERR = 1, "the sender cannot: the station answers both nodes with an error"
-    INFO = 2, "the slots are for information, nothing is attempted"
+    INFO = 2, "nothing is attempted: what came of this train?"
 
 
 class MhpOutcome(CodePoint):
@@ -47,6 +47,7 @@ class Gen(Message):
         u32("spacing", "distance between two attempts", "slots"),
         u32("count", "number of attempts", key=True),
         u32("alpha", "bright-state population of every attempt; 0 = the link's default", "of 2³² − 1"),
+        u16("pairs", "successes that end the train; of an INFO: those of which the sender knows"),
     )
 
 
@@ -63,6 +64,8 @@ class Reply(Message):
         u32("queue_id", "queue id that the receiver had named", key=True),
         u32("peer_queue_id", "queue id that the other node had named"),
         u64("slot", "slot of the success; else the last slot that was looked at", key=True),
+        u16("number", "of the success within its train, from 1; else: how many there were before"),
+        u8("more", "1 = the train goes on"),
     )
 
 
@@ -77,14 +80,17 @@ FAMILY = Family(
         Departure(
             "GEN carries a command and an absolute queue id, once per attempt.",
             "Gen also names the link and a train of attempts (first slot, spacing, count, alpha).",
-            "One message per attempt would cost as many messages as photons. A station serves several links.",
+            "One message per attempt would cost as many messages as photons. A station serves several links. A short "
+            "train (at most 4 attempts) is told attempt by attempt, as published.",
         ),
         Departure(
             "REPLY has outcomes 0, 1, 2 and the MHP sequence, own and peer's queue id; errors are replies "
             "of their own kind.",
             "Outcomes 0, 1, 2 are kept; 3 says ERROR and an error field holds the published errors, "
-            "numbered from 1 in their published order. Link and slot are added.",
-            "One layout for success, failure and error. The slot says which attempt of the train succeeded.",
+            "numbered from 1 in their published order. Link and slot are added, and for trains that go on after a "
+            "success its number within the train.",
+            "One layout for success, failure and error. The slot says which attempt of the train succeeded; numbers "
+            "show that a Reply before was lost.",
         ),
     ),
 )

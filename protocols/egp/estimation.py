@@ -24,6 +24,10 @@ from protocols.wire.codec import BellIndex, EgpTest
 DEVIATIONS: Final = 2.5758
 """Half width of every error bar in standard deviations: 99 % of a normal distribution."""
 
+CONTRADICTION: Final = 4.0
+"""Standard deviations beyond their own bar at which test rounds overrule device data.  They are compared anew after
+every round, and what one comparison leaves to chance once in a hundred times, hundreds of them leave for long."""
+
 LEAST_ROUNDS: Final = 8
 """Of each of the three bases, before test rounds say anything."""
 
@@ -105,10 +109,18 @@ class Estimator:
         if tested is None:
             return Estimate(device, error)
         fidelity, half = tested[0], DEVIATIONS * tested[1]
-        agree = abs(fidelity - device / FULL) <= error / FULL + half
+        agree = abs(fidelity - device / FULL) <= error / FULL + CONTRADICTION * tested[1]
         if agree and error / FULL <= half:
             return Estimate(device, error)
         return Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), min(round(half * FULL), FULL))
+
+    def prepared(self, setting: Setting) -> Estimate:
+        """Of a state prepared remotely: one half was measured at emission, the other waits.  So it lies between what is
+        believed of pairs that are measured and of pairs that are kept, wherever the longer wait is."""
+        kept = self.estimate(False, setting)
+        apart = setting.measured - setting.kept
+        fidelity = min(max(kept.fidelity + apart // 2, 0), FULL)
+        return Estimate(fidelity, min(kept.error + (abs(apart) + 1) // 2, FULL))
 
     def tested(self, measured: bool, setting: Setting) -> tuple[float, float, int] | None:
         """From test rounds alone: fidelity, standard deviation, number of rounds."""

@@ -6,7 +6,7 @@ estimation.py.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, exp, log, log1p
+from math import ceil, exp, log, log1p, sqrt
 from typing import Final, NamedTuple
 
 from protocols.wire.codec import EgpKind
@@ -112,15 +112,30 @@ class LinkFacts:
         begins = first_slot * self.slot_ps - max(self.arm_ps, self.delay_to_station_ps)
         return now + self.lead_ps <= begins
 
+    def waits(self, spacing: int) -> bool:
+        """Is the Reply of an attempt at either node so early that the next attempt's Gen can follow it?"""
+        way_ps = max(self.delay_to_station_ps, self.delay_peer_to_station_ps)
+        needed_ps = self.attempt_ps + _DEVICE_PS + 2 * (way_ps + self.margin_ps) + self.lead_ps
+        return spacing * self.slot_ps >= needed_ps
+
     def reply_due(self, last_slot: int) -> int:
         """When this node will have heard of the slot, if nothing is lost."""
         known = last_slot * self.slot_ps + self.attempt_ps + _DEVICE_PS
         return known + self.delay_to_station_ps + self.margin_ps
 
-    def attempts(self, first_slot: int, deadline: int | None, p: float, spacing: int) -> int:
-        """Attempts of a train: enough that it succeeds all but surely, as many as fit before the deadline; >=
+    def attempts(self, first_slot: int, deadline: int | None, p: float, spacing: int, pairs: int = 1) -> int:
+        """Attempts of a train: enough that it has its pairs all but surely, as many as fit before the deadline; >=
         0."""
-        count = 1 if p >= 1 else ceil(log(TRAIN_FAILURE) / log1p(-p)) if p > 0 else _LONGEST
+        if p <= 0:
+            count = _LONGEST
+        elif p >= 1:
+            count = pairs
+        elif pairs == 1:
+            count = ceil(log(TRAIN_FAILURE) / log1p(-p))
+        else:
+            # Chernoff's bound of the binomial distribution's lower tail: P(X <= n) <= exp(-(mu - n)^2/(2 mu)).
+            surely = -log(TRAIN_FAILURE)
+            count = ceil((pairs + surely + sqrt(surely**2 + 2 * pairs * surely)) / p)
         count = max(1, min(count, _LONGEST))
         if deadline is not None:
             count = min(count, self.fitting(first_slot, deadline, spacing))

@@ -43,7 +43,7 @@ from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.measuring import Measure
 from protocols.mhp.node import TrainOutcome
-from protocols.mhp.trains import SEQUENCE_MODULUS, SUCCESSES
+from protocols.mhp.trains import MOST_PAIRS, SEQUENCE_MODULUS, SHORT, SUCCESSES
 from protocols.pairs import ReleaseQubit
 from protocols.wire.codec import (
     BellIndex,
@@ -158,7 +158,8 @@ class LinkEnd:
             self._ignore(message, "only the master proposes")  # EGP-2
             return
         self._owed = None
-        if request is None or message.spacing < facts.spacing(request.kind):
+        fits = request is not None and 1 <= message.pairs <= self._most_pairs(request)
+        if request is None or message.spacing < facts.spacing(request.kind) or not fits:
             self._answer(message, EgpVerdict.UNKNOWN)
         elif self._state is LinkState.RUNNING:
             # The master knows what came of the last train, this node does not: its Reply is late, or lost.
@@ -169,7 +170,7 @@ class LinkEnd:
             self._answer(message, EgpVerdict.BUSY)
         else:
             row = (message.first_slot, message.spacing, message.count, message.alpha, message.test)
-            train = self._with_qubit(request, message.queue_id, *row)
+            train = self._with_qubit(request, message.queue_id, *row, message.pairs, bool(message.each))
             if train is None:
                 self._owed, self._owed_keeps = message.queue_id, self._keeps(request, message.test)
                 self._answer(message, EgpVerdict.BUSY)  # EGP-5
@@ -220,7 +221,7 @@ class LinkEnd:
         self._asked = requests[(last + 1) % len(requests)]
         asked_here = int(self._asked.origin == self._shared.node)
         number, expected = self.facts.number, self._say_expected()
-        row = (_QUESTION, 0, 0, 0, 0, expected, EgpTest.NONE)
+        row = (_QUESTION, 0, 0, 0, 0, expected, EgpTest.NONE, 0, 0)
         self._send(EgpTrain(number, asked_here, self._asked.create_id, *row))
 
     def _next_request(self, first_slot: int) -> tuple[Request, int] | None:
@@ -228,10 +229,16 @@ class LinkEnd:
         facts = self.facts
         for request in self.requests.in_line():
             p, spacing = request.setting.success_probability, facts.spacing(request.kind)
-            attempts = facts.attempts(first_slot, request.deadline, p, spacing) if request.agreed else 0  # EGP-6
+            pairs = self._most_pairs(request)
+            attempts = facts.attempts(first_slot, request.deadline, p, spacing, pairs) if request.agreed else 0  # EGP-6
             if attempts:
                 return request, attempts
         return None  # who has no time for another attempt waits for its TIMEOUT
+
+    @staticmethod
+    def _most_pairs(request: Request) -> int:
+        """Of one train: whoever keeps a half needs its qubit; whoever measures has it back at once (EGP-28)."""
+        return min(request.remaining, MOST_PAIRS) if request.kind == EgpKind.MEASURE else 1
 
     def _propose(self, first_slot: int, slots: int | None = None) -> bool:
         """A train from this slot on, for as long as its request needs and `slots` allow; False if there is none."""
@@ -244,8 +251,13 @@ class LinkEnd:
         if slots is not None:
             attempts = min(attempts, max(1, (slots - 1) // spacing + 1))
         row = (first_slot, spacing, attempts, request.setting.alpha)
-        test = self._rounds.choose(request, first_slot)
-        train = self._with_qubit(request, self._next_queue_id, *row, test)
+        test = self._rounds.choose(request, first_slot, self._expected)
+        pairs = 1 if test else self._rounds.until_next(request, self._expected, self._most_pairs(request))
+        if slots is None:
+            attempts = min(attempts, facts.attempts(first_slot, None, request.setting.success_probability, 1, pairs))
+            row = (first_slot, spacing, attempts, request.setting.alpha)
+        each = attempts <= SHORT and pairs == 1 and not facts.switched and facts.waits(spacing)
+        train = self._with_qubit(request, self._next_queue_id, *row, test, pairs, each)
         if train is None:
             return False
         self._next_queue_id = self._next_queue_id % 0xFFFFFFFF + 1
@@ -253,7 +265,8 @@ class LinkEnd:
         origin, create_id = request.id
         asked_here = int(origin == self._shared.node)
         expected = self._say_expected()
-        self._send(EgpTrain(facts.number, asked_here, create_id, train.queue_id, *row, expected, test))
+        more = (expected, test, pairs, int(each))
+        self._send(EgpTrain(facts.number, asked_here, create_id, train.queue_id, *row, *more))
         return True
 
     # Analysers of a switch.  No qubit waits for one (EGP-19), unless others than the switch's links keep taking it.
@@ -352,7 +365,8 @@ class LinkEnd:
             if (how := train.measuring(self._shared.node)) is not None:
                 choice = self._shared.draw("bases", facts.number, train.queue_id, train.first_slot)
                 measure = Measure(choice, how)
-            self._shared.outputs.append(StartTrain(facts.number, train.queue_id, train.qubit, *row, due, measure))
+            more = (due, measure, train.pairs, train.each)
+            self._shared.outputs.append(StartTrain(facts.number, train.queue_id, train.qubit, *row, *more))
 
     # What came of a train.
 
@@ -363,6 +377,9 @@ class LinkEnd:
         train = self._train
         if self._state is not LinkState.RUNNING or train is None or train.queue_id != outcome.queue_id:
             return  # of a train that was given up
+        if outcome.more:
+            self._on_another(train, outcome, remembered)
+            return
         self._move(LinkInput.RESULT)
         if outcome.error is not MhpError.GENERAL:
             self._silent, self.requests.deaf_until = 0, 0
@@ -410,6 +427,26 @@ class LinkEnd:
         for request in list(self.requests.open.values()):
             self._end(request, EgpError.OTHER)  # EGP-16
 
+    def _on_another(self, train: Train, outcome: TrainOutcome, remembered: DeviceRemembered | None) -> None:
+        """A success after which the train goes on: both nodes measure, so it is theirs at once (EGP-28)."""
+        request, sequence = train.request, outcome.mhp_sequence
+        good = self._expected in (None, sequence) and remembered is not None and remembered.known
+        void = train.void_from is not None and from_on(train.void_from, sequence)
+        if not good or void or request.remaining == 1:
+            # As if it were the last: of what comes after it nothing could be told.
+            self._shared.outputs.append(StopTrain(self.facts.number, train.queue_id, train.qubit))
+            self._move(LinkInput.RESULT)
+            self._on_success(train, outcome, outcome.slot, remembered)
+            self._settle(train)
+            return
+        self._expected = (sequence + 1) % SEQUENCE_MODULUS
+        self._count_pair(request, self._ok(train, outcome, remembered))
+        if self.requests.master and not train.cut:
+            line = [other for other in self.requests.in_line() if other.agreed]
+            if request.over is not None or (line and line[0] is not request):
+                train.cut = True  # EGP-24: the scheduler decides anew after each pair
+                self._shared.outputs.append(CutTrain(self.facts.number))
+
     def _on_success(
         self, train: Train, outcome: TrainOutcome, last_emitted_slot: int, remembered: DeviceRemembered | None
     ) -> None:
@@ -443,7 +480,15 @@ class LinkEnd:
             self._put_back(train)
         else:
             self._shared.qubits.part_with(train.qubit)
-        ok = self._ok(train, outcome, remembered)
+        self._count_pair(request, self._ok(train, outcome, remembered))
+        if not request.remaining:
+            for withheld in request.withheld:
+                self._tell(request, withheld)
+            request.withheld.clear()
+            self._end(request, None)  # EGP-14
+
+    def _count_pair(self, request: Request, ok: OkAny) -> None:
+        """One pair more, told at once unless all are to be told together."""
         request.remaining -= 1
         request.begun = True
         self._scheduler.served(request)
@@ -453,16 +498,15 @@ class LinkEnd:
                 self._shared.outputs.append(Stash(ok.qubit))
         else:
             self._tell(request, ok)
-        if not request.remaining:
-            for withheld in request.withheld:
-                self._tell(request, withheld)
-            request.withheld.clear()
-            self._end(request, None)  # EGP-14
 
     def _ok(self, train: Train, outcome: TrainOutcome, remembered: DeviceRemembered | None) -> OkAny:
         request, facts = train.request, self.facts
         directly = request.kind == EgpKind.MEASURE
-        fidelity, error = self.estimator.estimate(directly, self.estimator.setting(train.alpha))
+        setting = self.estimator.setting(train.alpha)
+        if request.kind == EgpKind.REMOTE:
+            fidelity, error = self.estimator.prepared(setting)
+        else:
+            fidelity, error = self.estimator.estimate(directly, setting)
         row = (
             facts.number,
             request.id.create_id,
@@ -636,7 +680,16 @@ class LinkEnd:
         return request.measuring(self._shared.node) is None
 
     def _with_qubit(
-        self, request: Request, queue_id: int, first_slot: int, spacing: int, count: int, alpha: int, test: EgpTest
+        self,
+        request: Request,
+        queue_id: int,
+        first_slot: int,
+        spacing: int,
+        count: int,
+        alpha: int,
+        test: EgpTest,
+        pairs: int,
+        each: bool,
     ) -> Train | None:
         """A train, with all that this node must set aside for it; None if there is not enough (EGP-5)."""
         shared = self._shared
@@ -645,7 +698,7 @@ class LinkEnd:
             return None
         if room and shared.rooms is not None:
             shared.rooms -= 1
-        return Train(request, queue_id, qubit, first_slot, spacing, count, alpha, test, room)
+        return Train(request, queue_id, qubit, first_slot, spacing, count, alpha, test, pairs, each, room)
 
     def _take(self) -> int | None:
         qubit = self._held

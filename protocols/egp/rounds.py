@@ -9,6 +9,7 @@ from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
 from protocols.egp.states import Request, Round, Shared, Train
 from protocols.machine import Send
+from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.wire.codec import BellIndex, EgpKind, EgpTest, EgpTested
 
 PENDING: Final = 64
@@ -29,15 +30,26 @@ class TestRounds:
         self._estimator = estimator
         self._pending: dict[int, Round] = {}
 
-    def choose(self, request: Request, first_slot: int) -> EgpTest:
-        """At the master: is the train a test round?  Never among pairs that belong together."""
-        share = self._facts.test_share
-        if not share or (request.together and request.begun):
-            return EgpTest.NONE
-        draw = self._shared.draw("test", self._facts.number, first_slot)
-        if draw >= share * _WHOLE:
+    def choose(self, request: Request, first_slot: int, expected: int | None) -> EgpTest:
+        """At the master: is the next pair's train a test round?  Never among pairs that belong together."""
+        if not self._share(request) or not self._is_test(first_slot if expected is None else expected):
             return EgpTest.NONE
         return _BASES[self._shared.draw("test basis", self._facts.number, first_slot) % 3]
+
+    def until_next(self, request: Request, expected: int | None, most: int) -> int:
+        """Pairs of a train that is none before the next test round: `most`, or as many as chance has it."""
+        if not self._share(request):
+            return most
+        if expected is None:
+            return 1  # whether a pair is a test follows from its sequence
+        following = ((expected + n) % SEQUENCE_MODULUS for n in range(1, most))
+        return next((n for n, sequence in enumerate(following, 1) if self._is_test(sequence)), most)
+
+    def _share(self, request: Request) -> float:
+        return 0.0 if request.together and request.begun else self._facts.test_share
+
+    def _is_test(self, sequence: int) -> bool:
+        return self._shared.draw("test", self._facts.number, sequence) < self._facts.test_share * _WHOLE
 
     def succeeded(self, train: Train, sequence: int, bell: BellIndex) -> None:
         """The pair of a test round is there."""

@@ -50,6 +50,10 @@ class StartTrain(NamedTuple):
     deadline: int
     measure: Measure | None = None
     """How this node's halves are measured right after emission; None: they are kept."""
+    pairs: int = 1
+    """Successes that end it; its result is told for each."""
+    each: bool = False
+    """MHP tells the station of its attempts one by one."""
 
 
 class CutTrain(NamedTuple):

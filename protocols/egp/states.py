@@ -122,6 +122,8 @@ class Train:
     count: int
     alpha: int
     test: EgpTest = EgpTest.NONE
+    pairs: int = 1  # that end it
+    each: bool = False  # its attempts are told to the station one by one
     room: bool = False  # a place in storage is set aside for it
     void_from: int | None = None  # the peer has nothing from this MHP sequence on
     cut: bool = False  # the master has cut it short for another request

@@ -2,13 +2,13 @@
 
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
-from protocols.mhp.trains import names_slot
+from protocols.mhp.trains import SUCCESSES, names_slot
 from protocols.timers import Timers
 from protocols.wire.codec import MhpError, MhpGen, MhpKind, MhpOutcome, MhpReply
 
@@ -17,17 +17,22 @@ TRIES: Final = 12
 
 
 class Midpoint(NamedTuple):
-    """What a node knows of the station of one of its links."""
+    """What a node knows of the station of one of its links.
+
+    slot_ps, lead_ps: the station's slots, and how long before one it must have a Gen (told attempt by attempt).
+    """
 
     station: int
     round_trip_ps: int
+    slot_ps: int = 0
+    lead_ps: int = 0
 
 
 class TrainOutcome(NamedTuple):
     """Event at a node: what came of its train.
 
     slot: of the success; of a failure the last one that was looked at; of an error the first.  error GENERAL:
-    the station did not answer, so nobody knows.
+    the station did not answer, so nobody knows.  more: the train goes on after this success.
     """
 
     link: int
@@ -36,6 +41,7 @@ class TrainOutcome(NamedTuple):
     error: MhpError
     mhp_sequence: int
     slot: int
+    more: bool = False
 
 
 class NodeState(Enum):
@@ -50,7 +56,8 @@ class NodeInput(Enum):
     """What moves it."""
 
     START = auto()
-    REPLY = auto()
+    REPLY = auto()  # the last of its train
+    MORE = auto()  # a Reply after which the train goes on, or the next attempt is told
     LATE = auto()  # the Reply should have been here by now
     SILENT = auto()  # the station has been asked often enough
     ABORT = auto()
@@ -61,22 +68,41 @@ NODE_TABLE: dict[tuple[NodeState, NodeInput], NodeState] = {
     (_N.NONE, _I.START): _N.ATTEMPTING,
     (_N.ATTEMPTING, _I.START): _N.ATTEMPTING,  # superseded
     (_N.ATTEMPTING, _I.REPLY): _N.NONE,
+    (_N.ATTEMPTING, _I.MORE): _N.ATTEMPTING,
     (_N.ATTEMPTING, _I.LATE): _N.ASKING,
     (_N.ATTEMPTING, _I.ABORT): _N.NONE,
     (_N.ASKING, _I.START): _N.ATTEMPTING,
     (_N.ASKING, _I.REPLY): _N.NONE,
+    (_N.ASKING, _I.MORE): _N.ATTEMPTING,
     (_N.ASKING, _I.LATE): _N.ASKING,
     (_N.ASKING, _I.SILENT): _N.NONE,
     (_N.ASKING, _I.ABORT): _N.NONE,
 }
 
 
+_GOES_ON: Final = frozenset({MhpError.NONE, MhpError.NO_CLASSICAL_OTHER, MhpError.OUT_OF_WINDOW})
+"""What costs one attempt, where attempts are told one by one: no click, or a lost or late Gen."""
+
+
 @dataclass(slots=True)
 class _NodeTrain:
+    """`gen`: what the station was told of it; `last`: its last slot, when attempts are told one by one."""
+
     gen: MhpGen
+    spacing: int
+    last: int
+    due: int
+    """When the Reply to its last slot should be here."""
+    each: bool
     state: NodeState = NodeState.NONE
     asked: int = 0
     wait_ps: int = 0
+    had: int = 0
+    """Successes of which this node knows, in their order."""
+    early: dict[int, MhpReply] = field(default_factory=dict)
+    """Replies that came before one that is missing, by number; the last of the train under 0."""
+    looked_at: MhpReply | None = None
+    """Of attempts told one by one: the last that was looked at in vain."""
 
 
 class NodeMhp:
@@ -90,29 +116,40 @@ class NodeMhp:
         self._outputs: list[Output] = []
 
     def start_train(
-        self, link: int, queue_id: int, first_slot: int, spacing: int, count: int, alpha: int, deadline: int
+        self,
+        link: int,
+        queue_id: int,
+        first_slot: int,
+        spacing: int,
+        count: int,
+        alpha: int,
+        deadline: int,
+        pairs: int = 1,
+        each: bool = False,
     ) -> None:
         """Tell the station of a train.  Its Reply should be here by `deadline`, in ps: the last slot and the
         way back.
 
-        A train of this link that has not ended is superseded: no event comes of it.
+        `pairs` successes end it.  `each`: its attempts are told one by one, each when the Reply to the one before is
+        here (MHP-14).  A train of this link that has not ended is superseded: no event comes of it.
         """
-        if count < 1 or spacing < 1:
-            raise ValueError(f"a train of {count} attempts, {spacing} slots apart")
+        if count < 1 or spacing < 1 or pairs < 1 or (each and pairs > 1):
+            raise ValueError(f"a train of {count} attempts, {spacing} slots apart, for {pairs} pairs")
         old = self._trains.get(link)
-        train = _NodeTrain(MhpGen(MhpKind.PRODUCE, link, queue_id, first_slot, spacing, count, alpha))
+        gen = MhpGen(MhpKind.PRODUCE, link, queue_id, first_slot, spacing, 1 if each else count, alpha, pairs)
+        train = _NodeTrain(gen, spacing, first_slot + (count - 1) * spacing, deadline, each)
         if old is not None:
             train.state = old.state
         self._move(train, NodeInput.START)
         self._trains[link] = train
-        self._timers.set(link, deadline)
+        self._expect(train)
         self._send(train.gen)  # MHP-1
 
     def ask(self, link: int) -> None:
         """Ask for the outcome of the running train at once: there is reason to think that it has one."""
         train = self._trains.get(link)
         if train is not None:
-            self._send(train.gen._replace(kind=MhpKind.INFO))
+            self._ask(train)
 
     def cut(self, link: int) -> None:
         """Have the station end the running train; what comes of it is told as ever."""
@@ -136,17 +173,62 @@ class NodeMhp:
         if source != self._links[message.link].station:
             self._outputs.append(Ignored(source, "MhpReply", "not the station of this link"))
         elif names_slot(train.gen, message.slot):
+            if message.outcome in SUCCESSES and message.number > train.had:
+                train.early[message.number] = message
+            elif message.outcome not in SUCCESSES:
+                train.early[0] = message
+            self._take(train, now)
+
+    def _take(self, train: _NodeTrain, now: int) -> None:
+        """What can be told of the Replies that are here: successes in their order, then the end."""
+        while (success := train.early.pop(train.had + 1, None)) is not None:
+            train.had += 1
+            self._tell(train, success)
+            if not success.more:
+                self._move(train, NodeInput.REPLY)
+                return
+            self._again(train)
+        end = train.early.get(0)
+        if end is not None and end.number <= train.had:
+            if train.each and end.error in _GOES_ON and self._next_attempt(train, end, now):
+                return
+            self._tell(train, train.looked_at if train.looked_at is not None and end.error in _GOES_ON else end)
             self._move(train, NodeInput.REPLY)
-            self._outputs.append(
-                TrainOutcome(
-                    message.link,
-                    message.queue_id,
-                    MhpOutcome(message.outcome),
-                    MhpError(message.error),
-                    message.mhp_sequence,
-                    message.slot,
-                )
-            )
+        elif train.early:
+            self._ask(train)  # MHP-13: a Reply before these is missing
+
+    def _next_attempt(self, train: _NodeTrain, end: MhpReply, now: int) -> bool:
+        """Tell of the first attempt that is left, and of which the station can hear in time; False if there is none."""
+        midpoint = self._links[train.gen.link]
+        if end.outcome == MhpOutcome.FAIL:
+            train.looked_at = end
+        earliest = -(-(now + midpoint.round_trip_ps // 2 + midpoint.lead_ps) // midpoint.slot_ps)
+        behind = max(1, -(-(earliest - train.gen.first_slot) // train.spacing))
+        slot = train.gen.first_slot + behind * train.spacing
+        if slot > train.last:
+            return False
+        train.gen = train.gen._replace(first_slot=slot)
+        train.early.clear()
+        self._again(train)
+        self._send(train.gen)  # MHP-14
+        return True
+
+    def _again(self, train: _NodeTrain) -> None:
+        """More is to come of it."""
+        self._move(train, NodeInput.MORE)
+        train.asked = train.wait_ps = 0
+        self._expect(train)
+
+    def _expect(self, train: _NodeTrain) -> None:
+        last = train.gen.first_slot if train.each else train.last
+        self._timers.set(train.gen.link, train.due - (train.last - last) * self._links[train.gen.link].slot_ps)
+
+    def _tell(self, train: _NodeTrain, reply: MhpReply) -> None:
+        row = (reply.link, reply.queue_id, MhpOutcome(reply.outcome), MhpError(reply.error))
+        self._outputs.append(TrainOutcome(*row, reply.mhp_sequence, reply.slot, bool(reply.more)))
+
+    def _ask(self, train: _NodeTrain) -> None:
+        self._send(train.gen._replace(kind=MhpKind.INFO, pairs=train.had))
 
     def poll(self, now: int) -> list[Output]:
         for link in self._timers.take_due(now):
@@ -157,7 +239,7 @@ class NodeMhp:
                 train.wait_ps = 2 * train.wait_ps or 3 * self._links[link].round_trip_ps
                 train.asked += 1
                 self._timers.set(link, now + train.wait_ps)
-                self._send(train.gen._replace(kind=MhpKind.INFO))
+                self._ask(train)
             else:
                 self._move(train, NodeInput.SILENT)
                 gen = train.gen

@@ -9,12 +9,15 @@ from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
-from protocols.mhp.trains import SEQUENCE_MODULUS, SUCCESSES, names_slot, same_train
+from protocols.mhp.trains import SEQUENCE_MODULUS, STATION_LEAD_PS, SUCCESSES, last_slot, names_slot, same_train
 from protocols.timers import Timers
 from protocols.wire.codec import MhpError, MhpGen, MhpKind, MhpOutcome, MhpReply
 
 KEPT: Final = 32
-"""Replies that a station keeps per link."""
+"""Trains of which a station keeps what it told a node, per link."""
+
+REPEATED: Final = 16
+"""Replies that one question brings, at most; whoever needs more asks again."""
 
 
 class StationLink(NamedTuple):
@@ -26,7 +29,7 @@ class StationLink(NamedTuple):
 
     ends: tuple[int, int]
     slot_ps: int
-    lead_ps: int = 1_000
+    lead_ps: int = STATION_LEAD_PS
 
 
 class Arm(NamedTuple):
@@ -55,6 +58,7 @@ class StationState(Enum):
 class StationInput(Enum):
     """What moves it."""
 
+    MORE = auto()  # the device has a success, and the train goes on
     GEN = auto()  # a Gen of a node from which there is none, or another than the one there is
     MATCH = auto()  # the second Gen, equal to the first
     MISMATCH = auto()  # the second Gen, unequal to the first
@@ -68,6 +72,7 @@ class Do(Enum):
 
     KEEP = auto()  # the Gen waits for the other node's
     ARM = auto()
+    REARM = auto()  # behind the slot of the success
     DISARM = auto()
     ANSWER = auto()  # a Reply to both nodes
 
@@ -82,6 +87,7 @@ STATION_TABLE: dict[tuple[StationState, StationInput], tuple[StationState, tuple
     (_S.HALF, _J.ERR): (_S.EMPTY, (Do.ANSWER,)),
     (_S.ARMED, _J.GEN): (_S.HALF, (Do.DISARM, Do.ANSWER, Do.KEEP)),  # superseded by one of its nodes
     (_S.ARMED, _J.HERALD): (_S.EMPTY, (Do.ANSWER,)),
+    (_S.ARMED, _J.MORE): (_S.ARMED, (Do.ANSWER, Do.REARM)),
     (_S.ARMED, _J.ERR): (_S.EMPTY, (Do.DISARM, Do.ANSWER)),
 }
 
@@ -90,6 +96,7 @@ class _Result(NamedTuple):
     outcome: MhpOutcome
     error: MhpError
     slot: int | None = None  # None: the first slot that each node named
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +107,9 @@ class _Port:
     link: StationLink
     state: StationState
     gens: dict[int, MhpGen]  # by node
-    kept: dict[tuple[int, int, int], MhpReply]  # by node, queue id and first slot, oldest first
+    kept: dict[tuple[int, int, int], list[MhpReply]]  # by node, queue id and first slot, oldest first
+    arm: Arm | None = None  # what the device listens to
+    successes: int = 0  # of the train that runs
 
 
 class StationMhp:
@@ -120,9 +129,14 @@ class StationMhp:
     def heralded(self, arm: Arm, outcome: MhpOutcome, slot: int, now: int) -> None:
         """What the device answered to `arm`: the first success and its slot, or FAIL and the last slot."""
         port, gen = self._armed(arm)
-        if gen is not None:
-            looked_at = slot if names_slot(gen, slot) else None  # of a listen that came too late: none
-            self._move(port, StationInput.HERALD, result=_Result(outcome, MhpError.NONE, looked_at))
+        if gen is None:
+            return
+        looked_at = slot if names_slot(gen, slot) else None  # of a listen that came too late: none
+        success = outcome in SUCCESSES
+        port.successes += success
+        more = success and port.successes < gen.pairs and looked_at is not None and slot < last_slot(gen)  # MHP-13
+        result = _Result(outcome, MhpError.NONE, looked_at, more)
+        self._move(port, StationInput.MORE if more else StationInput.HERALD, gen, result=result)
 
     def failed(self, arm: Arm, now: int) -> None:
         """The device could not do what `arm` asked for."""
@@ -160,12 +174,12 @@ class StationMhp:
         """The train that the device listens to, if it is still this one: an answer may cross a Disarm."""
         port = self._ports[arm.link]
         gen = next(iter(port.gens.values()), None) if port.state is StationState.ARMED else None
-        return port, gen if gen is not None and gen.first_slot == arm.first_slot else None
+        return port, gen if arm == port.arm else None
 
     def _on_produce(self, port: _Port, gen: MhpGen, source: int, now: int) -> None:
         if self._repeat(port, gen, source) or same_train(port.gens.get(source), gen):
             return  # a duplicate
-        if now > self._closing_ps(port, gen) or not gen.count or not gen.spacing:
+        if now > self._closing_ps(port, gen) or not (gen.count and gen.spacing and gen.pairs):
             self._answer(port, source, gen, 0, _Result(MhpOutcome.ERROR, MhpError.OUT_OF_WINDOW))  # MHP-9
             return
         if port.state is StationState.ARMED:
@@ -179,26 +193,28 @@ class StationMhp:
         elif other.queue_id != gen.queue_id:
             result = _Result(MhpOutcome.ERROR, MhpError.QUEUE_MISMATCH)
             self._move(port, StationInput.MISMATCH, gen, source, result)  # MHP-7
-        elif other[3:6] != gen[3:6]:
+        elif other[3:6] != gen[3:6] or other.pairs != gen.pairs:
             result = _Result(MhpOutcome.ERROR, MhpError.TIME_MISMATCH)
             self._move(port, StationInput.MISMATCH, gen, source, result)  # MHP-7
         else:
             self._move(port, StationInput.MATCH, gen, source)  # MHP-6
 
     def _on_question(self, port: _Port, gen: MhpGen, source: int) -> None:
-        if self._repeat(port, gen, source) or same_train(port.gens.get(source), gen):
-            return  # of a train that has not ended yet, its Reply will tell
+        known = gen.pairs if gen.kind == MhpKind.INFO else 0
+        if self._repeat(port, gen, source, known) or same_train(port.gens.get(source), gen):
+            return  # of a train that has not ended yet, its next Reply will tell
         # Neither running nor remembered: its Gen never came, and by now would not help; or came to an earlier
         # life.
         lived = self._born_ps <= self._closing_ps(port, gen)
         error = MhpError.GEN_FAIL if lived else MhpError.GENERAL
         self._answer(port, source, gen, 0, _Result(MhpOutcome.ERROR, error))  # MHP-11
 
-    def _repeat(self, port: _Port, gen: MhpGen, source: int) -> bool:
-        kept = port.kept.get((source, gen.queue_id, gen.first_slot))
-        if kept is not None:
-            self._outputs.append(Send(source, kept))  # MHP-11
-        return kept is not None
+    def _repeat(self, port: _Port, gen: MhpGen, source: int, known: int = 0) -> bool:
+        """MHP-11: what was said of this train, but for the successes of which the node knows."""
+        kept = port.kept.get((source, gen.queue_id, gen.first_slot), [])
+        told = [reply for reply in kept if reply.outcome not in SUCCESSES or reply.number > known]
+        self._outputs += [Send(source, reply) for reply in told[:REPEATED]]
+        return bool(kept)
 
     @staticmethod
     def _closing_ps(port: _Port, gen: MhpGen) -> int:
@@ -221,7 +237,13 @@ class StationMhp:
                     port.gens[source] = gen
                 case Do.ARM:
                     assert gen is not None
-                    self._outputs.append(Arm(port.number, gen.first_slot, gen.spacing, gen.count))
+                    port.successes = 0
+                    self._arm(port, gen, gen.first_slot)
+                case Do.REARM:
+                    assert gen is not None
+                    assert result is not None
+                    assert result.slot is not None
+                    self._arm(port, gen, result.slot + gen.spacing)
                 case Do.DISARM:
                     self._outputs.append(Disarm(port.number))
                 case Do.ANSWER:
@@ -232,6 +254,11 @@ class StationMhp:
             self._timers.set(port.number, self._closing_ps(port, gen))
         else:
             self._timers.cancel(port.number)
+
+    def _arm(self, port: _Port, gen: MhpGen, first_slot: int) -> None:
+        left = (last_slot(gen) - first_slot) // gen.spacing + 1
+        port.arm = Arm(port.number, first_slot, gen.spacing, left)
+        self._outputs.append(port.arm)
 
     def _answer_all(self, port: _Port, result: _Result) -> None:
         """A Reply to both nodes, also to the one whose Gen is missing: it need not wait for the end of its
@@ -244,17 +271,25 @@ class StationMhp:
         for node, other in ((a, b), (b, a)):
             own = gens.get(node) or gens[other]
             peer_queue_id = gens[other].queue_id if other in gens else 0
-            self._answer(port, node, own, peer_queue_id, result, sequence)
-        gens.clear()
+            self._answer(port, node, own, peer_queue_id, result, sequence, port.successes)
+        if not result.more:
+            gens.clear()
+            port.successes = 0
 
     def _answer(
-        self, port: _Port, node: int, gen: MhpGen, peer_queue_id: int, result: _Result, sequence: int = 0
+        self,
+        port: _Port,
+        node: int,
+        gen: MhpGen,
+        peer_queue_id: int,
+        result: _Result,
+        sequence: int = 0,
+        number: int = 0,
     ) -> None:
         slot = gen.first_slot if result.slot is None else result.slot
-        reply = MhpReply(
-            result.outcome, result.error, port.number, sequence, gen.queue_id, peer_queue_id, slot
-        )
-        port.kept[node, gen.queue_id, gen.first_slot] = reply
+        row = (port.number, sequence, gen.queue_id, peer_queue_id, slot, number, int(result.more))
+        reply = MhpReply(result.outcome, result.error, *row)
+        port.kept.setdefault((node, gen.queue_id, gen.first_slot), []).append(reply)
         if len(port.kept) > KEPT:
             del port.kept[next(iter(port.kept))]
         self._outputs.append(Send(node, reply))

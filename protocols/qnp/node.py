@@ -464,7 +464,8 @@ class Qnp:
 
     def _on_install(self, message: QnpInstall, source: int, now: int) -> None:
         up = CircuitId(source, message.circuit)
-        if up in self._circuits or self._labels[source].owns(message.circuit):
+        foreign = message.circuit >> _LABEL_BITS != 0  # a purpose id of somebody else's
+        if foreign or up in self._circuits or self._labels[source].owns(message.circuit):
             self._shared.send(source, QnpTeardown(message.circuit, self._node, CircuitFate.IN_USE))
             return  # the label is another circuit's
         self._labels[source].peer_took(message.circuit)

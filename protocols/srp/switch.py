@@ -158,11 +158,15 @@ class SwitchSrp:
         reservation = self._links[link]
         if reservation.state is not ReservationState.USED:
             return
-        if success:  # SRP-11
-            for end in reservation.link.ends:
-                if end in self._ready:
-                    self._set_ready(end, max(0, self._ready[end] - 1), now)
+        if success:
+            self.train_heralds(link, now)
         self._over(reservation, now)  # SRP-7
+
+    def train_heralds(self, link: int, now: int) -> None:
+        """A train has had a success; whether it goes on or not, each node counts one qubit less (SRP-11)."""
+        for end in self._links[link].link.ends:
+            if end in self._ready:
+                self._set_ready(end, max(0, self._ready[end] - 1), now)
 
     def lost(self, node: int, now: int) -> None:
         """The reliable sublayer may have lost what this node has said, or it has restarted."""

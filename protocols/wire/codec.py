@@ -249,7 +249,7 @@ class MhpKind(IntEnum):
 
     PRODUCE = 0  # the sender attempts entanglement in these slots
     ERR = 1  # the sender cannot: the station answers both nodes with an error
-    INFO = 2  # the slots are for information, nothing is attempted
+    INFO = 2  # nothing is attempted: what came of this train?
 
 
 _MHP_KIND = {int(point): point for point in MhpKind}
@@ -283,7 +283,7 @@ class MhpError(IntEnum):
 _MHP_ERROR = {int(point): point for point in MhpError}
 
 
-_MHP_GEN = struct.Struct("!BHIQIII")
+_MHP_GEN = struct.Struct("!BHIQIIIH")
 
 
 class _MhpGen(NamedTuple):
@@ -294,6 +294,7 @@ class _MhpGen(NamedTuple):
     spacing: int
     count: int  # type: ignore[assignment]
     alpha: int
+    pairs: int
 
 
 class MhpGen(_MhpGen):
@@ -313,20 +314,22 @@ class MhpGen(_MhpGen):
             self.spacing,
             self.count,
             self.alpha,
+            self.pairs,
         )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _MHP_GEN.size:
             raise _misfit(body, _MHP_GEN, cls)
-        kind, link, queue_id, first_slot, spacing, count, alpha = _MHP_GEN.unpack(body)
+        kind, link, queue_id, first_slot, spacing, count, alpha, pairs = _MHP_GEN.unpack(body)
         try:
-            return tuple.__new__(cls, (_MHP_KIND[kind], link, queue_id, first_slot, spacing, count, alpha))
+            values = (_MHP_KIND[kind], link, queue_id, first_slot, spacing, count, alpha, pairs)
+            return tuple.__new__(cls, values)
         except KeyError as unknown:
             raise WireError("value", f"MhpGen: {unknown}") from None
 
 
-_MHP_REPLY = struct.Struct("!BBHHIIQ")
+_MHP_REPLY = struct.Struct("!BBHHIIQHB")
 
 
 class _MhpReply(NamedTuple):
@@ -337,6 +340,8 @@ class _MhpReply(NamedTuple):
     queue_id: int
     peer_queue_id: int
     slot: int
+    number: int
+    more: int
 
 
 class MhpReply(_MhpReply):
@@ -356,13 +361,25 @@ class MhpReply(_MhpReply):
             self.queue_id,
             self.peer_queue_id,
             self.slot,
+            self.number,
+            self.more,
         )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _MHP_REPLY.size:
             raise _misfit(body, _MHP_REPLY, cls)
-        outcome, error, link, mhp_sequence, queue_id, peer_queue_id, slot = _MHP_REPLY.unpack(body)
+        (
+            outcome,
+            error,
+            link,
+            mhp_sequence,
+            queue_id,
+            peer_queue_id,
+            slot,
+            number,
+            more,
+        ) = _MHP_REPLY.unpack(body)
         try:
             values = (
                 _MHP_OUTCOME[outcome],
@@ -372,6 +389,8 @@ class MhpReply(_MhpReply):
                 queue_id,
                 peer_queue_id,
                 slot,
+                number,
+                more,
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:
@@ -633,7 +652,7 @@ class EgpAddReject(_EgpAddReject):
             raise WireError("value", f"EgpAddReject: {unknown}") from None
 
 
-_EGP_TRAIN = struct.Struct("!HBIIQIIIHB")
+_EGP_TRAIN = struct.Struct("!HBIIQIIIHBHB")
 
 
 class _EgpTrain(NamedTuple):
@@ -647,6 +666,8 @@ class _EgpTrain(NamedTuple):
     alpha: int
     expected_sequence: int
     test: EgpTest
+    pairs: int
+    each: int
 
 
 class EgpTrain(_EgpTrain):
@@ -669,6 +690,8 @@ class EgpTrain(_EgpTrain):
             self.alpha,
             self.expected_sequence,
             self.test,
+            self.pairs,
+            self.each,
         )
 
     @classmethod
@@ -686,6 +709,8 @@ class EgpTrain(_EgpTrain):
             alpha,
             expected_sequence,
             test,
+            pairs,
+            each,
         ) = _EGP_TRAIN.unpack(body)
         try:
             values = (
@@ -699,6 +724,8 @@ class EgpTrain(_EgpTrain):
                 alpha,
                 expected_sequence,
                 _EGP_TEST[test],
+                pairs,
+                each,
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:

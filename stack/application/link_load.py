@@ -41,6 +41,7 @@ class _Class:
     told: list[list[int]] = field(default_factory=list)  # [slot time, goodness, its error, bell, outcome, basis]
     held: dict[tuple[int, int], int] = field(default_factory=dict)
     arrivals_over: bool = False
+    interval_ps: float = 0.0  # mean time between two requests of this end
 
 
 class LinkLoadApp:
@@ -76,7 +77,11 @@ class LinkLoadApp:
         ends = begins + arguments["for_ps"]
         for known in mine:
             if known.asks:
-                self._next(known, begins, ends, arguments["load"] * known.row["share"] / arguments["ends"], 1)
+                row = known.row
+                expected = self._link.expects(link, EgpKind(row["kind"]), row["minimum_fidelity"])
+                busy_ps = expected.pair_ps * known.pairs
+                known.interval_ps = busy_ps * arguments["ends"] / (arguments["load"] * row["share"])
+                self._next(known, begins, ends, arguments["end"], 1)
             else:
                 known.arrivals_over = True
         waiter: Waiter[None] = Waiter(kernel)
@@ -84,14 +89,14 @@ class LinkLoadApp:
         self._settle(link)
         await waiter.wait()
 
-    def _next(self, known: _Class, now: int, ends: int, load: float, number: int) -> None:
-        """Requests of a class arrive at random (Poisson); each keeps the link busy for its pairs' mean time."""
-        row = known.row
-        expected = self._link.expects(known.link, EgpKind(row["kind"]), row["minimum_fidelity"])
-        busy_ps = expected.pair_ps * known.pairs
-        key = f"load/{self._seed}/{self._kernel.number}/{known.link}/{row['name']}/{number}"
+    def _next(self, known: _Class, now: int, ends: int, end: str, number: int) -> None:
+        """Requests of a class arrive at random (Poisson); each keeps the link busy for its pairs' mean time.
+
+        Chance knows the class and the end, not the link: links alike meet the same requests, whatever their scheduler.
+        """
+        key = f"load/{self._seed}/{end}/{known.row['name']}/{number}"
         draw = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
-        due = now + round(-log((draw + 1) / (1 << 64)) * busy_ps / load)
+        due = now + round(-log((draw + 1) / (1 << 64)) * known.interval_ps)
         if due >= ends:
             known.arrivals_over = True
             self._kernel.at(ends, lambda: self._settle(known.link))
@@ -99,7 +104,7 @@ class LinkLoadApp:
 
         def ask() -> None:
             self._ask(known)
-            self._next(known, due, ends, load, number + 1)
+            self._next(known, due, ends, end, number + 1)
 
         self._kernel.at(due, ask)
 

@@ -10,8 +10,8 @@ from protocols.egp.service import KEPT, Err, Expectation, How, Ok, OkMeasured, O
 from protocols.wire import EgpKind
 
 APPLICATION_PURPOSES: Final = range(0xFF00, 0x10000)
-"""Purpose ids of programs that use links directly; the others are the network layer's, for its circuits.  (Labels of
-circuits rise, and come this far only after some 32,000 of them between two nodes.)"""
+"""Purpose ids of programs that use links directly.  Those of the network layer are labels of its circuits, below 0x8000
+(QNP refuses an Install with another), so the two never meet."""
 
 
 class LinkUser(Protocol):

@@ -62,8 +62,8 @@ class PhysicalLayer(Protocol):
         """The same for synchronous callers; a refusal ends the node, as it is a defect of ours."""
 
     def start_train(self, train: StartTrain, done: Callable[[Herald | None], None]) -> None:
-        """Emit, and ask the station; ``done`` is called once, unless the train is given up before.  None: the device
-        refused."""
+        """Emit, and ask the station; ``done`` is called once, unless the train is given up before, and for each success
+        after which the train goes on (`more`).  None: the device refused."""
 
     def ask(self, link: int) -> None:
         """Ask the station for the outcome of the running train: there is reason to think that it has one."""

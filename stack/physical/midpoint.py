@@ -12,7 +12,7 @@ from protocols.device import Program
 from protocols.egp.service import StartTrain
 from protocols.ignored import Ignored
 from protocols.mhp.node import Midpoint, NodeMhp, TrainOutcome
-from protocols.mhp.trains import SUCCESSES
+from protocols.mhp.trains import STATION_LEAD_PS, SUCCESSES
 from protocols.wire import (
     DeviceFailed,
     DeviceMeasuringTrain,
@@ -39,6 +39,8 @@ class _Running:
     outcome: TrainOutcome | None = None
     last_emitted_slot: int | None = None
     remembered: DeviceRemembered | None = None
+    recalling: int = 0
+    """Successes of a train that goes on of which the device has yet to say what it measured."""
 
 
 class Physical:
@@ -90,8 +92,9 @@ class Physical:
             command = DeviceMeasuringTrain(*row, train.measure.choice, *train.measure.how)
         self._devices.train(command, lambda answer: self._train_ended(running, answer))
         self._driver.machine.start_train(
-            train.link, train.queue_id, train.first_slot, train.spacing, train.count, train.alpha, train.deadline
-        )
+            train.link, train.queue_id, train.first_slot, train.spacing, train.count, train.alpha, train.deadline,
+            train.pairs, train.each,
+        )  # fmt: skip
         self._driver.flush()
 
     def ask(self, link: int) -> None:
@@ -129,6 +132,10 @@ class Physical:
             if running is None or running.spec.queue_id != event.queue_id:
                 self._kernel.count("outcomes of trains given up")
                 return
+            if event.more:
+                running.recalling += 1
+                self._devices.recall(event.link, event.slot, lambda answer: self._another(running, event, answer))
+                return
             running.outcome = event
             if running.last_emitted_slot is None:
                 self._devices.stop_train(event.link, running.spec.qubit)
@@ -140,6 +147,14 @@ class Physical:
         else:
             raise AssertionError(f"{event} is no event of NodeMhp")
 
+    def _another(self, running: _Running, outcome: TrainOutcome, answer: DeviceRemembered) -> None:
+        """A success after which the train goes on."""
+        running.recalling -= 1
+        if self._running.get(running.spec.link) is running:
+            self._note(running, outcome)
+            running.done(Herald(outcome, outcome.slot, answer))
+            self._finish(running)
+
     def _recalled(self, running: _Running, answer: DeviceRemembered) -> None:
         running.remembered = answer
         self._finish(running)
@@ -148,9 +163,15 @@ class Physical:
         outcome, last = running.outcome, running.last_emitted_slot
         if outcome is None or last is None or self._running.get(running.spec.link) is not running:
             return
+        if running.recalling:
+            return  # what came before comes first
         if running.spec.measure is not None and outcome.outcome in SUCCESSES and running.remembered is None:
             return  # the device will say
         del self._running[running.spec.link]
+        self._note(running, outcome)
+        running.done(Herald(outcome, last, running.remembered))
+
+    def _note(self, running: _Running, outcome: TrainOutcome) -> None:
         self._kernel.event(
             "physical",
             "herald",
@@ -162,7 +183,6 @@ class Physical:
             sequence=outcome.mhp_sequence,
             slot=outcome.slot,
         )
-        running.done(Herald(outcome, last, running.remembered))
 
     def _release(self, qubit: int, done: Callable[[], None]) -> None:
         self._kernel.event("physical", "released", qubit=qubit)
@@ -170,4 +190,4 @@ class Physical:
 
 
 def _midpoint(config: NodeConfig, link: Link) -> Midpoint:
-    return Midpoint(link.station, 2 * config.paths[link.station].delay_ps)
+    return Midpoint(link.station, 2 * config.paths[link.station].delay_ps, link.slot_ps, STATION_LEAD_PS)

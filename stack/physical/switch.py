@@ -87,6 +87,10 @@ class Switch(Station):
             self._train_ended(event.link, success=False)
 
     def _listen(self, arm: Arm) -> None:
+        if arm.link in self._trains:  # it goes on behind a success
+            self._trains[arm.link] = arm
+            super()._listen(arm)
+            return
         last_slot = arm.first_slot + (arm.count - 1) * arm.spacing
         if not self._grants.machine.train_comes(arm.link, arm.first_slot, last_slot, self._kernel.now):
             self._refuse(arm, "no grant")  # SRP-9
@@ -98,10 +102,14 @@ class Switch(Station):
             self._early.add(arm.link)
 
     def _heard(self, arm: Arm, answer: DeviceHerald | DeviceFailed) -> None:
+        known = self._trains.get(arm.link) is arm
         super()._heard(arm, answer)
+        success = isinstance(answer, DeviceHerald) and answer.outcome != DeviceOutcome.FAIL
         if self._trains.get(arm.link) is arm:
-            success = isinstance(answer, DeviceHerald) and answer.outcome != DeviceOutcome.FAIL
             self._train_ended(arm.link, success)
+        elif known and success and arm.link in self._trains:
+            self._grants.machine.train_heralds(arm.link, self._kernel.now)
+            self._grants.flush()
 
     def _train_ended(self, link: int, success: bool) -> None:
         self._trains.pop(link, None)

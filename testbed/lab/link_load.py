@@ -31,6 +31,7 @@ def link_load_app(
             "name": f"load-{index}",
             "link": link.number,
             "peer": numbers[link.b if end == "a" else link.a],
+            "end": end,
             "asks": end in load.ends,
             "ends": len(load.ends),
             "load": load.load,

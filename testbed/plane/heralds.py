@@ -92,9 +92,14 @@ class SampledLink(Link):
 
         How likely an attempt heralds then changes from slot to slot. So successes are drawn at the ceiling of all
         chances, and each stands with its own chance over the ceiling: thinning (Lewis and Shedler 1979), exact.
+
+        Where a slot is a round, no herald is in the first: one slot, and then a geometric number with the same mean.
         """
         if self.clocked:
-            return draw_first(self._rng, self._ceiling(alpha))
+            ceiling = self._ceiling(alpha)
+            if self.model.parameters.abort:
+                return 1 + draw_first(self._rng, ceiling / (1 - ceiling))
+            return draw_first(self._rng, ceiling)
         return self.model.draw_attempts(self._rng, alpha)
 
     def _ceiling(self, alpha: float) -> float:

@@ -5,7 +5,7 @@ The tables stand in modules by subject; their rows in link.yaml.
 
 from pathlib import Path
 
-from testbed.validate import detection, heralds, sequence, timing, transducers, waiting
+from testbed.validate import detection, heralds, sequence, stack, timing, transducers, waiting
 
 ROWS = Path(__file__).with_name("link.yaml")
 TABLES = (
@@ -15,4 +15,5 @@ TABLES = (
     *transducers.TABLES,
     *waiting.TABLES,
     *sequence.TABLES,
+    *stack.TABLES,
 )

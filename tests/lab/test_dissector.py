@@ -237,19 +237,19 @@ def test_malformed_frames_get_expert_info(reader: Reader) -> None:
         "1 bytes of the header's 32": gen[:1],
         "31 bytes of the header's 32": gen[:31],
         "version 2": b"\x02" + gen[1:],
-        "length says 59, the frame has 60": gen + b"\0",
-        "length says 59, the frame has 58": gen[:-1],
+        "length says 61, the frame has 62": gen + b"\0",
+        "length says 61, the frame has 60": gen[:-1],
         "length says 65535": gen[:4] + b"\xff\xff" + gen[6:],
-        "26 bytes of 27": frame_of((2, 1), body[:-1], draw),
-        "0 bytes of 27": frame_of((2, 1), b"", draw),
-        "28 bytes, not 27": frame_of((2, 1), body + b"\0", draw),
+        "28 bytes of 29": frame_of((2, 1), body[:-1], draw),
+        "0 bytes of 29": frame_of((2, 1), b"", draw),
+        "30 bytes, not 29": frame_of((2, 1), body + b"\0", draw),
         "protocol 2 has no message 99": frame_of((2, 99), body, draw),
         "protocol 99 has no message 1": frame_of((99, 1), body, draw),
         "protocol 128 has no message 1": frame_of((128, 1), body, draw),
         "unknown code point": frame_of((2, 1), b"\x09" + body[1:], draw),
         "at most 1000, not 1001": ping,
         "8 bytes of 1009": ping,
-        "26 bytes of 27 ": frame_of(DATA, carrier, draw),
+        "28 bytes of 29 ": frame_of(DATA, carrier, draw),
     }
     rows = reader.read([Packet(frame) for frame in cases.values()], COLUMNS)
     for row, (words, frame) in zip(rows, cases.items(), strict=True):
@@ -261,7 +261,7 @@ def test_malformed_frames_get_expert_info(reader: Reader) -> None:
 def test_an_error_of_the_dissector_would_be_seen(reader: Reader) -> None:
     broken = dissector.lua().replace("local length = buf(", "local length = nothing(")
     outside = dissector.lua().replace("local length = buf(", "local length = buf(9000 + ")
-    frame = frame_of((2, 1), bytes(27), random.Random(SEED))
+    frame = frame_of((2, 1), bytes(29), random.Random(SEED))
     for lua in (broken, outside):
         (row,) = reader.read([Packet(frame)], COLUMNS, lua=lua)
         assert broke(row)

@@ -546,13 +546,13 @@ def test_nonsense_of_peers_is_counted(tmp_path):
     """Messages with good tags that no node of ours would send."""
 
     async def rogue_station(node: Node) -> None:
-        gen = MhpGen(MhpKind.PRODUCE, 1, 1, (1 << 64) - 1, 1, 1, 0)
+        gen = MhpGen(MhpKind.PRODUCE, 1, 1, (1 << 64) - 1, 1, 1, 0, 1)
         node.messenger.send(Send(1, gen))
         node.messenger.send(Send(3, EgpAdd(1, 1, 1, 1, 0, 0, EgpKind.KEEP, (1 << 64) - 1, 0, 0, 0, ()), reliable=True))
 
     async def rogue_qpu(node: Node) -> None:
-        reply = MhpReply(MhpOutcome.FAIL, MhpError.NONE, 1, 0, 1, 1, 1)
-        far_gen = MhpGen(MhpKind.PRODUCE, 1, 77, (1 << 64) - 1, 1, 1, 0)
+        reply = MhpReply(MhpOutcome.FAIL, MhpError.NONE, 1, 0, 1, 1, 1, 0, 0)
+        far_gen = MhpGen(MhpKind.PRODUCE, 1, 77, (1 << 64) - 1, 1, 1, 0, 1)
         add = EgpAdd(1, 77, 2, 1, 0, 0, EgpKind.KEEP, (1 << 64) - 1, 0, 0, 0, ())
         for message in (reply, far_gen):
             node.messenger.send(Send(2, message))

@@ -34,7 +34,7 @@ from protocols.machine import Machine
 from protocols.measuring import basis_at
 from protocols.mhp.node import Midpoint, NodeMhp, TrainOutcome
 from protocols.mhp.station import Arm, Disarm, StationLink, StationMhp
-from protocols.mhp.trains import SEQUENCE_MODULUS, SUCCESSES
+from protocols.mhp.trains import SEQUENCE_MODULUS, STATION_LEAD_PS, SUCCESSES
 from protocols.pairs import ReleaseQubit
 from protocols.reliable import Reliable
 from protocols.wire.codec import BellIndex, DeviceRemembered, EgpError, MhpOutcome, ProtocolId
@@ -159,12 +159,14 @@ class LinkLab(Net):
         egp = Egp(node, facts, seed=self.seed, schedulers=schedulers)
         for way in own:
             egp.recv(way.b if node == way.a else way.a, PURPOSE)
-        mhp = NodeMhp({way.number: Midpoint(way.station, 2 * DELAY) for way in own})
+        mhp = NodeMhp({way.number: Midpoint(way.station, 2 * DELAY, SLOT, STATION_LEAD_PS) for way in own})
         reliable = Reliable(incarnation, 2 * DELAY, tries=self.tries)
         return OverReliable(reliable, {ProtocolId.EGP: egp, ProtocolId.MHP: mhp})
 
     def link_facts(self, way: Way, node: int) -> LinkFacts:
-        settings: dict[str, Any] = {"own": Setting(0, self.p, ESTIMATE, ESTIMATE), **self.facts}
+        spacing = least_spacing(SLOT, 2 * DELAY, ATTEMPT, 0, margin_ps=1)
+        settings: dict[str, Any] = {"own": Setting(0, self.p, ESTIMATE, ESTIMATE), "spacing_slots": spacing}
+        settings |= self.facts
         return LinkFacts(
             number=way.number,
             peer=way.b if node == way.a else way.a,
@@ -176,7 +178,6 @@ class LinkLab(Net):
             delay_to_station_ps=DELAY,
             delay_peer_to_station_ps=DELAY,
             attempt_ps=ATTEMPT,
-            spacing_slots=least_spacing(SLOT, 2 * DELAY, ATTEMPT, 0, margin_ps=1),
             **settings,
         )
 
@@ -235,15 +236,17 @@ class LinkLab(Net):
         match event:
             case Arm():
                 self.listening[event.link] = event
-                self._look(event, event.first_slot)
+                # Behind a success some slots are past before the device listens again.
+                past = max(0, (now // SLOT - event.first_slot) // event.spacing + 1)
+                self._look(event, event.first_slot + min(past, event.count - 1) * event.spacing)
             case Disarm():
                 self.listening.pop(event.link, None)
             case StartTrain():
                 assert event.qubit in self.lent[node]
                 assert (node, event.link) not in self.running
                 self.running[node, event.link] = Emissions(node, event, now)
-                link, queue_id, _, *row, _ = event
-                self.mhp(node).start_train(link, queue_id, *row)
+                row = (event.first_slot, event.spacing, event.count, event.alpha, event.deadline)
+                self.mhp(node).start_train(event.link, event.queue_id, *row, event.pairs, event.each)
             case CutTrain():
                 self.mhp(node).cut(event.link)
             case StopTrain():
@@ -288,7 +291,7 @@ class LinkLab(Net):
             else:
                 self._look(arm, slot + arm.spacing)
 
-        self.at(slot * SLOT + ATTEMPT, known)
+        self.at(max(self.now, slot * SLOT + ATTEMPT), known)
 
     def _tell(self, arm: Arm, outcome: MhpOutcome, slot: int) -> None:
         del self.listening[arm.link]
@@ -303,7 +306,8 @@ class LinkLab(Net):
         train = self.running.get((node, outcome.link))
         if train is None or train.spec.queue_id != outcome.queue_id:
             return
-        self._stop(train)
+        if not outcome.more:
+            self._stop(train)
         life = self.incarnations[node]
         remembered = None
         measure = train.spec.measure
@@ -315,8 +319,10 @@ class LinkLab(Net):
 
         def stopped() -> None:
             if self.running.get((node, outcome.link)) is train and self.incarnations[node] == life:
-                del self.running[node, outcome.link]
-                self.egp(node).train_result(outcome, train.last(), self.now, remembered)
+                if not outcome.more:
+                    del self.running[node, outcome.link]
+                last = outcome.slot if outcome.more else train.last()
+                self.egp(node).train_result(outcome, last, self.now, remembered)
 
         self.at(self.now + ANSWER, stopped)
 

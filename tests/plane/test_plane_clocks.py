@@ -137,6 +137,36 @@ def test_late_photons_herald_as_the_exact_law_says(kind: str, grade: str) -> Non
     assert abs(fidelity - f) < (1e-6 if grade == "sampled" else 5 * 0.5 / sqrt(n * p))
 
 
+@pytest.mark.parametrize(("grade", "listens"), [("sampled", 250), ("photonic", 80)])
+def test_rounds_of_late_photons_herald_as_the_exact_law_says(grade: str, listens: int) -> None:
+    """A slot is a round: never a herald in the first of a listen, and on average p/(1 + P1) per slot, thinned by the
+    gates that late photons miss.  6 sigma of the mean of as many geometric numbers."""
+    width = {"width_rad_per_s": 1 / (sqrt(2) * 5e-9), "round_gap_ps": SLOT, "abort": True}
+    model = noisy("barrett-kok", grade, efficiency_a=0.8, efficiency_b=0.9, **width)
+    late = Arrivals(-5 * NS, 8 * NS)
+    p = model.arriving(late).success_probability(0.5)
+    assert p < 0.97 * model.success_probability(0.5)
+    base = 10 * SLOT
+    lab = bench(model, oscillators=clocks(base - late.a_ps, base - late.b_ps, base))
+    used: list[int] = []
+    first, spacing = 100, 20
+    while len(used) < listens:
+        t = max(lab.plane._events.now, first * SLOT)
+        first = t // SLOT + 40 + base // SLOT
+        keys = [lab.train(node, t, first, spacing, count=2_000) for node in (A, B)]
+        due, heard = lab.ask(STATION, t, DeviceListen(1, first, spacing, 2_000))
+        assert heard.outcome != DeviceOutcome.FAIL
+        used.append((heard.slot - first) // spacing + 1)
+        for node in (A, B):
+            lab.stop(node, due)
+        while any(key not in lab.answers for key in keys):
+            lab.step()
+        first = lab.plane._events.now // SLOT
+    assert min(used) >= 2
+    mean = sum(used) / listens
+    assert abs(mean - 1 / p) < 6 * sqrt(1 - p) / p / sqrt(listens)
+
+
 @pytest.mark.parametrize("grade", ["sampled", "photonic"])
 def test_a_late_frame_turns_the_pair(grade: str) -> None:
     """One fixed error of dt turns Psi+- by 2 pi f dt: F = cos^2(pi f dt)."""

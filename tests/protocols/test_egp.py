@@ -190,9 +190,9 @@ def test_requests_are_served_in_that_order() -> None:
 def test_a_peer_that_proposes_is_not_heard() -> None:
     """EGP-2."""
     egp = Egp(A, [LinkLab(ONE).link_facts(ONE[0], A)])
-    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE), B, 0)
+    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE, 1, 0), B, 0)
     assert egp.poll(0) == [Ignored(B, "EgpTrain", "only the master proposes")]
-    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE), 3, 0)
+    egp.receive(EgpTrain(LINK, 1, 0, 1, 1_000, 20, 5, 0, UNSET, EgpTest.NONE, 1, 0), 3, 0)
     assert egp.poll(0) == [Ignored(3, "EgpTrain", "not the peer of this link")]
 
 

@@ -28,6 +28,7 @@ from protocols.wire.codec import (
     EgpTest,
     EgpTested,
     EgpTrain,
+    MhpGen,
     RelData,
 )
 
@@ -98,6 +99,55 @@ def test_measuring_does_not_wait_for_heralds() -> None:
     finish(lab)
     first, second = trains(lab)[0], trains(lab)[-1]
     assert (first.spacing, second.spacing) == (2, lab.link_facts(ONE[0], A).spacing_slots)
+
+
+def test_measured_pairs_share_a_train() -> None:
+    """EGP-28: one agreement for as many as there may be in a train; kept ones need one each."""
+    lab = LinkLab(ONE)
+    lab.create(A, LINK, number=100, how=MEASURED)
+    lab.create(A, LINK, number=3)
+    finish(lab)
+    pairs = [train.pairs for train in trains(lab)]
+    # A train that has not brought all of its pairs is followed by one for what is left.
+    assert pairs[0] == 64
+    assert 2 <= sum(1 for of in pairs if of > 1) <= 4
+    assert pairs[-3:] == [1, 1, 1]
+    assert len(lab.of(A, OkMeasured)) == len(lab.of(B, OkMeasured)) == 100
+
+
+def test_trains_are_for_as_many_pairs_as_come_before_a_test_round() -> None:
+    """EGP-23, EGP-28: one pair in ten is measured to learn the fidelity, however many share a train."""
+    lab = LinkLab(ONE, test_share=0.1, seed=2)
+    lab.create(A, LINK, number=400, how=MEASURED)
+    finish(lab)
+    tests = sum(1 for train in trains(lab) if train.test)
+    assert all(train.pairs == 1 for train in trains(lab) if train.test)
+    assert abs(tests - 400 / 9) < 5 * sqrt(400 * 0.1) / 0.9
+    assert len(lab.of(A, OkMeasured)) == 400
+
+
+def test_a_train_of_many_pairs_leaves_when_it_is_no_longer_first() -> None:
+    """EGP-24: fair shares count pairs, not trains; what a train has brought stays, nothing is lost."""
+    lab = LinkLab(ONE, p=0.5, scheduler="lower-wfq")
+    for priority in (1, 2):
+        lab.create(A, LINK, number=60, priority=priority, how=MEASURED)
+    finish(lab)
+    order = [ok.create_id for ok in lab.of(A, OkMeasured)]
+    assert order == [ok.create_id for ok in lab.of(B, OkMeasured)]
+    assert order[:60].count(0) == pytest.approx(40, abs=3)  # weights 2 and 1
+    assert order.count(0) == order.count(1) == 60
+
+
+@pytest.mark.parametrize(("p", "each"), [(0.95, True), (0.3, False)])
+def test_short_trains_are_told_attempt_by_attempt(p: float, each: bool) -> None:
+    """EGP-28, MHP-14: four attempts at most, and each Reply home before the next Gen must leave."""
+    lab = LinkLab(ONE, p=p, spacing_slots=50)
+    lab.create(A, LINK, number=20)
+    finish(lab)
+    assert all(bool(train.each) is each for train in trains(lab))
+    counts = {gen.count for gen in lab.messages(MhpGen)}
+    assert (counts == {1}) is each
+    assert len(lab.of(A, Ok)) == len(lab.of(B, Ok)) == 20
 
 
 @pytest.mark.parametrize("asker", [A, B])

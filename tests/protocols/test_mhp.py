@@ -54,7 +54,7 @@ class Lab(Net):
 
 
 def gen(kind: MhpKind = MhpKind.PRODUCE, queue_id: int = 1, first: int = FIRST, count: int = COUNT) -> MhpGen:
-    return MhpGen(kind, LINK, queue_id, first, SPACING, count, 0)
+    return MhpGen(kind, LINK, queue_id, first, SPACING, count, 0, int(kind is not MhpKind.INFO))
 
 
 def error(code: MhpError) -> list[tuple[MhpOutcome, MhpError]]:
@@ -216,7 +216,7 @@ def test_who_is_not_of_the_link_is_not_heard() -> None:
     assert station.poll(0) == [Ignored(9, "MhpGen", "not an end of this link")]
     node = NodeMhp({LINK: Midpoint(STATION, DELAY)})
     node.start_train(LINK, 1, FIRST, SPACING, COUNT, 0, DEADLINE)
-    reply = MhpReply(MhpOutcome.FAIL, MhpError.NONE, LINK, 0, 1, 1, LAST)
+    reply = MhpReply(MhpOutcome.FAIL, MhpError.NONE, LINK, 0, 1, 1, LAST, 0, 0)
     node.receive(reply, 9, 0)
     for stray in (reply._replace(slot=FIRST + 1), reply._replace(slot=LAST + SPACING), reply._replace(queue_id=2)):
         node.receive(stray, STATION, 0)

@@ -148,6 +148,7 @@ def test_the_tail_refuses_a_request(change: dict[str, int], error: EgpError) -> 
     ("change", "fate"),
     [
         ({"circuit": 3}, CircuitFate.IN_USE),  # an odd label is the tail's own
+        ({"circuit": 0xFF02}, CircuitFate.IN_USE),  # the purpose id of a program that uses links directly
         ({"hops": (CircuitHop(LINK, 3, 255, 0, 0),)}, CircuitFate.NOT_HERE),
         ({"hops": (CircuitHop(LINK + 1, TAIL, 255, 0, 0),)}, CircuitFate.NOT_HERE),
         ({"position": 1}, CircuitFate.NOT_HERE),

@@ -189,9 +189,9 @@ def test_no_message_outgrows_a_frame() -> None:
 
 def test_message_bodies_known_by_heart() -> None:
     gen = wire.MhpGen(
-        wire.MhpKind.INFO, 0x0102, 0x03040506, 0x0708090A0B0C0D0E, 0x0F101112, 0x13141516, 0x17181920
+        wire.MhpKind.INFO, 0x0102, 0x03040506, 0x0708090A0B0C0D0E, 0x0F101112, 0x13141516, 0x17181920, 0x2122
     )
-    assert gen.pack().hex() == "020102030405060708090a0b0c0d0e0f1011121314151617181920"
+    assert gen.pack().hex() == "020102030405060708090a0b0c0d0e0f10111213141516171819202122"
     track = wire.QnpTrack(
         1, 2, 3, 4, wire.BellIndex.PSI_PLUS, wire.BellIndex.PHI_MINUS, wire.PairUse.TEST_Y, 5, 6
     )

@@ -133,7 +133,7 @@ def test_replays_and_frames_of_an_earlier_life_are_dropped():
 
 @given(st.data())
 def test_no_mutation_of_a_good_frame_is_heard(data):
-    frame = bytearray(good(message=MhpReply(1, 0, 1, 3, 4, 5, 6)))
+    frame = bytearray(good(message=MhpReply(1, 0, 1, 3, 4, 5, 6, 1, 0)))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(frame) - 1))
         frame[at] ^= data.draw(st.integers(1, 255))
@@ -143,7 +143,7 @@ def test_no_mutation_of_a_good_frame_is_heard(data):
     bench.give(good(2))
     before = bench.state
     bench.give(mutated)
-    if mutated != good(message=MhpReply(1, 0, 1, 3, 4, 5, 6)):
+    if mutated != good(message=MhpReply(1, 0, 1, 3, 4, 5, 6, 1, 0)):
         assert bench.state == before
         assert sum(bench.kernel.counters.values()) == 1
         assert bench.tape.notes[-1].startswith("dropped: ")
@@ -237,5 +237,5 @@ def test_a_reliable_protocol_hears_nothing_that_comes_bare():
     bench.give(good(1, message=EgpAddAck(1, 2)))
     assert heard == []
     assert bench.kernel.counters == {"dropped no handler": 1}
-    bench.give(good(2, message=MhpReply(1, 0, 1, 3, 4, 5, 6)))
+    bench.give(good(2, message=MhpReply(1, 0, 1, 3, 4, 5, 6, 1, 0)))
     assert len(heard) == 1

@@ -469,6 +469,37 @@ async def measured_pairs_are_results(stage: Stage) -> None:
     await stage.user.expect("ok", kind="M", create_id=request.create_id, sequence=2, outcome=1, basis="X")
 
 
+@decides("EGP-28", "MHP-13", scene=MASTER)
+async def measured_pairs_share_a_train(stage: Stage) -> None:
+    """M for three pairs: a train for as many, a Gen that says so, and an OK at each success while the train goes on; of
+    the second the Reply is lost, and asked for when the third comes."""
+    request, train = await proposed(stage, kind="M", bases="XZ", number=3)
+    if train.pairs != 3 or train.test:
+        raise NotMet(f"the train for three measured pairs is {train}")
+    stage.peers[2].send(ready(train))
+    row = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
+    command = await stage.devices.expect(DeviceMeasuringTrain, **row)
+    station = stage.peers[STATION]
+    gen = await station.expect(MhpGen, queue_id=train.queue_id, pairs=3)
+    running = Running(request.create_id, train.queue_id, gen, command)  # type: ignore[arg-type]
+    stage.devices.remembered = DeviceRemembered(1, 1, EgpBasis.X)
+    slots = [gen.first_slot + n * gen.spacing for n in range(3)]
+    replies = [
+        reply(running, sequence=n, slot=slot, number=n + 1, more=int(n < 2)) for n, slot in enumerate(slots)
+    ]
+    await stage.wait_slot(slots[0])
+    station.send(replies[0])
+    await stage.user.expect("ok", kind="M", create_id=request.create_id, sequence=0)
+    await stage.wait_slot(slots[2])
+    station.send(replies[2])
+    await station.expect(MhpGen, kind=MhpKind.INFO, queue_id=train.queue_id, pairs=1)
+    await stage.user.silence("ok", during=0)
+    for one in replies[1:]:
+        station.send(one)
+    for sequence in (1, 2):
+        await stage.user.expect("ok", kind="M", create_id=request.create_id, sequence=sequence)
+
+
 @decides("MHP-4", "EGP-8", scene=MASTER)
 async def a_failed_train_is_followed_by_another(stage: Stage) -> None:
     """FAIL, and each published error but one: no pair, no end of the request, and another train."""

@@ -145,7 +145,7 @@ async def what_is_no_message_is_dropped(stage: Stage) -> None:
         peer.send_frame(peer.frame(EchoPing(1, 0, b""), body=wrong), f"a Ping of {wrong[:12].hex()}…")
     for number in (0, 3, 255):
         peer.send_frame(peer.frame(EchoPing(1, 0, b""), message=number), f"ECHO message {number}")
-    gen = MhpGen(MhpKind.PRODUCE, 1, 1, 10, 1, 1, 0)
+    gen = MhpGen(MhpKind.PRODUCE, 1, 1, 10, 1, 1, 0, 1)
     peer.send_frame(peer.frame(gen, body=b"\x09" + gen.pack()[1:]), "a Gen of kind 9")
     await _dropped(peer)
 

@@ -6,15 +6,18 @@ from typing import Any
 from protocols.wire import (
     DeviceListen,
     DeviceOutcome,
+    EgpAddAck,
+    EgpTrainAck,
+    EgpVerdict,
     MhpError,
     MhpGen,
     MhpKind,
     MhpOutcome,
     MhpReply,
 )
-from testbed.conformance.scene import DELAY_PS, LINK, MASTER, MS, SLOT_PS, STATION
+from testbed.conformance.scene import DELAY_PS, FOLLOWER, LINK, MASTER, MS, SLOT_PS, STATION
 from testbed.conformance.scripts import decides
-from testbed.conformance.scripts.pairs import led, reply
+from testbed.conformance.scripts.pairs import PURPOSE, add, led, proposal, reply
 from testbed.conformance.stage import SOON_PS, NotMet, Stage
 
 AHEAD_PS = 6 * SLOT_PS
@@ -30,6 +33,7 @@ def _gen(stage: Stage, queue_id: int = 7, count: int = 3, spacing: int = 4, **fi
         "spacing": spacing,
         "count": count,
         "alpha": 0,
+        "pairs": 1,
     }
     return MhpGen(**{**row, **fields})  # type: ignore[arg-type]
 
@@ -174,7 +178,7 @@ async def an_ended_train_is_told_again(stage: Stage) -> None:
     replies = await _replies(stage, outcome=MhpOutcome.PSI_PLUS)
     for kind in (MhpKind.PRODUCE, MhpKind.INFO, MhpKind.INFO):
         for peer, told in zip(stage.peers.values(), replies, strict=True):
-            peer.send(gen._replace(kind=kind))
+            peer.send(gen._replace(kind=kind, pairs=int(kind == MhpKind.PRODUCE)))  # an INFO: of none it knows
             again = await peer.expect(MhpReply)
             if again != told:
                 raise NotMet(f"{again} repeats {told}")
@@ -219,7 +223,50 @@ async def a_node_that_cannot_go_on_ends_the_train(stage: Stage) -> None:
         raise NotMet("the station still listens")
 
 
+@decides("MHP-13", scene=STATION)
+async def a_train_goes_on_to_its_last_pair(stage: Stage) -> None:
+    """Two pairs wanted: the first is told with more to come, the station looks on behind it, the second ends the train;
+    an INFO that knows of one brings the other."""
+    gen = _gen(stage, queue_id=41, count=20, spacing=1, pairs=2)
+    _both(stage, gen)
+    await stage.devices.expect(DeviceListen, first_slot=gen.first_slot, count=20)
+    slot = gen.first_slot + 2
+    await stage.wait_slot(slot)
+    stage.devices.herald(LINK, DeviceOutcome.PSI_PLUS, slot)
+    await _replies(stage, outcome=MhpOutcome.PSI_PLUS, slot=slot, number=1, more=1)
+    await stage.devices.expect(DeviceListen, first_slot=slot + 1, count=17)
+    later = gen.first_slot + 15
+    await stage.wait_slot(later)
+    stage.devices.herald(LINK, DeviceOutcome.PSI_MINUS, later)
+    await _replies(stage, outcome=MhpOutcome.PSI_MINUS, slot=later, number=2, more=0)
+    if stage.devices.listens(LINK) is not None:
+        raise NotMet("the station still listens after the last pair")
+    stage.peers[1].send(gen._replace(kind=MhpKind.INFO, pairs=1))
+    await stage.peers[1].expect(MhpReply, slot=later, number=2)
+    await stage.peers[1].silence(MhpReply)
+
+
 # An end of a link.
+
+
+@decides("MHP-14", scene=FOLLOWER)
+async def attempts_are_told_one_by_one(stage: Stage) -> None:
+    """A train agreed to be told so: a Gen for its first slot alone, and, after a Reply FAIL, one for a later slot."""
+    master, station = stage.peers[1], stage.peers[3]
+    stage.user.order("recv", remote=1, purpose=PURPOSE)
+    master.send(add(1))
+    await master.expect(EgpAddAck, create_id=1)
+    train = proposal(stage, 1, each=1, count=4, spacing=12)
+    master.send(train)
+    await master.expect(EgpTrainAck, queue_id=1, verdict=EgpVerdict.READY)
+    gen = await station.expect(MhpGen, kind=MhpKind.PRODUCE, first_slot=train.first_slot, count=1)
+    await stage.wait_slot(gen.first_slot)
+    row = (LINK, 0, gen.queue_id, gen.queue_id, gen.first_slot, 0, 0)
+    station.send(MhpReply(MhpOutcome.FAIL, MhpError.NONE, *row))
+    following = await station.expect(MhpGen, kind=MhpKind.PRODUCE, queue_id=gen.queue_id, count=1)
+    behind = following.first_slot - gen.first_slot
+    if behind <= 0 or behind % train.spacing or behind > 3 * train.spacing:
+        raise NotMet(f"the next attempt is told for slot {following.first_slot}, which is none of the train")
 
 
 @decides("MHP-1", scene=MASTER)
@@ -233,13 +280,13 @@ async def a_train_is_told_to_the_station(stage: Stage) -> None:
 
 @decides("MHP-3", scene=MASTER)
 async def a_missing_reply_is_asked_for(stage: Stage) -> None:
-    """No Reply when it should be there: Gen INFO, equal but for its kind, at growing intervals."""
+    """No Reply when it should be there: Gen INFO, equal but for its kind and `pairs`, at growing intervals."""
     running = await led(stage)
     station = stage.peers[3]
     times = []
     for _ in range(4):
         seen = await station.expect_seen(MhpGen, within=20_000 * MS)
-        if seen.message != running.gen._replace(kind=MhpKind.INFO):
+        if seen.message != running.gen._replace(kind=MhpKind.INFO, pairs=0):
             raise NotMet(f"{seen.message} asks about {running.gen}")
         times.append(seen.at)
     gaps = [b - a for a, b in pairwise(times)]

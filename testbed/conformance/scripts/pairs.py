@@ -5,6 +5,7 @@ What may live here: no script, and nothing that decides a requirement.
 
 from typing import Any, Final, NamedTuple
 
+from protocols.mhp.trains import SUCCESSES
 from protocols.wire import (
     DeviceTrain,
     EgpAdd,
@@ -117,6 +118,8 @@ def proposal(stage: Stage, request: int, queue_id: int = 1, count: int = 2, **fi
         "alpha": 0,
         "expected_sequence": UNSET,
         "test": EgpTest.NONE,
+        "pairs": 1,
+        "each": 0,
     }
     return EgpTrain(**{**row, **fields})
 
@@ -149,6 +152,8 @@ def reply(
         "queue_id": running.queue_id,
         "peer_queue_id": running.queue_id,
         "slot": running.gen.first_slot if slot is None else slot,
+        "number": int(outcome in SUCCESSES),
+        "more": 0,
     }
     return MhpReply(**{**row, **fields})
 
