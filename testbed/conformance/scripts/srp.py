@@ -74,7 +74,7 @@ async def _queued(stage: Stage, link: int, ticket: int = 1) -> SrpQueued:
 
 def _train(stage: Stage, link: int, first_slot: int, count: int = 3, queue_id: int = 7) -> MhpGen:
     """The Gens of both ends."""
-    gen = MhpGen(MhpKind.PRODUCE, link, queue_id, first_slot, 1, count, 0)
+    gen = MhpGen(MhpKind.PRODUCE, link, queue_id, first_slot, 1, count, 0, 1)
     row = next(row for row in stage.scene.links if row.number == link)
     for end in (row.a, row.b):
         stage.peers[end].send(gen)
