@@ -67,7 +67,13 @@ def _best(block: Callable[[], int]) -> float:
             return best * 1e6
 
 
-def _plane(qubits: int, formalism: Formalism, together: int = 1, noisy: bool = True, angles: bool = False) -> float:
+def _plane(
+    qubits: int,
+    formalism: Formalism,
+    together: int = 1,
+    noisy: bool = True,
+    angles: bool = False,
+) -> float:
     durations = Durations(init_ps=NS, one_qubit_ps=20 * NS, two_qubit_ps=100 * NS)
     noise = {"t1_data_ps": 10 * MS, "t2_data_ps": 5 * MS} if noisy else {}
     fidelity = 0.999 if noisy else 1.0

@@ -6,8 +6,7 @@ command goes through. Programs are executed by programs.py, trains and listens b
 the layout of commands is the codec's, the rules (DEV-n) stand in protocols/device.toml.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 
 from numpy.random import Generator
@@ -40,7 +39,7 @@ from testbed.plane.devices import Device, Qubit
 from testbed.plane.events import Answers, Events, priority
 from testbed.plane.heralds import make
 from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
-from testbed.plane.programs import Prepared, prepare, run
+from testbed.plane.programs import Prepared, Preparer, run
 from testbed.plane.state import FORMALISM, NotClifford, StateEngine
 from testbed.plane.switches import Switch
 from testbed.plane.trains import Link, TrainCommand, World
@@ -89,9 +88,8 @@ class Plane:
             number: Switch(model, {link.number: link for link in self._heard_by[number]})
             for number, model in config.switches.items()
         }
-        self._prepared: dict[int, Callable[[bytes], Prepared | DeviceFailed]] = {
-            number: lru_cache(maxsize=_PREPARED)(partial(prepare, device.model.durations))
-            for number, device in self._devices.items()
+        self._prepared = {
+            number: Preparer(device.model.durations, _PREPARED).prepare for number, device in self._devices.items()
         }
         self._pending: dict[int, dict[int, Event]] = {number: {} for number in self._devices}
         """Commands submitted but not executed, by sequence."""

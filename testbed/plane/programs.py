@@ -7,7 +7,7 @@ program ends, and operations on different qubits commute.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from numpy.random import Generator
@@ -45,8 +45,13 @@ _KINDS: Final = (
 )
 
 
+# Where handles stand in a program's bytes: a count, then operations alike in size, opcode and flags first.
+_OP_SIZE: Final = len(DeviceOp(DeviceOpcode.IDLE).pack())
+_FIRST_HANDLE: Final = len(DeviceProgram(()).pack()) + 2
+
+
 class Step(NamedTuple):
-    """One operation, compiled. `first`, `second`: which of the program's handles."""
+    """One operation, compiled. `first`, `second`: which of the program's handles; `op` holds what else it says."""
 
     do: _Do
     first: int
@@ -75,7 +80,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(durations: Durations, body: bytes) -> Prepared | DeviceFailed:
-    """What can be known of a program when it is submitted. Nodes send the same few over and over: worth a cache."""
+    """What can be known of a program when it is submitted."""
     try:
         ops = DeviceProgram.unpack(body).ops
     except WireError:
@@ -93,12 +98,45 @@ def prepare(durations: Durations, body: bytes) -> Prepared | DeviceFailed:
             places.get(op.other, 0) if op.opcode in TWO_QUBIT else 0,
             _compiled(op.opcode, op.angle),
             start,
-            op,
+            op._replace(qubit=0, other=0),
         )
         for op, start in zip(ops, starts, strict=True)
         if op.opcode in _KINDS
     ]
     return Prepared(claims, stale, tuple(steps), total, answer_delay(total))
+
+
+class Preparer:
+    """`prepare` for one device, remembering what it has compiled.
+
+    Communication qubits get a new handle with every pair, so the bytes of programs hardly ever come back; what they do
+    does.  So a program is known by its bytes with the generations of each qubit's handles numbered from 0.
+    """
+
+    def __init__(self, durations: Durations, most: int) -> None:
+        self._prepare = lru_cache(maxsize=most)(partial(prepare, durations))
+        # Data qubits keep their handles: programs on them come back byte for byte.
+        self.prepare = lru_cache(maxsize=most)(self._by_names)
+
+    def _by_names(self, body: bytes) -> Prepared | DeviceFailed:
+        known = bytearray(body)
+        names: dict[bytes, bytes] = {}
+        seen: dict[bytes, int] = {}
+        for start in range(_FIRST_HANDLE, len(body), _OP_SIZE):
+            for at in (start, start + 4):
+                handle = body[at : at + 4]
+                name = names.get(handle)
+                if name is None:
+                    index = handle[:2]
+                    generation = seen[index] = seen.get(index, -1) + 1
+                    name = names[handle] = index + generation.to_bytes(2, "big")
+                known[at : at + 4] = name
+        prepared = self._prepare(bytes(known))
+        if isinstance(prepared, DeviceFailed):
+            return prepared
+        handles = {int.from_bytes(name, "big"): int.from_bytes(handle, "big") for handle, name in names.items()}
+        claims = tuple([Claim(handles[handle], op) for handle, op in prepared.claims])
+        return Prepared(claims, *prepared[1:])
 
 
 def _claims(ops: Sequence[DeviceOp]) -> tuple[tuple[Claim, ...], int | None]:

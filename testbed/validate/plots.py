@@ -56,7 +56,7 @@ def _axis(table: Table, rows: list[Row]) -> str | None:
     best: tuple[int, str] | None = None
     for column in table.parameters:
         values = {_full(table, row)[column.name] for row in rows}
-        if column.choices or len(values) < _AXIS_VALUES:
+        if any(isinstance(value, str) for value in values) or len(values) < _AXIS_VALUES:
             continue
         groups = len(_groups(table, rows, column.name))
         if groups <= _CURVES and 2 * groups <= len(rows) and (best is None or groups < best[0]):
@@ -72,7 +72,11 @@ def _groups(table: Table, rows: list[Row], axis: str) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         full = _full(table, row)
-        words = [str(full[name]) if isinstance(full[name], str) else f"{name}={full[name]:g}" for name in varying]
+        words = [
+            str(full[name]) if isinstance(full[name], str) else f"{name}={full[name]:g}"
+            for name in varying
+            if full[name] not in full  # as another column says
+        ]
         groups.setdefault(", ".join(words), []).append(row)
     return groups
 
@@ -143,7 +147,7 @@ def _listed(table: Table, rows: list[Row]) -> Figure:
     failed = [i for i, row in enumerate(rows) if not row.passed]
     left.plot([rows[i].measured for i in failed], failed, "x", color=_FAILED, ms=9, mew=2, zorder=3)
     left.set_yticks(y, [row.id for row in rows], fontsize=7)
-    left.invert_yaxis()
+    left.set_ylim(len(rows) - 0.5, -0.5)
     left.grid(axis="x", alpha=0.25)
     left.legend(fontsize=7, loc="best", framealpha=0.6)
     figure.suptitle(f"{table.name}: {table.quantity}", fontsize=9)

@@ -3,15 +3,16 @@
 DEV-n: device.toml. Slots of 1 us, arms of 5 us and 12 us, attempts of 25 ns; links herald when told to.
 """
 
+import struct
 from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plane_bench import ARM_A, ARM_B, ATTEMPT, FAR, NS, SLOT, STATION, A, B, ToldLink, bench, noisy
 
-from protocols.device import Program, pack_handle
+from protocols.device import Durations, Program, pack_handle
 from protocols.wire import (
     DeviceBits,
     DeviceDone,
@@ -19,6 +20,7 @@ from protocols.wire import (
     DeviceFailed,
     DeviceHerald,
     DeviceListen,
+    DeviceOpcode,
     DeviceOutcome,
     DeviceStopListen,
     DeviceStopTrain,
@@ -27,6 +29,7 @@ from protocols.wire import (
 )
 from testbed.plane import DeviceModel, LinkConfig, PlaneConfig
 from testbed.plane.events import NEVER
+from testbed.plane.programs import Preparer, prepare
 from testbed.plane.slots import NO_SLOTS, Slots
 
 PLUS, MINUS, FAIL = DeviceOutcome.PSI_PLUS, DeviceOutcome.PSI_MINUS, DeviceOutcome.FAIL
@@ -407,3 +410,25 @@ def test_planes_that_cannot_be_are_refused() -> None:
         PlaneConfig(1, {A: DeviceModel(0, 1), B: DeviceModel(0, 1)}, {1: link})
     with pytest.raises(ValueError, match="no communication qubit"):
         PlaneConfig(1, {A: DeviceModel(0, 1), B: DeviceModel(1, 0), STATION: None}, {1: link})
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_programs_that_differ_in_generations_only_are_compiled_once(data: Any) -> None:
+    """Whatever a program does, and however broken its bytes are: what is remembered of another says the same."""
+    durations = Durations(init_ps=NS, one_qubit_ps=20 * NS, two_qubit_ps=100 * NS, parallel=data.draw(st.booleans()))
+    handles = [index << 16 | generation for index in (0, 1, 2) for generation in (0, 1, 7)]
+    handle = st.sampled_from(handles)
+    opcode = st.sampled_from([int(code) for code in DeviceOpcode] + [99])
+    row = st.tuples(opcode, st.sampled_from([0, 0, 0, 1]), handle, handle, st.integers(-5, 5), st.integers(0, 3))
+    rows = data.draw(st.lists(row, max_size=6))
+    ops = b"".join(struct.pack("!BBIIiIB", *one, 0) for one in rows)
+    body = (bytes([len(rows)]) + ops)[: data.draw(st.sampled_from([None, None, None, -1]))]
+    renewed = bytearray(body)
+    for start in range(3, len(body) - 7, 19):
+        for at in (start, start + 4):
+            generation = int.from_bytes(body[at + 2 : at + 4], "big")
+            renewed[at + 2 : at + 4] = (generation * 3 + 11).to_bytes(2, "big")
+    preparer = Preparer(durations, 8)
+    for seen in (body, bytes(renewed), body):
+        assert preparer.prepare(seen) == prepare(durations, seen)

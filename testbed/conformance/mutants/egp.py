@@ -366,6 +366,18 @@ def tells_the_wrong_basis() -> Wrong:
     return instead(LinkEnd, "_ok", ok)
 
 
+@breaks("EGP-28")
+def has_a_train_for_every_pair() -> Wrong:
+    """Measured pairs do not share a train."""
+    return value(egp_link, "MOST_PAIRS", 1)
+
+
+@breaks("EGP-28")
+def tells_measured_pairs_at_the_end() -> Wrong:
+    """Of the pairs of a train only the last is told."""
+    return nothing(LinkEnd, "_on_another")
+
+
 @breaks("EGP-26")
 def numbers_nothing() -> Wrong:
     """Every request has the number 0."""

@@ -40,7 +40,8 @@ def waits_for_ever() -> Wrong:
     """A Reply that does not come is not asked for."""
 
     def start(right: Any, machine: NodeMhp, *row: int) -> None:
-        right(machine, *row[:-1], row[-1] + _FAR_PS)
+        deadline = 6
+        right(machine, *row[:deadline], row[deadline] + _FAR_PS, *row[deadline + 1 :])
 
     return instead(NodeMhp, "start_train", start)
 
@@ -221,3 +222,31 @@ def counts_failures() -> Wrong:
 def counts_nothing() -> Wrong:
     """The sequence stands still."""
     return value(mhp_station, "SUCCESSES", frozenset())
+
+
+@breaks("MHP-13")
+def ends_with_the_first_pair() -> Wrong:
+    """A train ends with its first success, however many pairs are wanted."""
+    return rows(STATION_TABLE, {(StationState.ARMED, StationInput.MORE): (StationState.EMPTY, (Do.ANSWER,))})
+
+
+@breaks("MHP-13")
+def looks_no_further() -> Wrong:
+    """More is promised, but the station does not listen behind a success."""
+    return rows(STATION_TABLE, {(StationState.ARMED, StationInput.MORE): (StationState.ARMED, (Do.ANSWER,))})
+
+
+@breaks("MHP-14")
+def tells_all_attempts_at_once() -> Wrong:
+    """A train that is to be told attempt by attempt is told as a whole."""
+
+    def start(right: Any, machine: NodeMhp, *row: Any) -> None:
+        right(machine, *row[:-1], False)
+
+    return instead(NodeMhp, "start_train", start)
+
+
+@breaks("MHP-14")
+def gives_up_after_the_first_attempt() -> Wrong:
+    """A Reply FAIL to one attempt ends the train."""
+    return instead(NodeMhp, "_next_attempt", lambda right, *row: False)
