@@ -377,12 +377,12 @@ class LinkEnd:
         train = self._train
         if self._state is not LinkState.RUNNING or train is None or train.queue_id != outcome.queue_id:
             return  # of a train that was given up
+        if outcome.error is not MhpError.GENERAL:
+            self._silent, self.requests.deaf_until = 0, 0
         if outcome.more:
             self._on_another(train, outcome, remembered)
             return
         self._move(LinkInput.RESULT)
-        if outcome.error is not MhpError.GENERAL:
-            self._silent, self.requests.deaf_until = 0, 0
         if outcome.outcome in SUCCESSES:
             self._on_success(train, outcome, last_emitted_slot, remembered)
         elif outcome.error is MhpError.GENERAL:
