@@ -101,11 +101,12 @@ def frame(source: int, destination: int, message, incarnation: int = 1, sequence
 
 
 def gen(queue_id: int, slot: int) -> wire.MhpGen:
-    return wire.MhpGen(wire.MhpKind.PRODUCE, 1, queue_id, slot, 1, 10, 0)
+    return wire.MhpGen(wire.MhpKind.PRODUCE, 1, queue_id, slot, 1, 10, 0, 1)
 
 
 def reply(sequence: int, queue_id: int, slot: int, outcome=wire.MhpOutcome.PSI_PLUS) -> wire.MhpReply:
-    return wire.MhpReply(outcome, wire.MhpError.NONE, 1, sequence, queue_id, queue_id, slot)
+    number = int(outcome in (wire.MhpOutcome.PSI_PLUS, wire.MhpOutcome.PSI_MINUS))
+    return wire.MhpReply(outcome, wire.MhpError.NONE, 1, sequence, queue_id, queue_id, slot, number, 0)
 
 
 def install(label: int, position: int) -> wire.QnpInstall:
