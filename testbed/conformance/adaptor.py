@@ -10,7 +10,7 @@ from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
 from protocols.machine import Send
 from protocols.measuring import PLAIN
 from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId
-from stack.config import Device, Link, NodeConfig, Path, Switch
+from stack.config import Device, Link, NodeConfig, Path, Switch, TimeKeeping
 from stack.node import Node
 
 Tell = Callable[[dict[str, Any]], None]
@@ -31,6 +31,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         keys={int(n): peer["key"] for n, peer in told["peers"].items()},
         device=device,
         links=links,
+        time=None if told["time"] is None else TimeKeeping(**told["time"]),
         switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
     )
@@ -93,12 +94,21 @@ class Adaptor:
         self._node = node
         self._tell = tell
         self._served: set[int] = set()
+        self._attached = False
+        self._attach()
+
+    def _attach(self) -> None:
+        """A node whose clock must be set first has no services before."""
+        if self._attached or not hasattr(self._node, "messenger"):
+            return
+        self._attached = True
         # An Echo travels bare; one that comes over the reliable sublayer is the kit's way to see what is delivered.
-        node.messenger.register(ProtocolId.ECHO, self._heard)
-        node.messenger.on_broken(lambda peer: tell({"event": "broken", "node": peer}))
+        self._node.messenger.register(ProtocolId.ECHO, self._heard)
+        self._node.messenger.on_broken(lambda peer: self._tell({"event": "broken", "node": peer}))
 
     def order(self, order: dict[str, Any]) -> None:
         """One line of the upper tester; raises KeyError for one that we do not know."""
+        self._attach()
         arguments = {key: value for key, value in order.items() if key != "do"}
         _ORDERS[order["do"]](self, **arguments)
 

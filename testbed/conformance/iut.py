@@ -20,7 +20,7 @@ from testbed.conformance import bus
 from testbed.conformance.adaptor import Adaptor, node_config
 from testbed.conformance.sockets import UNSUPPORTED
 
-ROLES = frozenset({"echo", "end", "station", "switch"})
+ROLES = frozenset({"echo", "end", "station", "switch", "clock"})
 
 
 class _Host(PacedHost):
@@ -33,6 +33,8 @@ def main() -> int:
     configure = orders.first()["configure"]
     if configure["role"] not in ROLES:
         return UNSUPPORTED
+    if configure["time"] is not None and configure["time"]["server"] is not None:
+        return UNSUPPORTED  # on the wall clock it does not steer its own
     config = node_config(configure)
     wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     wire.bind(("127.0.0.1", 0))

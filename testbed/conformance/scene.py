@@ -22,6 +22,8 @@ DEVICE_PS: Final = MS
 RECONFIGURE_PS: Final = 300 * MS
 """How long the devices of a switch take to set a link on an analyser."""
 LONGEST_GRANT_PS: Final = 1_000 * MS
+TIME_INTERVAL_PS: Final = 400 * MS
+"""Between two exchanges of a node that follows another's clock."""
 FULL: Final = 0xFFFFFFFF
 LINK: Final = 1
 
@@ -38,6 +40,13 @@ class LinkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRow:
+    """How the clock of the implementation is kept: by that of a neighbour, or it is the master's."""
+
+    server: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """``role`` is what an implementation says that it can be."""
 
@@ -50,6 +59,7 @@ class Scene:
     analysers: int = 0
     success_probability: float = 0.5
     estimate: float = 0.9
+    time: TimeRow | None = None
     secret: bytes | None = None
 
     def key(self, a: int, b: int) -> bytes:
@@ -83,6 +93,7 @@ class Scene:
                 }
                 for link in self.links
             ],
+            "time": None if self.time is None else {"server": self.time.server, "interval_ps": TIME_INTERVAL_PS},
             "communication_qubits": self.qubits,
             "switch": {
                 "analysers": self.analysers,
@@ -103,6 +114,10 @@ MASTER: Final = Scene("master", "end", 1, (2, 3), _ENDS, qubits=2)
 FOLLOWER: Final = Scene("follower", "end", 2, (1, 3), _ENDS, qubits=2)
 STATION: Final = Scene("station", "station", 3, (1, 2), _ENDS)
 
+MASTER_CLOCK: Final = Scene("master-clock", "clock", 1, (2,), time=TimeRow(None))
+"""A node whose clock is the network's."""
+CLOCKED: Final = Scene("clocked", "end", 2, (1, 3), _ENDS, qubits=2, time=TimeRow(1))
+"""An end of a link that follows the clock of its neighbour."""
 _SWITCHED: Final = (LinkRow(LINK, 1, 2, 3, switched=True),)
 SWITCHED: Final = Scene("switched", "end", 1, (2, 3), _SWITCHED, qubits=2)
 """The leading end of a link whose station is a switch."""
@@ -112,4 +127,6 @@ _STAR: Final = tuple(LinkRow(n, a, b, 9, switched=True) for n, (a, b) in enumera
 SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analysers=2)
 """A switch with two analysers; nodes 1 and 3 have two links each, on one port."""
 
-SCENES: Final = {scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION, SWITCHED, LED, SWITCH)}
+SCENES: Final = {
+    scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, SWITCHED, LED, SWITCH)
+}

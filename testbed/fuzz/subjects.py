@@ -9,8 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from protocols.wire import ProtocolId, QtpService
 from stack.config import NodeConfig, RouteHop, Routing, TimeKeeping
-from stack.node import Node, boot
-from testbed.conformance.adaptor import Adaptor
+from stack.node import Node
 from testbed.conformance.scene import ECHO, FOLLOWER, FULL, LINK, MASTER, MS, STATION, SWITCH, SWITCHED, LinkRow, Scene
 from testbed.conformance.simulated import SimulatedGround
 
@@ -60,14 +59,10 @@ class FuzzGround(SimulatedGround):
         assert self._node is not None
         return self._node
 
-    def _boot(self) -> None:
-        self._node = boot(self, self._config, [])
-        if hasattr(self._node, "messenger"):  # else its clock is not set yet, and it has no services
-            self._adaptor = Adaptor(self._node, self._tell)
-
     @property
     def has_services(self) -> bool:
-        return self._adaptor is not None
+        """A node whose clock must be set first has none before."""
+        return hasattr(self.node, "messenger")
 
     def work(self) -> None:
         """Listen for everything, and ask for what the layers above the link can have."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from testbed.conformance.scene import Scene
 from testbed.conformance.stage import Stage
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp")
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp")
 
 Act = Callable[[Stage], Awaitable[None]]
 
@@ -27,17 +27,21 @@ class Script(NamedTuple):
     """It needs neither user nor devices of the implementation."""
     patient: bool
     """It takes many minutes; in emulated time, nothing."""
+    emulated: bool = False
+    """Its times are finer than any host keeps them: it is for emulated time only."""
 
 
 _found: dict[str, Script] = {}
 
 
-def decides(*requirements: str, scene: Scene, outside: bool = False, patient: bool = False) -> Callable[[Act], Act]:
+def decides(
+    *requirements: str, scene: Scene, outside: bool = False, patient: bool = False, emulated: bool = False
+) -> Callable[[Act], Act]:
     """Register a script for the requirements that it decides."""
 
     def register(act: Act) -> Act:
         name = f"{act.__module__.rpartition('.')[2]}.{act.__name__}"
-        _found[name] = Script(name, requirements, scene, act, (act.__doc__ or "").strip(), outside, patient)
+        _found[name] = Script(name, requirements, scene, act, (act.__doc__ or "").strip(), outside, patient, emulated)
         return act
 
     return register
