@@ -173,7 +173,7 @@ class _Life:
         stage.user.order("say", node=peer, size=random.randrange(3_000))
         if stage.scene.role == "echo" and random.random() < 0.02:
             stage.user.order("ping", node=peer, timeout_ps=400 * MS)
-        elif stage.scene.role == "end":
+        elif hasattr(self._ground.node, "link"):
             link = random.choice(stage.scene.links)
             stage.user.order("recv", remote=link.a + link.b - stage.scene.node, purpose=0xFF07)
             kind = random.choice("KKMR")
