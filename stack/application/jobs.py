@@ -45,15 +45,18 @@ class JobRunner:
             controlled = Counter(body["peer"] for kind, body in _flat(steps) if kind in _OVER_PAIRS and _controls(body))
             gates = {peer: number * arguments["shots"] for peer, number in sorted(controlled.items())}
             await self._gates.reserve(gates, arguments["ahead"])
+        wanting = False  # for want of pairs the last shot was spoilt
         for shot in range(arguments["shots"]):
             used = self._gates.pairs_used
             run = _run_number(job, shot)
             try:
                 found = await _Shot(self._physical, self._gates, self._results, run).run(steps)
                 bits.append("".join(str(found.get(clbit, 0)) for clbit in clbits))
+                wanting = False
             except (GateFailed, ResultMissing) as failure:
                 kernel.event("job", "shot spoilt", job=job, shot=shot, reason=str(failure))
                 bits.append(None)
+                wanting = isinstance(failure, GateFailed) and failure.reason is RefuseReason.NO_PAIRS
                 result["spoilt"] += 1
                 fatal = _fatal(failure)
                 if fatal:
@@ -65,6 +68,8 @@ class JobRunner:
                 result["pairs"] += self._gates.pairs_used - used
                 result["elapsed_ps"] = kernel.now - began
         self._gates.leave(peers)
+        if wanting:
+            result.setdefault("failed", "no more pairs could be had with the other node of a gate")
 
     def _abandon(self, job: int, shot: int, steps: list[Any], failure: GateFailed | ResultMissing) -> None:
         """The peers are told of everything for which they may wait."""
@@ -220,7 +225,6 @@ _OVER_PAIRS = ("telegate", "move")
 
 _FATAL = {
     RefuseReason.PEER_LOST: "the other node of a gate was lost",  # and its part of the job with it
-    RefuseReason.NO_PAIRS: "no more pairs could be had with the other node of a gate",
     RefuseReason.CANCELLED: "the other node of a gate has given the job up",
 }
 
