@@ -10,9 +10,11 @@ from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
 from protocols.machine import Send
 from protocols.measuring import PLAIN
 from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId
-from stack.config import Device, Link, NodeConfig, Path, Switch, TimeKeeping
+from stack.config import Device, Link, NodeConfig, Path, Routing, Switch, TimeKeeping
+from stack.network.routing import LinkStateRoutes
 from stack.node import Node
 
+_KINDS = {"station": "station", "switch": "station", "router": "repeater"}
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -24,7 +26,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
     return NodeConfig(
         number=told["node"],
         name="iut",
-        kind="station" if told["role"] in ("station", "switch") else "qpu",
+        kind=_KINDS.get(told["role"], "qpu"),
         seed=1,
         incarnation=told["incarnation"],
         paths={int(n): Path(f"iut-{n}", peer["delay_ps"]) for n, peer in told["peers"].items()},
@@ -32,6 +34,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         device=device,
         links=links,
         time=None if told["time"] is None else TimeKeeping(**told["time"]),
+        routing=None if told["routing"] is None else Routing("hops", **told["routing"], patience_ps=0),
         switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
     )
@@ -172,6 +175,22 @@ class Adaptor:
     def _watch(self, node: int) -> None:
         self._node.messenger.watch(node)
 
+    def _depend(self, node: int) -> None:
+        self._routes().watch(node)
+
+    def _load(self, link: int, sixteenths: int) -> None:
+        rate = next(row.pairs_per_ks for row in self._node.config.links if row.number == link)
+        self._routes().load(link, sixteenths * rate // 16)
+
+    def _ways(self, node: int) -> None:
+        ways = [[hop.node for hop in way] for way in self._routes().paths(node, 4)]
+        self._tell({"event": "ways", "node": node, "ways": ways})
+
+    def _routes(self) -> LinkStateRoutes:
+        routes = self._node.network._routing
+        assert routes is not None
+        return routes
+
     def _heard(self, ping: EchoPing, source: int) -> None:
         self._tell({"event": "heard", "node": source, "token": ping.token, "size": len(ping.padding)})
 
@@ -198,4 +217,7 @@ _ORDERS: dict[str, Callable[..., None]] = {
     "ping": Adaptor._ping,
     "say": Adaptor._say,
     "watch": Adaptor._watch,
+    "depend": Adaptor._depend,
+    "load": Adaptor._load,
+    "ways": Adaptor._ways,
 }

@@ -24,6 +24,15 @@ RECONFIGURE_PS: Final = 300 * MS
 LONGEST_GRANT_PS: Final = 1_000 * MS
 TIME_INTERVAL_PS: Final = 400 * MS
 """Between two exchanges of a node that follows another's clock."""
+ROUTING: Final = {
+    "hello_ps": 1_000 * MS,
+    "dead_ps": 4_000 * MS,
+    "idle_hello_ps": 0,
+    "forget_ps": 60_000 * MS,
+    "hold_ps": 200 * MS,
+    "most_hold_ps": 2_000 * MS,
+}
+"""The times of LSR."""
 FULL: Final = 0xFFFFFFFF
 LINK: Final = 1
 
@@ -60,6 +69,7 @@ class Scene:
     success_probability: float = 0.5
     estimate: float = 0.9
     time: TimeRow | None = None
+    routing: bool = False
     secret: bytes | None = None
 
     def key(self, a: int, b: int) -> bytes:
@@ -94,6 +104,7 @@ class Scene:
                 for link in self.links
             ],
             "time": None if self.time is None else {"server": self.time.server, "interval_ps": TIME_INTERVAL_PS},
+            "routing": dict(ROUTING) if self.routing else None,
             "communication_qubits": self.qubits,
             "switch": {
                 "analysers": self.analysers,
@@ -118,6 +129,10 @@ MASTER_CLOCK: Final = Scene("master-clock", "clock", 1, (2,), time=TimeRow(None)
 """A node whose clock is the network's."""
 CLOCKED: Final = Scene("clocked", "end", 2, (1, 3), _ENDS, qubits=2, time=TimeRow(1))
 """An end of a link that follows the clock of its neighbour."""
+ROUTER: Final = Scene(
+    "router", "router", 2, (1, 3, 9), (LinkRow(LINK, 1, 2, 9), LinkRow(2, 2, 3, 9)), qubits=4, routing=True
+)
+"""A repeater between two neighbours, that finds out about the network by LSR."""
 _SWITCHED: Final = (LinkRow(LINK, 1, 2, 3, switched=True),)
 SWITCHED: Final = Scene("switched", "end", 1, (2, 3), _SWITCHED, qubits=2)
 """The leading end of a link whose station is a switch."""
@@ -128,5 +143,6 @@ SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analyser
 """A switch with two analysers; nodes 1 and 3 have two links each, on one port."""
 
 SCENES: Final = {
-    scene.name: scene for scene in (ECHO, MASTER, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, SWITCHED, LED, SWITCH)
+    scene.name: scene
+    for scene in (ECHO, MASTER, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH)
 }

@@ -484,9 +484,7 @@ async def measured_pairs_share_a_train(stage: Stage) -> None:
     running = Running(request.create_id, train.queue_id, gen, command)  # type: ignore[arg-type]
     stage.devices.remembered = DeviceRemembered(1, 1, EgpBasis.X)
     slots = [gen.first_slot + n * gen.spacing for n in range(3)]
-    replies = [
-        reply(running, sequence=n, slot=slot, number=n + 1, more=int(n < 2)) for n, slot in enumerate(slots)
-    ]
+    replies = [reply(running, sequence=n, slot=slot, number=n + 1, more=int(n < 2)) for n, slot in enumerate(slots)]
     await stage.wait_slot(slots[0])
     station.send(replies[0])
     await stage.user.expect("ok", kind="M", create_id=request.create_id, sequence=0)
