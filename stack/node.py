@@ -71,7 +71,8 @@ class Node:
         # A node's remote gates with a peer share one stream of pairs: the strictest of its jobs decides about it.
         wanted = [app["minimum_fidelity"] for name, app in config.apps.items() if name.startswith("job-")]
         self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))
-        jobs = JobRunner(kernel, self.physical, self.gates, SharedResults(kernel, messenger))
+        self.results = SharedResults(kernel, messenger)
+        jobs = JobRunner(kernel, self.physical, self.gates, self.results)
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
         load = LinkLoadApp(kernel, config.seed, self.physical, self.link)

@@ -10,6 +10,7 @@ from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
 from protocols.machine import Send
 from protocols.measuring import PLAIN
 from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId
+from stack.application.results import ResultMissing
 from stack.config import Device, Link, NodeConfig, Path, Routing, Switch, TimeKeeping
 from stack.network.routing import LinkStateRoutes
 from stack.node import Node
@@ -191,6 +192,27 @@ class Adaptor:
         assert routes is not None
         return routes
 
+    def _tell_result(self, run: int, measurement: int, value: int, nodes: list[int]) -> None:
+        self._node.results.tell(run, measurement, value, nodes)
+
+    def _hear_result(self, run: int, measurement: int, node: int) -> None:
+        async def hear() -> None:
+            facts = {"run": run, "measurement": measurement}
+            try:
+                value = await self._node.results.hear(run, measurement, node)
+            except ResultMissing as missing:
+                self._tell({"event": "no-result", **facts, "lost": missing.lost})
+            else:
+                self._tell({"event": "result", **facts, "value": value})
+
+        self._node.kernel.spawn(hear, name="hear")
+
+    def _give_up(self, run: int, nodes: list[int]) -> None:
+        self._node.results.give_up([run], nodes)
+
+    def _end(self, run: int) -> None:
+        self._node.results.end(run)
+
     def _heard(self, ping: EchoPing, source: int) -> None:
         self._tell({"event": "heard", "node": source, "token": ping.token, "size": len(ping.padding)})
 
@@ -217,6 +239,10 @@ _ORDERS: dict[str, Callable[..., None]] = {
     "ping": Adaptor._ping,
     "say": Adaptor._say,
     "watch": Adaptor._watch,
+    "tell": Adaptor._tell_result,
+    "hear": Adaptor._hear_result,
+    "give-up": Adaptor._give_up,
+    "end": Adaptor._end,
     "depend": Adaptor._depend,
     "load": Adaptor._load,
     "ways": Adaptor._ways,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from testbed.conformance.scene import Scene
 from testbed.conformance.stage import Stage
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr")
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job")
 
 Act = Callable[[Stage], Awaitable[None]]
 
