@@ -1,9 +1,14 @@
-"""A node process: ``python -m stack.runtime.process`` with its orders as JSON on standard input.
+"""A node process: ``python -m stack.runtime.process`` with the orders of one or many as JSON on standard input.
 
 What may live here: what a process does before and after its nodes run.  Sockets are inherited; the end of the
 launcher, however sudden, closes the lifeline and ends this process.
+
+Most of the start of a node is the import of its code, which is the same for all.  So the process that the launcher
+starts imports it once, forks itself for every host that is ordered, writes their process ids to standard output and
+ends; each fork becomes a process like any other, with a session, a log and sockets of its own.
 """
 
+import gc
 import json
 import os
 import socket
@@ -75,8 +80,32 @@ def _host(
     return PacedHost(bus, sockets, addresses)
 
 
+def fork_hosts(hosts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """A process for each; its orders there, and None in this one when all have been forked."""
+    gc.collect()
+    gc.freeze()  # what has been imported stays shared: no collection of a child's writes to its pages
+    pids = []
+    for orders in hosts:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(orders["log"], stream.fileno())
+            for fd in {fd for host in hosts for fd in (host["log"], *host["own"])} - set(orders["own"]):
+                os.close(fd)  # a neighbour's socket is to be heard to close when the neighbour has gone
+            return orders
+        pids.append(pid)
+    sys.stdout.write(" ".join(map(str, pids)))
+    return None
+
+
 def main() -> int:
-    orders: dict[str, Any] = json.load(sys.stdin)
+    orders = fork_hosts(json.load(sys.stdin))
+    return 0 if orders is None else serve(orders)
+
+
+def serve(orders: dict[str, Any]) -> int:
+    """Run the nodes of one host to their end; the exit code."""
     watch_lifeline(orders["lifeline"])
     configs = [NodeConfig.from_json(n) for n in orders["nodes"]]
     bus = socket.socket(fileno=orders["bus"])

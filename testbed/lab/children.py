@@ -5,17 +5,20 @@ whatever way, the pipe closes and the child ends itself.  Children are in a sess
 reaches the launcher alone, which then takes them down in order.
 """
 
+import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import trio
 
 from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN
-from testbed.lab.spawning import end_program, environment, how_it_ended, kill_session, note, python
+from testbed.lab.spawning import adopt_orphans, end_program, environment, how_it_ended, kill_session, note, python
 
 SETTLE_S = 0.2
 """After a death, how long the launcher waits to learn who else died, before it says who was first to blame."""
@@ -25,6 +28,9 @@ CUT_OFF_S = 2.0
 
 GONE_S = 1.0
 """How long the launcher waits at its own end for processes that it has killed to be gone."""
+
+TEMPLATE = "template"
+"""The name of the process from which the nodes are forked; it is gone when they are up."""
 
 PROGRAM = "program-"
 """How the names of attached programs begin."""
@@ -40,10 +46,50 @@ class ProcessDied(Exception):
         self.broken_rules = broken_rules
 
 
+class HostStart(NamedTuple):
+    """What a node process is started with: its orders, and the descriptors that are its own."""
+
+    name: str
+    orders: dict[str, Any]
+    own: list[int]
+
+
+class _Process(Protocol):
+    """What of ``trio.Process`` is used here."""
+
+    @property
+    def pid(self) -> int: ...
+    async def wait(self) -> int: ...
+    def kill(self) -> None: ...
+
+
+class _Forked:
+    """A child that we did not start ourselves, but have adopted."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._handle = os.pidfd_open(pid)
+        self._code: int | None = None
+        self._one = trio.Lock()
+
+    async def wait(self) -> int:
+        async with self._one:
+            if self._code is None:
+                await trio.lowlevel.wait_readable(self._handle)
+                _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it has ended
+                self._code = os.waitstatus_to_exitcode(status)
+                os.close(self._handle)
+        return self._code
+
+    def kill(self) -> None:
+        if self._code is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
 class _Death(NamedTuple):
     name: str
     code: int
-    process: trio.Process
+    process: _Process
     log: Path
 
 
@@ -56,10 +102,10 @@ class Children:
         self.lifeline = lifeline
         self.over = False
         """The run has reached its end: a program may end because its node has."""
-        self._running: dict[str, trio.Process] = {}
-        self._all: dict[str, trio.Process] = {}
+        self._running: dict[str, _Process] = {}
+        self._all: dict[str, _Process] = {}
         self._titles: dict[str, str] = {}
-        self._pardoned: set[trio.Process] = set()
+        self._pardoned: set[_Process] = set()
         self._dead: list[_Death] = []
         self._late: list[_Death] = []
         self._judging = False
@@ -71,7 +117,7 @@ class Children:
 
         ``title`` is what a person is told it was, should it die.
         """
-        with open(self._log(name), "ab", buffering=0) as log:  # noqa: ASYNC230 - a local file, at once
+        with self._opened(name) as log:
             process = await trio.lowlevel.open_process(
                 python(*module),
                 stdin=subprocess.PIPE,
@@ -81,20 +127,60 @@ class Children:
                 start_new_session=True,
                 env=environment(env),
             )
-        self._running[name] = self._all[name] = process
-        self._titles[name] = title or name
-        self._nursery.start_soon(self._watch, name, process)
-        note(self._log(name), f"process {process.pid} started: {self._titles[name]}")
+        self._started(name, process, title or name)
         assert process.stdin is not None
         with suppress(trio.BrokenResourceError):  # it died at once; the watch says so
             await process.stdin.send_all(orders)
             await process.stdin.aclose()
         return process.pid
 
+    async def start_hosts(self, hosts: list[HostStart]) -> None:
+        """Start node processes (``stack.runtime.process``).  Raises ProcessDied if the process they are forked from
+        does not live to see them all."""
+        with ExitStack() as stack:
+            logs = [stack.enter_context(self._opened(name)).fileno() for name in (TEMPLATE, *(h.name for h in hosts))]
+            orders = [{**h.orders, "log": log, "own": h.own} for h, log in zip(hosts, logs[1:], strict=True)]
+            stack.callback(adopt_orphans, False)
+            adopt_orphans(True)  # when their parent ends, the nodes become children of ours
+            template = await trio.lowlevel.open_process(
+                python("-m", "stack.runtime.process"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=logs[0],
+                pass_fds=[self.lifeline, *logs, *(fd for h in hosts for fd in h.own)],
+                start_new_session=True,
+                env=environment({}),
+            )
+            self._running[TEMPLATE] = template
+            assert template.stdin is not None
+            assert template.stdout is not None
+            async with template.stdin, template.stdout:
+                with suppress(trio.BrokenResourceError):  # it died at once; its exit code says so
+                    await template.stdin.send_all(json.dumps(orders).encode())
+                    await template.stdin.aclose()
+                said = b"".join([part async for part in template.stdout])
+            code = await template.wait()
+            del self._running[TEMPLATE]
+        if code != 0:
+            raise ProcessDied(TEMPLATE, how_it_ended(code, self._log(TEMPLATE)), False)
+        if not self._log(TEMPLATE).stat().st_size:
+            self._log(TEMPLATE).unlink()
+        for host, pid in zip(hosts, said.split(), strict=True):
+            self._started(host.name, _Forked(int(pid)), host.name)
+
+    def _started(self, name: str, process: _Process, title: str) -> None:
+        self._running[name] = self._all[name] = process
+        self._titles[name] = title
+        self._nursery.start_soon(self._watch, name, process)
+        note(self._log(name), f"process {process.pid} started: {title}")
+
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    async def _watch(self, name: str, process: trio.Process) -> None:
+    def _opened(self, name: str) -> FileIO:
+        return open(self._log(name), "ab", buffering=0)
+
+    async def _watch(self, name: str, process: _Process) -> None:
         code = await process.wait()
         if self._running.get(name) is process:
             del self._running[name]
@@ -174,7 +260,7 @@ class Children:
                 await process.wait()
 
 
-def _end(name: str, process: trio.Process) -> None:
+def _end(name: str, process: _Process) -> None:
     """At once; a program through its keeper, which knows all that it has started."""
     if name.startswith(PROGRAM):
         end_program(process.pid)

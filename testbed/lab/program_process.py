@@ -8,7 +8,6 @@ lifeline closes or the launcher says so (SIGTERM), the keeper ends every descend
 own too, and then ends as the program did.
 """
 
-import ctypes
 import os
 import resource
 import runpy
@@ -18,7 +17,7 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
-from testbed.lab.spawning import processes
+from testbed.lab.spawning import adopt_orphans, processes
 
 LIFELINE = "BELLWIRE_LIFELINE"
 """The environment variable that says which descriptor the lifeline is."""
@@ -26,13 +25,10 @@ LIFELINE = "BELLWIRE_LIFELINE"
 SESSION = "BELLWIRE_SESSION"
 """The same for the session, which ``stack.sdk`` takes."""
 
-_PR_SET_CHILD_SUBREAPER = 36
-
 
 def main() -> None:
     lifeline = int(os.environ.pop(LIFELINE))
-    # Descendants whose parents end become children of ours, so that none is out of reach (prctl(2)).
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans(True)  # so that no descendant is out of reach
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is somebody to obey it
     program = os.fork()
     if program:

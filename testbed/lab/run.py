@@ -22,7 +22,7 @@ from testbed.circuits import CompiledJob, compile_jobs
 from testbed.errors import BadInput
 from testbed.lab import sync_report
 from testbed.lab.attached import Attached, program_title
-from testbed.lab.children import PROGRAM, ProcessDied, lifeline
+from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
@@ -45,7 +45,7 @@ EXIT_DIED: Final = 3
 EXIT_BROKEN: Final = 4
 EXIT_INTERRUPTED: Final = 130
 
-OWN_NAMES: Final = ("launcher", "plane", "broker", "guard")
+OWN_NAMES: Final = ("launcher", "plane", "broker", "guard", TEMPLATE)
 """Processes of a run that are no nodes; their logs and process ids stand beside the nodes'."""
 
 CLOCKS: Final = ("virtual", "local", "paced")

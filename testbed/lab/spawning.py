@@ -3,6 +3,7 @@
 What may live here: what needs no clock and no task, so that small processes can lean on it.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -24,6 +25,14 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     """A child's environment: it finds our packages where we are, installed or not."""
     search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), _PACKAGES)))
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": search, **more}
+
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans(yes: bool) -> None:
+    """Whether descendants whose parents end become children of this process, rather than of init (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 def how_it_ended(code: int, log: Path | None = None) -> str:

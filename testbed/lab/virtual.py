@@ -9,7 +9,7 @@ import os
 import pickle
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import trio
 from stack.runtime.process import PLANE, result_name
 from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
-from testbed.lab.children import PROGRAM, Children, ProcessDied, lifeline
+from testbed.lab.children import PROGRAM, Children, HostStart, ProcessDied, lifeline
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
@@ -69,32 +69,32 @@ class Launch:
     def host_name(self, group: list[int]) -> str:
         return self.names[group[0]] if len(group) == 1 else f"{self.names[group[0]]}..{self.names[group[-1]]}"
 
-    async def start_host(
+    def _host(
         self, children: Children, group: list[int], bus: socket.socket, sessions: dict[int, list[socket.socket]]
-    ) -> None:
-        """Start the process of ``group`` with its sockets; our copies of ``bus`` and ``sessions`` are closed."""
+    ) -> HostStart:
+        """What the process of ``group`` is to be started with."""
+        held = {n: [s.fileno() for s in sessions.get(n, [])] for n in group}
+        sockets = {n: self.sockets[n].fileno() for n in group}
         orders = {
             "clock": self.clock,
             "lifeline": children.lifeline,
             "bus": bus.fileno(),
             "nodes": [self.configs[n].to_json() for n in group],
-            "sockets": {n: self.sockets[n].fileno() for n in group},
+            "sockets": sockets,
             "addresses": self.addresses,
-            "sessions": {n: [s.fileno() for s in sessions.get(n, [])] for n in group},
+            "sessions": held,
             "room": self.room,
             "results": str(self.spool_dir),
         }
-        fds = [bus.fileno(), *(self.sockets[n].fileno() for n in group)]
-        fds += [s.fileno() for n in group for s in sessions.get(n, [])]
-        name = self.host_name(group)
-        await children.start(name, ["-m", "stack.runtime.process"], json.dumps(orders).encode(), fds, {})
+        own = [bus.fileno(), *sockets.values(), *(fd for fds in held.values() for fd in fds)]
+        return HostStart(self.host_name(group), orders, own)
+
+    def _share_log(self, group: list[int]) -> None:
+        """Nodes that share a process share its log, under each one's name."""
+        log = self.out / "logs" / f"{self.host_name(group)}.log"
         for n in group if len(group) > 1 else []:
-            with suppress(OSError):  # nodes that share a process share its log, under each one's name
-                os.link(self.out / "logs" / f"{name}.log", self.out / "logs" / f"{self.names[n]}.log")
-        bus.close()
-        for n in group:
-            for s in sessions.get(n, []):
-                s.close()
+            with suppress(OSError):
+                os.link(log, self.out / "logs" / f"{self.names[n]}.log")
 
     async def run(self) -> None:
         """Until the end of the run; raises ProcessDied, or BadInput for what only a run can tell."""
@@ -102,7 +102,8 @@ class Launch:
             async with trio.open_nursery() as nursery:
                 children = Children(nursery, self.out / "logs", line)
                 try:
-                    await self._bring_up(children)
+                    with ExitStack() as passed_on:
+                        await self._bring_up(children, passed_on)
                     self.on_processes(children.pids())
                     await self._serve(children)
                     await children.wait_for(["plane", *map(self.host_name, self.groups)])
@@ -112,22 +113,22 @@ class Launch:
                     await children.wait_all()
                 finally:
                     await children.kill_all()
-                    for sock in self.sockets.values():
+                    for sock in (self._control, *self.sockets.values()):
                         sock.close()
 
-    async def _bring_up(self, children: Children) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control = ours
-        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in self.groups]
-        for pair in pairs:
-            for end in pair:
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    async def _bring_up(self, children: Children, passed_on: ExitStack) -> None:
+        """Start plane, nodes and programs.  The ends of sockets that are theirs join ``passed_on``, to be closed."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        passed_on.enter_context(theirs)
+        buses = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in self.groups]
+        for end in (end for bus in buses for end in bus):
+            passed_on.enter_context(end).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         identities = [NodeIdentity(n.number, n.name, n.kind) for n in self.plan.nodes]
         orders = PlaneOrders(
             plan=self.plan,
             clock=self.clock,
             groups=self.groups,
-            buses=[b.fileno() for b, _ in pairs],
+            buses=[plane_end.fileno() for plane_end, _ in buses],
             control=theirs.fileno(),
             lifeline=children.lifeline,
             undrained_max=self.undrained_max,
@@ -139,19 +140,20 @@ class Launch:
             "plane",
             ["-m", "testbed.lab.plane_process"],
             pickle.dumps(orders),
-            [theirs.fileno(), *(b.fileno() for b, _ in pairs)],
+            [theirs.fileno(), *(plane_end.fileno() for plane_end, _ in buses)],
             {},
         )
-        theirs.close()
         sessions: dict[int, list[socket.socket]] = {}
         programs = []
         for index, program in enumerate(self.plan.programs):
-            node_end, program_end = socket.socketpair()
+            node_end, program_end = map(passed_on.enter_context, socket.socketpair())
             sessions.setdefault(program.node, []).append(node_end)
             programs.append((index, program, program_end))
-        for group, (plane_end, host_end) in zip(self.groups, pairs, strict=True):
-            plane_end.close()
-            await self.start_host(children, group, host_end, sessions)
+        await children.start_hosts(
+            [self._host(children, g, host_end, sessions) for g, (_, host_end) in zip(self.groups, buses, strict=True)]
+        )
+        for group in self.groups:
+            self._share_log(group)
         for index, program, end in programs:
             await children.start(
                 f"{PROGRAM}{index}",
@@ -161,7 +163,6 @@ class Launch:
                 program_environment(end.fileno(), self.names[program.node], children.lifeline),
                 title=program_title(self.plan, index),
             )
-            end.close()
 
     def _programs_of(self, node: int) -> list[str]:
         return [f"{PROGRAM}{index}" for index, program in enumerate(self.plan.programs) if program.node == node]
@@ -239,7 +240,8 @@ class Launch:
         self._dead.discard(node)
         self.configs[node] = self.configs[node].reborn(t_ps)
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        await self.start_host(children, [node], host_end, {})
+        await children.start_hosts([self._host(children, [node], host_end, {})])
+        host_end.close()
         await self._answer(b"{}", plane_end.fileno())
         plane_end.close()
         self.on_processes(children.pids())

@@ -8,12 +8,9 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
-from sequence.kernel.event import Event
-from sequence.kernel.process import Process
-from sequence.kernel.timeline import Timeline
-
 from stack.runtime.times import NEVER
 from testbed.clock.federate import PlaneAnswer
+from testbed.plane.simulator import Event, Process, Timeline
 
 LATE: Final = 1 << 62
 """A priority after that of every command at the same time."""

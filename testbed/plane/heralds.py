@@ -7,7 +7,6 @@ What may live here: the two grades of deciding. What a decision does is in train
 from functools import partial
 
 from numpy.random import Generator
-from sequence.kernel.event import Event
 
 from stack.runtime.times import NEVER
 from testbed.keyed import keyed_generator
@@ -15,6 +14,7 @@ from testbed.plane.config import LinkConfig
 from testbed.plane.events import LATE, priority
 from testbed.plane.links import Arrivals, Herald
 from testbed.plane.links.model import draw_first
+from testbed.plane.simulator import Event
 from testbed.plane.trains import Link, Train, World
 
 type Couple = tuple[Train, Train]

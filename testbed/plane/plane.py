@@ -10,8 +10,6 @@ from functools import partial
 from typing import Final
 
 from numpy.random import Generator
-from sequence.kernel.event import Event
-from sequence.kernel.timeline import Timeline
 
 from protocols.device import LEAST_ANSWER_PS
 from protocols.wire.codec import (
@@ -40,6 +38,7 @@ from testbed.plane.events import Answers, Events, priority
 from testbed.plane.heralds import make
 from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
 from testbed.plane.programs import Prepared, Preparer, run
+from testbed.plane.simulator import Event, Timeline
 from testbed.plane.state import FORMALISM, NotClifford, StateEngine
 from testbed.plane.switches import Switch
 from testbed.plane.trains import Link, TrainCommand, World

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sequence.kernel.event import Event
 
 from protocols.device import LEAST_ANSWER_PS
 from protocols.measuring import BASES, Measure, basis_at
@@ -41,6 +40,7 @@ from testbed.plane.links import Arrivals, Herald
 from testbed.plane.links.timing import turned
 from testbed.plane.measured import both, effects, is_turned, one
 from testbed.plane.programs import spoil
+from testbed.plane.simulator import Event
 from testbed.plane.slot_clock import SlotClock
 from testbed.plane.slots import NO_SLOTS, Slots
 from testbed.plane.state import StateEngine

@@ -133,8 +133,7 @@ class SourceMidpoint(Retimed):
         self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
-        from sequence.kernel.event import Event
-        from sequence.kernel.process import Process
+        from testbed.plane.simulator import Event, Process
 
         earliest = slot_ps + min(0, *self.births_ps)
         if earliest < timeline.now():

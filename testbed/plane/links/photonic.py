@@ -22,13 +22,11 @@ from sequence.components.bsm import SingleAtomBSM
 from sequence.components.memory import Memory
 from sequence.components.optical_channel import QuantumChannel
 from sequence.components.photon import Photon
-from sequence.kernel.entity import Entity
-from sequence.kernel.event import Event
-from sequence.kernel.process import Process
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
 from testbed.plane.links.model import ON_TIME, PSI_MINUS, PSI_PLUS, Arrivals, Brightness, Done, LinkParameters, both
+from testbed.plane.simulator import Entity, Event, Process
 from testbed.plane.state.engine import StateEngine
 
 if TYPE_CHECKING:

@@ -13,12 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import stim
 from numpy.random import Generator
-from sequence.components.circuit import Circuit
-from sequence.constants import DENSITY_MATRIX_FORMALISM
-from sequence.kernel.quantum_gates import gate_matrix
-from sequence.kernel.quantum_manager import QuantumManager
 
 from testbed.keyed import keyed_generator
+from testbed.plane.simulator import DENSITY_MATRIX_FORMALISM, Circuit, QuantumManager, gate_matrix
 from testbed.plane.state.density import Decay, DensityGroup, apply1, from_pauli, relaxation, to_pauli
 from testbed.plane.state.gates import Complex, Gate1, Gate2, Real, gate1, gate2
 from testbed.plane.state.noise import check_times
