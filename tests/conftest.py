@@ -14,7 +14,8 @@ from hypothesis import settings
 settings.register_profile("bellwire", derandomize=True, deadline=None, database=None)
 settings.load_profile("bellwire")
 
-_MISSING = pytest.StashKey[dict[str, list[str]]]()
+_MISSING = "missing tool"
+"""The property of a test's report that names the tool it was skipped for; reports come from all of xdist's workers."""
 
 
 @pytest.fixture
@@ -32,16 +33,20 @@ def require_tool(request: pytest.FixtureRequest) -> Callable[[str], str]:
             return found
         if os.environ.get("BELLWIRE_REQUIRE_TOOLS") == "1":
             pytest.fail(f"{name} is not installed, and BELLWIRE_REQUIRE_TOOLS=1 demands it", pytrace=False)
-        request.config.stash.setdefault(_MISSING, {}).setdefault(name, []).append(request.node.nodeid)
+        request.node.user_properties.append((_MISSING, name))
         pytest.skip(f"{name} is not installed")
 
     return find
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Names the tools whose absence left something untested, and what that was."""
-    missing = config.stash.get(_MISSING, {})
+    missing: dict[str, set[str]] = {}
+    for report in terminalreporter.getreports("skipped"):
+        for what, name in report.user_properties:
+            if what == _MISSING:
+                missing.setdefault(name, set()).add(report.nodeid)
     if missing:
         terminalreporter.section("NOT EVERYTHING WAS TESTED", yellow=True, bold=True)
     for name, tests in sorted(missing.items()):
-        terminalreporter.line(f"{name} is not installed, so these were skipped: {', '.join(tests)}")
+        terminalreporter.line(f"{name} is not installed, so these were skipped: {', '.join(sorted(tests))}")

@@ -34,7 +34,6 @@ from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
 from testbed.rundir import RunFolder, report_document
 from testbed.scenario import Scenario, load_scenario, with_options
-from testbed.telemetry import parse_broker
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
 from testbed.trace.reading import read_events
 
@@ -94,6 +93,8 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
     )
     mqtt = options.mqtt if options.mqtt is not None else scenario.mqtt
     if mqtt != "none":
+        from testbed.telemetry import parse_broker  # an MQTT client takes a third of what this module does to import
+
         parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
     jobs = compile_jobs(scenario)
     plan = compose(scenario, options.clock, jobs)

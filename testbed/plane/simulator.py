@@ -1,7 +1,7 @@
 """The door to SeQUeNCe: what the plane takes from its kernel, imported without what that imports and we never call.
 
 SeQUeNCe's own quantum managers, which ours takes the place of, use SciPy, and QuTiP, which brings matplotlib along:
-five sixths of the time in which a plane would come up.  While SeQUeNCe is imported here, each of their names is therefore
+five sixths of the time in which a plane would come up.  So while SeQUeNCe is imported here, each of their names is
 a promise that imports the real thing when it is first used, as it is by whoever runs those managers
 (``testbed.validate.sequence``).  Where the packages have been imported already they are left as they are.
 """

@@ -14,7 +14,7 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE_S = 20.0  # for what must happen; nothing here is measured
+PATIENCE_S = 60.0  # for what must happen; nothing here is measured
 Message = tuple[str, dict[str, Any]]
 
 
