@@ -240,10 +240,10 @@ class Launch:
         self._dead.discard(node)
         self.configs[node] = self.configs[node].reborn(t_ps)
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        await children.start_hosts([self._host(children, [node], host_end, {})])
-        host_end.close()
-        await self._answer(b"{}", plane_end.fileno())
-        plane_end.close()
+        with plane_end:
+            await self._answer(b"{}", plane_end.fileno())  # at once: a plane that follows the wall's clock waits for it
+        with host_end:
+            await children.start_hosts([self._host(children, [node], host_end, {})])
         self.on_processes(children.pids())
 
     def _empty(self, node: int) -> int:
