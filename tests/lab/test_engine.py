@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from engine_lab import Ran, local, paced, virtual
 
+from protocols.wire import parse
 from stack.config import Faults, Noise
 from stack.runtime.times import MS, NS, US, ClockMap
 from testbed.clock.agenda import Deed, Planned
 from testbed.lab.toy import EchoPlaneConfig, toy_plan
+from testbed.trace.reading import TracedFrame, read_trace
 
 LOSSY = Faults(loss=0.1, duplicate=0.1, corrupt=0.1, reorder=0.2, jitter_ps=30 * NS)
 PING = {"timeout_ps": 2 * US, "in_flight": 3}
@@ -115,15 +117,18 @@ def test_answers_at_the_shortest_delay_keep_their_order(tmp_path):
     apps = {
         n: {
             "device": {"count": 60, "delay_ps": NS},
-            "echo": {"destination": n % 3 + 1, "count": 60, "in_flight": 4},
+            "echo": {"destination": destination, "count": 60, "in_flight": 4},
         }
-        for n in (1, 2, 3)
+        for n, destination in ((1, 2), (2, 3), (3, 2))
     }
     plan = toy_plan(3, NS, apps)
     ran = local(plan, tmp_path / "local")
     assert ran.bytes == virtual(plan, tmp_path / "virtual").bytes
     answered = [e["t_ps"] for e in ran.events("device answered") if e["node"] == "n1"]
     assert answered == [NS * i for i in range(1, 61)]
+    # At one instant frames are handled by source, whoever sent first, and a source's in the order of its sequence.
+    senders = [parse(r.frame).source for r in _received_by(ran, "n2") if r.t_ps == NS]
+    assert senders == [1] * 4 + [3] * 4
 
 
 def test_a_burst_fits_through_a_stock_receive_buffer(tmp_path):
@@ -200,15 +205,13 @@ def test_a_frozen_node_handles_its_input_when_it_thaws(tmp_path):
     ran = local(plan, tmp_path / "local")
     assert ran.bytes == virtual(plan, tmp_path / "virtual").bytes
     assert ran.outcome.results["n1"]["echo"]["retransmissions"] > 0
-    times = _received_by(ran, "n2")
+    times = [r.t_ps for r in _received_by(ran, "n2")]
     assert not [t for t in times if 2 * US <= t < 40 * US]
     assert times.count(40 * US) > 4
 
 
-def _received_by(ran: Ran, node: str) -> list[int]:
-    from testbed.trace.reading import read_trace
-
-    return [r.t_ps for r in read_trace(ran.folder / "trace.pcapng") if r.node == node and r.direction == "received"]
+def _received_by(ran: Ran, node: str) -> list[TracedFrame]:
+    return [r for r in read_trace(ran.folder / "trace.pcapng") if r.node == node and r.direction == "received"]
 
 
 def test_paced_carries_the_same_protocol_on_bare_frames(tmp_path):
