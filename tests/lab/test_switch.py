@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from engine_lab import local, virtual
+from engine_lab import local, paced, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slice_lab import SCENARIOS, Slice, job, leaks, run_slice, write_and_load
@@ -344,3 +344,28 @@ def test_whatever_happens_nothing_leaks_and_all_ends(
         told = [err for *_, err in asker.errs if err.link == link.number]
         if not told and victim is None:
             assert len(asker.pairs(link.number)) == 3
+
+
+def test_a_switch_shares_its_analyser_under_the_wall_clock(tmp_path: Path) -> None:
+    """Paced, with whatever delay the machine adds: every pair of three QPUs gets its pairs over one analyser that is
+    granted to one link at a time, and grants that came too late for their trains are followed by others."""
+    text = star(3, 1, reconfigure_s=1e-3)
+    text["requests"] = [{"among": ["q1", "q2", "q3"], "pairs": 1}]
+    text["dilation"] = 100.0
+    scenario, jobs = write_and_load(text, tmp_path / "scenario")
+    ran = paced(compose(scenario, "paced", jobs), tmp_path / "run", processes=1)
+    changes = [*ran.events("grant ended"), *ran.events("connect")]
+    held: Counter[int] = Counter()
+    now: set[int] = set()
+    for event in sorted(changes, key=lambda e: e["t_ps"]):  # of one instant the end comes first
+        if event["event"] == "connect":
+            assert not now
+            now.add(event["link"])
+        else:
+            now.remove(event["link"])
+            held[event["link"]] += event["used"]
+    assert sorted(held) == [1, 2, 3]
+    assert min(held.values()) >= 1
+    told = Counter((event["node"], event["link"]) for event in ran.events("ok"))
+    assert len(told) == 6
+    assert min(told.values()) >= 1
