@@ -26,7 +26,7 @@ __all__ = ["AREAS", "list_tables", "run"]
 
 # Modules, not their contents: an area loads SeQUeNCe, and `--list` of one needs no other.
 AREAS: Final[dict[str, str]] = {
-    name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford", "circuits")
+    name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford", "circuits", "logical")
 }
 SCHEMA: Final = "bellwire-validate/1"
 

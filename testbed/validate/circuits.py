@@ -20,7 +20,6 @@ import yaml
 
 from testbed.circuits import bit_string, compile_jobs
 from testbed.circuits.families import FAMILIES, MORE_QUBITS, text
-from testbed.errors import BadInput
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.scenario import load_scenario
@@ -76,12 +75,8 @@ def stack_counts(qasm: str, qubits: int, qpus: int, topology: str, shots: int, s
 
 def aer_probabilities(qasm: str, seed: int) -> tuple[dict[str, float], bool]:
     """By bit string, registers run together; and whether they are exact, else frequencies of many shots."""
-    try:
-        from qiskit_aer import AerSimulator
-    except ImportError:
-        problem, remedy = "qiskit-aer is not installed", "install it: pip install qiskit-aer"
-        raise BadInput("validate", "circuits", problem, remedy) from None
     from qiskit import qasm2
+    from qiskit_aer import AerSimulator
 
     circuit = qasm2.loads(qasm, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
     feeds_forward = any(op.operation.name == "if_else" for op in circuit.data)
