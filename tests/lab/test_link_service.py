@@ -106,6 +106,21 @@ def test_the_strict_queue_does_not_wait_in_line(tmp_path: Path, scheduler: str) 
         assert found["requests_completed", f"metro/{name}"].value == found["requests_asked", f"metro/{name}"].value
 
 
+def test_links_alike_meet_the_same_requests(tmp_path: Path) -> None:
+    """First come, first served beside weighted fair queueing: who asks for what at which time is the same."""
+    text: dict[str, Any] = yaml.safe_load((SCENARIOS / "link-load.yaml").read_text())
+    text["link_requests"] = [load | {"for_s": 3} for load in text["link_requests"][:2]]
+    text["duration_s"] = 4
+    ran = run_slice(text, tmp_path)
+    asked = [
+        {name: row["asked"] for name, row in ran.result(node, load)["classes"].items()}
+        for node, load in (("lab-a", "load-0"), ("lab-c", "load-1"), ("lab-b", "load-0"), ("lab-d", "load-1"))
+    ]
+    assert asked[0] == asked[1]
+    assert asked[2] == asked[3] != asked[0]
+    assert sum(map(len, asked[0].values())) > 3
+
+
 # ------------------------------------------------------------------------------------- what links promise
 
 
