@@ -3,14 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import trio
 from engine_lab import Ran, local, paced, virtual
 
 from protocols.wire import parse
 from stack.config import Faults, Noise
-from stack.runtime.times import MS, NS, US, ClockMap
+from stack.record import NullRecorder
+from stack.runtime.host import Host
+from stack.runtime.kernel import ANSWER, FRAME, Kernel, Waiter
+from stack.runtime.times import MS, NEVER, NS, US, ClockMap
 from testbed.clock.agenda import Deed, Planned
 from testbed.lab.toy import EchoPlaneConfig, toy_plan
 from testbed.trace.reading import TracedFrame, read_trace
@@ -65,8 +71,9 @@ def test_virtual_under_load_on_one_core(reference, tmp_path):
             burner.wait()
 
 
-@pytest.mark.parametrize("shuffle", [1, 2, 3])
-def test_trio_task_order_decides_nothing(reference, tmp_path, monkeypatch, shuffle):
+@pytest.fixture(params=[1, 2, 3])
+def shuffled(request, monkeypatch) -> Iterator[None]:
+    """trio's order of runnable tasks is another one."""
     import random
 
     import trio._core._run as trio_run
@@ -79,9 +86,46 @@ def test_trio_task_order_decides_nothing(reference, tmp_path, monkeypatch, shuff
             super().shuffle(batch)
 
     monkeypatch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    monkeypatch.setattr(trio_run, "_r", Shuffler(shuffle))
-    assert local(busy_plan(), tmp_path / "run").bytes == reference.bytes
+    monkeypatch.setattr(trio_run, "_r", Shuffler(request.param))
+    yield
     assert seen, "the test no longer reaches trio's scheduler"
+
+
+@pytest.mark.usefixtures("shuffled")
+def test_trio_task_order_decides_nothing(reference, tmp_path):
+    assert local(busy_plan(), tmp_path / "run").bytes == reference.bytes
+
+
+class Alone(Host):
+    """A host without a coordinator: all that is due is handled."""
+
+    def refill(self) -> bool:
+        self.end = NEVER
+        return bool(self.heap)
+
+
+@pytest.mark.usefixtures("shuffled")
+def test_tasks_run_in_the_order_in_which_they_were_started_and_woken():
+    """Many tasks of one node that become runnable by one act of it."""
+
+    host = Alone()
+    kernel = Kernel(host, 1, "n1", 1, NullRecorder())
+    waiters: list[Waiter[None]] = []
+    order = []
+
+    async def task(index: int) -> None:
+        order.append(index)
+        waiters.append(Waiter(kernel))
+        await waiters[-1].wait()
+        order.append(100 + index)
+
+    async def main() -> None:
+        for index in range(8):
+            kernel.spawn(task, index)
+        kernel.after(NS, lambda: [waiter.set(None) for waiter in waiters])
+
+    trio.run(host.run, lambda: host.start(kernel, main, 0), clock=host.trio_clock)
+    assert order == [*range(8), *range(100, 108)]
 
 
 def test_a_fast_clock_changes_nothing_but_its_own_times(tmp_path):
@@ -129,6 +173,44 @@ def test_answers_at_the_shortest_delay_keep_their_order(tmp_path):
     # At one instant frames are handled by source, whoever sent first, and a source's in the order of its sequence.
     senders = [parse(r.frame).source for r in _received_by(ran, "n2") if r.t_ps == NS]
     assert senders == [1] * 4 + [3] * 4
+
+
+def test_a_node_does_not_run_past_what_its_devices_owe_it(tmp_path):
+    """Answers come long before what a neighbour could send, and between frames that are already on their way."""
+    ping = {"count": 300, "in_flight": 60, "timeout_ps": 2 * US}
+    apps = {
+        1: {"device": {"count": 300, "delay_ps": 3 * NS}, "echo": {"destination": 2, **ping}},
+        2: {"device": {"count": 200, "delay_ps": 7 * NS}, "echo": {"destination": 3, **ping}},
+        3: {"device": {"count": 100, "delay_ps": 13 * NS}, "echo": {"destination": 1, **ping}},
+    }
+    plan = toy_plan(3, 200 * NS, apps, faults=replace(LOSSY, loss=0, corrupt=0, jitter_ps=100 * NS))
+    assert local(plan, tmp_path / "local").bytes == virtual(plan, tmp_path / "virtual").bytes
+
+
+def test_inputs_of_one_instant_are_handled_by_class_and_then_by_key():
+    """Answers by command, frames by (source, incarnation, sequence), timers by creation, whichever was known first."""
+
+    class Answering(Alone):
+        def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
+            self.push(NS, kernel, ANSWER, sequence, 0, 0, (message, body))
+
+    host = Answering()
+    kernel = Kernel(host, 1, "n1", 1, NullRecorder())
+    order = []
+
+    async def main() -> None:
+        kernel.on_frame = lambda frame: order.append(frame.decode())
+        for name in ("timer 1", "timer 2"):
+            kernel.at(NS, partial(order.append, name))
+        for key in ((3, 1, 1), (2, 2, 1), (2, 1, 9), (2, 1, 8)):
+            host.push(NS, kernel, FRAME, *key, "frame {}.{}.{}".format(*key).encode())
+        for name in ("answer 1", "answer 2"):
+            kernel.command(0, name.encode(), lambda message, body: order.append(body.decode()))
+
+    trio.run(host.run, lambda: host.start(kernel, main, 0), clock=host.trio_clock)
+    assert order == [
+        "answer 1", "answer 2", "frame 2.1.8", "frame 2.1.9", "frame 2.2.1", "frame 3.1.1", "timer 1", "timer 2",
+    ]  # fmt: skip
 
 
 def test_a_burst_fits_through_a_stock_receive_buffer(tmp_path):
@@ -188,6 +270,30 @@ def test_a_death_that_loses_no_frame_is_counted_alike(tmp_path, processes):
     assert ran.outcome.frames_lost == {"n3": 0}
     other = virtual(plan, tmp_path / "virtual", processes)
     assert (other.bytes, other.outcome.frames_lost) == (ran.bytes, ran.outcome.frames_lost)
+
+
+def test_what_is_on_its_way_to_a_dead_node_is_not_handed_to_it():
+    """Not even when it lies among what is due for others, in one window."""
+
+    class Deadly(Alone):
+        async def between(self) -> None:
+            await self.kill(2, 0)
+
+    host = Deadly()
+    living, dying = (Kernel(host, number, f"n{number}", 1, NullRecorder()) for number in (1, 2))
+    heard: dict[int, list[bytes]] = {1: [], 2: []}
+
+    async def main(kernel: Kernel) -> None:
+        kernel.on_frame = heard[kernel.number].append
+
+    def boot() -> None:
+        for kernel in (living, dying):
+            host.start(kernel, partial(main, kernel), 0)
+        for due, kernel in ((1, living), (2, dying), (3, living)):
+            host.push(due * NS, kernel, FRAME, 3, 1, due, b"frame")
+
+    trio.run(host.run, boot, clock=host.trio_clock)
+    assert heard == {1: [b"frame"] * 2, 2: []}
 
 
 def test_a_killed_program_no_longer_holds_the_run_open(tmp_path):
