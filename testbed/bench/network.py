@@ -3,8 +3,11 @@
 What may live here: benches of the network layer, on chains without loss, decay or error.
 """
 
+import gc
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,29 +20,65 @@ from testbed.lab.plan import Plan
 from testbed.scenario import load_scenario
 
 PAIRS = 100
+"""Of the shorter run; the longer one has three times as many."""
+
+FLAT = 0.2
+"""Linear, or flat: how far a row may be from the mean of its kind, as a share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Of one more delivered pair."""
+
+    frames: float
+    cpu_ms: float
 
 
 def network_figures() -> Iterator[Measured]:
-    """Steps of the clock and wall time for each pair that both ends have."""
-    first = None
-    for hops in (1, 2, 4, 8):
-        steps, each_ms = _cost(_plan(hops, 1, PAIRS), PAIRS)
-        how = f"{PAIRS} pairs, one circuit; linear in hops, if this over the hops stays"
-        first = first or steps
-        yield Measured(f"pair over {hops} hops, steps per hop", steps / hops, "steps", how)
-        yield Measured(f"pair over {hops} hops, local", each_ms, "ms/pair", how)
-    for circuits in (1, 10, 50):
-        each = max(4, PAIRS // circuits)
-        steps, each_ms = _cost(_plan(2, circuits, each), circuits * each)
-        how = f"two hops, {each} pairs on each circuit"
-        yield Measured(f"pair beside {circuits} circuits, steps", steps, "steps", how)
-        yield Measured(f"pair beside {circuits} circuits, local", each_ms, "ms/pair", how)
+    """Frames and processor time for each pair that both ends have, over hops and beside other circuits."""
+    over = {hops: _cost(hops, 1) for hops in (1, 2, 4, 8)}
+    for hops, cost in over.items():
+        how = "one circuit; frames of all nodes, stations included"
+        yield Measured(f"pair over {hops} hops, frames per hop", cost.frames / hops, "frames/hop", how)
+        how = "processor time of `local`, traces on; what the longer of two runs takes more, the best of three"
+        yield Measured(f"pair over {hops} hops, local, per hop", cost.cpu_ms / hops, "ms/hop", how)
+    yield from _spread("pair over 1 to 8 hops", {hops: (c.frames / hops, c.cpu_ms / hops) for hops, c in over.items()})
+    beside = {circuits: _cost(2, circuits) for circuits in (1, 10, 50)}
+    for circuits, cost in beside.items():
+        how = "two hops each, through one repeater"
+        yield Measured(f"pair of {circuits} circuits, frames", cost.frames, "frames/pair", how)
+        yield Measured(f"pair of {circuits} circuits, local", cost.cpu_ms, "ms/pair", how)
+    yield from _spread("pair of 1 to 50 circuits", {n: (c.frames, c.cpu_ms) for n, c in beside.items()})
 
 
-def _cost(plan: Plan, pairs: int) -> tuple[float, float]:
-    """Steps and milliseconds for one pair, the quicker of two runs."""
-    runs = [timed_local(plan) for _ in range(2)]
-    return runs[0].outcome.wall["steps"] / pairs, min(run.run_s for run in runs) / pairs * 1e3
+def _spread(what: str, costs: dict[int, tuple[float, float]]) -> Iterator[Measured]:
+    """How far the row furthest from their mean is from it."""
+    for column, name in enumerate(("frames", "processor time")):
+        values = [cost[column] for cost in costs.values()]
+        mean = sum(values) / len(values)
+        how = f"of {', '.join(map(str, costs))}, the one furthest from their mean"
+        yield Measured(f"{what}, {name}", max(abs(value / mean - 1) for value in values), "off", how, FLAT)
+
+
+def _cost(hops: int, circuits: int) -> _Cost:
+    """What a pair costs once the network is up: the difference of a longer and a shorter run, in turn.
+
+    Processor time, not wall time: on an idle machine they are one, and on a busy one only the first is the stack's.
+    """
+    each = max(4, PAIRS // circuits)
+    frames, spent = [], []
+    for pairs in (each, 3 * each):
+        plan = _plan(hops, circuits, pairs)
+        best = float("inf")
+        for _ in range(3):
+            gc.collect()
+            began = time.process_time()
+            outcome = timed_local(plan).outcome
+            best = min(best, time.process_time() - began)
+        frames.append(sum(result.get("frames_sent", 0) for result in outcome.results.values()))
+        spent.append(best)
+    more = 2 * each * circuits
+    return _Cost((frames[1] - frames[0]) / more, (spent[1] - spent[0]) / more * 1e3)
 
 
 def _plan(hops: int, circuits: int, pairs: int) -> Plan:

@@ -158,7 +158,8 @@ def _line(row: Row) -> str:
     sigma = f"{row.sigma:5.2f}" if row.sigma is not None else f"{'-':>5}"
     figures = f"{row.expected:13.8g} {row.measured:13.8g} {stderr} {count} {sigma}"
     word = "" if row.passed else row.note or "FAILED"
-    return f"{row.id:30} {row.table:31} {figures} {word}".rstrip() + "\n"
+    remark = f"\n  {row.remark}" if row.remark else ""
+    return f"{row.id:30} {row.table:31} {figures} {word}".rstrip() + remark + "\n"
 
 
 def _say(text: str) -> None:

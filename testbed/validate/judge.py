@@ -34,7 +34,7 @@ def judge(case: Case, measured: Measurement) -> Row:
     note = ""
     if measured.spent and (not isfinite(measured.value) or (stderr or 0.0) > INCONCLUSIVE * abs(case.expected) > 0):
         note, passed, sigma = f"inconclusive: {measured.spent}", False, None
-    row = (case.expected, measured.value, stderr, measured.n, sigma, passed, note)
+    row = (case.expected, measured.value, stderr, measured.n, sigma, passed, note, measured.remark)
     return Row(case.id, case.table.name, case.given, *row)
 
 

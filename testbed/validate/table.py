@@ -18,7 +18,7 @@ class Measurement(NamedTuple):
     """A figure; `stderr` and `n` are None where it is exact.
 
     `largest`: the figure is a mean of n values between 0 and this.  `spent`: why it was not measured for longer,
-    if it was cut short.
+    if it was cut short.  `remark`: what a person should see beside the figure.
     """
 
     value: float
@@ -26,6 +26,7 @@ class Measurement(NamedTuple):
     n: int | None = None
     largest: float | None = None
     spent: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Row:
     sigma: float | None
     passed: bool
     note: str = ""
+    remark: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The row under its public names; floats with 9 significant digits, what is no number as null."""
@@ -103,6 +105,7 @@ class Row:
             "sigma": nine(self.sigma),
             "pass": self.passed,
             **({"note": self.note} if self.note else {}),
+            **({"remark": self.remark} if self.remark else {}),
         }
 
 
