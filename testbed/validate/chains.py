@@ -17,14 +17,14 @@ from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.report import true_fidelities
 from testbed.scenario import PURIFICATIONS, Scenario, load_scenario
-from testbed.validate.table import Measurement, Parameter, Parameters, Table
+from testbed.validate.table import Measurement, Parameter, Parameters, Table, Value
 
 _MOST_HOPS: Final = 32
 _MOST_PAIRS: Final = 10_000
 
 
 def _scenario(given: Parameters, seed: int, folder: Path) -> Scenario:
-    values = {column.name: column.default for column in _CHAIN} | dict(given)
+    values: dict[str, Value] = {c.name: c.default for c in _CHAIN if c.default is not None} | dict(given)
     hops, pairs = whole(values, "hops", _MOST_HOPS), whole(values, "pairs", _MOST_PAIRS)
     device = {
         "data_qubits": 0,

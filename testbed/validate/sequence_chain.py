@@ -4,17 +4,17 @@ Routers, reservation, rules, Barrett-Kok generation and swapping are all SeQUeNC
 
 Where the two differ, and why:
 
-- **Fidelity.** SeQUeNCe keeps a number beside the state: a pair has the fidelity its memories are given, and a swap makes
-  f1 f2 d of two, d the degradation that the user names (1 here).  Ours is that of the state, Werner pairs of the same
-  fidelity: 1/4 + 3/4 (w1 w2).  Theirs is lower: it counts two errors that cancel as two.
-- **Rate.** SeQUeNCe negotiates every attempt over the classical channel between the routers before it is made, and an
-  attempt begins when the last one's result is known at both.  Ours agrees on a train of attempts at once, and waits for
-  the herald only.  So ours makes about two pairs for one of theirs, whatever the length, as long as that is what takes
-  the time.
+- **Fidelity.** SeQUeNCe keeps a number beside the state: a pair has the fidelity its memories are given, and a swap
+  makes f1 f2 d of two, d the degradation that the user names (1 here).  Ours is that of the state, Werner pairs of the
+  same fidelity: 1/4 + 3/4 (w1 w2).  Theirs is lower: it counts two errors that cancel as two.
+- **Rate.** SeQUeNCe's routers agree on every attempt over their classical channel before it is made, and an attempt
+  begins when the last one's result is known at both.  Ours agree on a train of attempts at once, and an attempt waits
+  for the herald only.  Ours make about two and a half pairs for one of theirs.
 """
 
 from functools import lru_cache
 from heapq import heappop
+from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -93,7 +93,7 @@ def _topology(values: Parameters, seed: int) -> RouterNetTopo:
                     "seed": drawn(f"{a}-{b}"),
                     "template": "station",
                 }
-                for a, b in zip(names, names[1:], strict=False)
+                for a, b in pairwise(names)
             ],
             "cconnections": [
                 {"node1": a, "node2": names[j], "delay": round((j - i) * length_m / _LIGHT_M_PER_S * 1e12)}
@@ -111,7 +111,8 @@ def _run(given: tuple[tuple[str, Any], ...], seed: int) -> tuple[tuple[_Delivere
     values = dict(given)
     topology = _topology(values, seed)
     timeline = topology.get_timeline()
-    routers = {router.name: router for router in topology.get_nodes_by_type(RouterNetTopo.QUANTUM_ROUTER)}
+    nodes = topology.get_nodes_by_type(RouterNetTopo.QUANTUM_ROUTER)
+    routers = {node.name: node for node in nodes if isinstance(node, QuantumRouter)}
     tail = f"n{values['hops']}"
     taker = _Taker(routers["n0"])
     for name, router in routers.items():
@@ -208,7 +209,7 @@ TABLES = (
             ),
             Parameter("hops", "links", "between the two ends, 1 to 16", None, (), ("n", "links")),
             Parameter("length_m", "m", "of each link, 100 to 200000", 10_000.0, (), ("L",)),
-            Parameter("fidelity", "F", "of a link's pairs: theirs by their books, ours as Werner pairs", 1.0, (), ("F",)),
+            Parameter("fidelity", "F", "of a link's pairs: by their books, of our Werner pairs", 1.0, (), ("F",)),
             Parameter("efficiency", "probability", "that an excited memory's photon enters the fibre", 0.9, (), ("η",)),
             Parameter("detector_efficiency", "probability", "of a photon that arrives", 0.9, (), ("η_d",)),
             Parameter("attenuation_db_per_km", "dB/km", "of the fibre", 0.2),

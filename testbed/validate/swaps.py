@@ -3,6 +3,8 @@
 No protocol is in the way here, so waits are what a row says, and figures are exact but where T1 makes outcomes differ.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from protocols import bell
@@ -32,7 +34,7 @@ def _swapped(values: Parameters, seed: int) -> Measurement:
         for a, b in pairs:
             engine.set_pair(a, b, state, 0, 0)
         index = 0
-        for (_, left), (right, _) in zip(pairs, pairs[1:], strict=False):
+        for (_, left), (right, _) in pairwise(pairs):
             engine.gate2(left, right, "cx", wait)
             engine.gate1(left, "h", wait)
             m1, m2 = engine.measure(left, wait, rng), engine.measure(right, wait, rng)
