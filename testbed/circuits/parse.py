@@ -108,7 +108,9 @@ def _circuit(source: Source, text: str) -> Any:
         import qiskit_qasm3_import
     except ImportError:
         raise _MissingParser from None
-    return qiskit_qasm3_import.parse(text)
+    from testbed.circuits.flatten import flatten
+
+    return qiskit_qasm3_import.parse(flatten(text))
 
 
 @cache
