@@ -13,6 +13,7 @@ from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
 from stack.application.link_load import LinkLoadApp
 from stack.application.pairs import PairsApp
+from stack.application.probe import Probe
 from stack.application.results import SharedResults
 from stack.application.teleport import TeleportApp
 from stack.config import Device, NodeConfig
@@ -77,6 +78,7 @@ class Node:
         self.apps["teleport"] = teleport.app
         load = LinkLoadApp(kernel, config.seed, self.physical, self.link)
         pairs = PairsApp(kernel, self.physical, self.network)
+        Probe(kernel, self.physical, self.network)
         for name in self.config.apps:
             if name.startswith("job-"):
                 self.apps[name] = jobs.app

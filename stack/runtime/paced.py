@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from stack.runtime import bus
 from stack.runtime.host import Host
@@ -21,6 +20,14 @@ from stack.runtime.virtual import CoordinatorGone
 
 BURST = 64
 """Inputs handled before other tasks of the process get a turn."""
+
+
+async def _all_at_rest() -> None:
+    """Until no other task can run.  (``trio.testing`` has the like, and takes pytest along: .2 s for every node.)"""
+    while True:
+        await trio.lowlevel.checkpoint()
+        if not trio.lowlevel.current_statistics().tasks_runnable:
+            return
 
 
 class PacedHost(Host):
@@ -36,6 +43,8 @@ class PacedHost(Host):
         self.end = NEVER
         self.late = 0
         self.revive: Callable[[int, int], None] | None = None
+        self.doors: dict[int, socket.socket] = {}
+        """Listening sockets at which programs attach to nodes."""
         self._bus = plane
         self._sockets = sockets
         self._addresses = addresses
@@ -75,8 +84,24 @@ class PacedHost(Host):
         session.kernel.spawn(self._hear, session, name=f"hear-{session.index}")
 
     async def _hear(self, session: Session) -> None:
-        await trio.lowlevel.wait_readable(session.sock)
+        # Half a line must not hold up the node: wall time does not wait for programs.
+        while not session.fed():
+            await trio.lowlevel.wait_readable(session.sock)
         session.hear()
+
+    async def _welcome(self, node: int, door: socket.socket) -> None:
+        """Programs may attach to a node of a standing testbed at any time: each connection is a session."""
+        door.setblocking(False)
+        count = len(self.kernels[node].sessions)
+        while True:
+            await trio.lowlevel.wait_readable(door)
+            try:
+                connection, _ = door.accept()
+            except BlockingIOError:  # it has been closed again
+                continue
+            connection.setblocking(True)
+            Session(self.kernels[node], count, connection).open()
+            count += 1
 
     async def settle(self) -> None:
         """Others' tasks never rest here; those of a dead node can do nothing any more."""
@@ -93,7 +118,7 @@ class PacedHost(Host):
     async def pump(self) -> None:
         while self.wakes:
             self.wakes.popleft()[1]()
-            await wait_all_tasks_blocked()
+            await _all_at_rest()
         self._report([])  # booted; the plane starts everybody at one instant
         packet = self._bus.recv(bus.PACKET_MAX)
         if not packet:
@@ -104,6 +129,8 @@ class PacedHost(Host):
         nursery.start_soon(self._listen_bus)
         for node, sock in self._sockets.items():
             nursery.start_soon(self._listen, node, sock)
+        for node, door in self.doors.items():
+            nursery.start_soon(self._welcome, node, door)
         while not self._over:
             self._kick = trio.Event()
             for _ in range(BURST):

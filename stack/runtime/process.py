@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -24,10 +24,8 @@ from stack.config import NodeConfig
 from stack.node import boot
 from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
+from stack.runtime.paced import PacedHost
 from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
-
-if TYPE_CHECKING:
-    from stack.runtime.paced import PacedHost
 
 EXIT_COUNT = 4
 EXIT_ORPHAN = 75
@@ -72,12 +70,13 @@ def _host(
     sockets: dict[int, socket.socket],
     addresses: dict[int, tuple[str, int]],
     room: int,
-) -> "VirtualHost | PacedHost":
+    doors: dict[int, socket.socket],
+) -> VirtualHost | PacedHost:
     if clock != "paced":
         return VirtualHost(bus, sockets, addresses, room)
-    from stack.runtime.paced import PacedHost  # it takes trio.testing, and that takes pytest where it is installed
-
-    return PacedHost(bus, sockets, addresses)
+    paced = PacedHost(bus, sockets, addresses)
+    paced.doors = doors
+    return paced
 
 
 def fork_hosts(hosts: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -112,7 +111,8 @@ def serve(orders: dict[str, Any]) -> int:
     sockets = {int(n): socket.socket(fileno=fd) for n, fd in orders["sockets"].items()}
     addresses = {int(n): (a[0], int(a[1])) for n, a in orders["addresses"].items()}
     sessions = {int(n): [socket.socket(fileno=fd) for fd in fds] for n, fds in orders["sessions"].items()}
-    host = _host(orders["clock"], bus, sockets, addresses, orders["room"])
+    doors = {int(n): socket.socket(fileno=fd) for n, fd in orders["doors"].items()}
+    host = _host(orders["clock"], bus, sockets, addresses, orders["room"], doors)
     by_number = {c.number: c for c in configs}
 
     def revive(node: int, t_ps: int) -> None:

@@ -44,6 +44,17 @@ class Session:
         self.kernel.program_opened()
         self.kernel.host.owe(self)
 
+    def fed(self) -> bool:
+        """Take what has arrived, without waiting; whether ``hear`` would find a whole call, or the end."""
+        try:
+            more = self.sock.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b"\n" in self._pending
+        except ConnectionError:
+            return True
+        self._pending += more
+        return not more or b"\n" in self._pending
+
     def hear(self) -> None:
         """Read the program's next call (blocking) and start serving it; end of file closes the session."""
         line = self._line()

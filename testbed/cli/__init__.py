@@ -12,15 +12,15 @@ import sys
 # Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from testbed.cli import measuring, running, tracing
+from testbed.cli import completion, measuring, running, standing, starting, tracing
 from testbed.cli.terminal import EXITS, Parser, Unwritable, abandon_stdout, reopen_standard_streams, say
 from testbed.errors import BadInput
 
-COMMANDS = (running, tracing, measuring)
+COMMANDS = (starting, running, standing, tracing, measuring, completion)
 """Their ``add(commands)`` declares arguments and sets ``do``, which is given them and returns the exit code."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All commands with all their arguments."""
     whole = Parser(
         prog="bellwire",
@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The console command; its exit code."""
     reopen_standard_streams()
     try:
-        args = parser().parse_args(arguments)
+        whole = parser()
+        completion.complete(whole)
+        args = whole.parse_args(arguments)
         code: int = args.do(args)
         sys.stdout.flush()
         return code

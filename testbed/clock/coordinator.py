@@ -45,6 +45,9 @@ class Lab(Protocol):
     def up(self) -> None:
         """Every node has booted; time begins to move."""
 
+    def spent(self, number: int, fidelities: list[tuple[float, ...] | None]) -> None:
+        """The oracle's answer to order ``number`` of a standing testbed."""
+
     def progress(self, t_ps: int, windows: int) -> None:
         """About four times a second of wall time."""
 

@@ -39,6 +39,13 @@ class Federate(Protocol):
     def reset_node(self, node: int, t_ps: int) -> None:
         """The node has died."""
 
+    def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
+        """The oracle: fidelities to the four Bell states of pairs, by the half (node, qubit) that was released first;
+        None for others."""
+
+    def forget(self, kept: int) -> None:
+        """The oracle: remember no more than the latest ``kept`` pairs."""
+
 
 class NoPlane:
     """No devices: a command is a mistake of the caller."""
@@ -59,4 +66,10 @@ class NoPlane:
         return NEVER
 
     def reset_node(self, node: int, t_ps: int) -> None:
+        pass
+
+    def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
+        return [None for _ in places]
+
+    def forget(self, kept: int) -> None:
         pass

@@ -3,9 +3,15 @@
 What may live here: the loop that executes the plane's events, and what is planned, when the wall says so.  A command
 stamped in the past (its packet took a while) is executed at once and counted.  A planned death falls on the wall time
 of its virtual time, or as soon after it as the machine can: it is recorded at the instant at which it happened.
+
+A standing testbed gives orders while time passes: `kill` and `restart` do at once what could have been planned, `end`
+ends it, `spent` asks the oracle about pairs.  There the death of a process that nobody planned is no end of anything:
+the node is cut off, as by a planned one.
 """
 
+import json
 import select
+import socket
 import time
 
 from stack.runtime import bus
@@ -14,6 +20,8 @@ from testbed.clock.coordinator import PROGRESS_EVERY_S, HostDied, HostLink, Lab
 from testbed.clock.federate import Federate
 
 START_AFTER_S = 0.05
+REMEMBERED = 10_000
+"""How many pairs the oracle remembers in a standing testbed, which may make them for days."""
 
 
 class PacedPlane:
@@ -28,8 +36,12 @@ class PacedPlane:
         any_programs: bool,
         dilation: float,
         lab: Lab,
+        orders: socket.socket | None = None,
     ) -> None:
+        """``orders``: a packet socket of JSON, see above; only with it does an unplanned death pass."""
         self.end_ps = 0
+        self._orders = orders
+        self._asked_to_end = False
         self._hosts = hosts
         self._live = dict.fromkeys(range(len(hosts)))
         self._host_of = {node: index for index, host in enumerate(hosts) for node in host.nodes}
@@ -60,6 +72,8 @@ class PacedPlane:
         for index in self._live:  # every host reports when its nodes have booted
             self._hear(index, 0)
             self._attend(index)
+        if self._orders is not None:
+            self._poll.register(self._orders.fileno(), select.POLLIN)
         self._lab.up()
         self._epoch_ns = time.monotonic_ns() + int(START_AFTER_S * 1e9)
         for index in self._live:
@@ -74,18 +88,25 @@ class PacedPlane:
             stop = self._ending.stop_ps(
                 sum(h.programs for h in self._hosts), max(h.closed_at for h in self._hosts), self._any_programs
             )
+            if self._asked_to_end:
+                stop = now
             if now >= stop:
                 self.end_ps = stop
                 break
             if time.monotonic() - said > PROGRESS_EVERY_S:
                 said = time.monotonic()
                 self._lab.progress(max(0, now), 0)
+                if self._orders is not None:
+                    self._plane.forget(REMEMBERED)
             next_ps = min(self._plane.next_ps(), self._agenda.next_ps(), stop)
             wait_s = (next_ps - now) * 1e-12 * self._dilation
             for fd, _ in self._poll.poll(max(0, int(1000 * min(wait_s, PROGRESS_EVERY_S)))):
-                self._hear(self._by_fd[fd], max(0, self._now()))
+                if fd in self._by_fd:
+                    self._attend_to(self._by_fd[fd])
+                elif self._orders is not None and fd == self._orders.fileno():
+                    self._obey(self._orders)
         self._lab.ending()
-        for index in self._live:
+        for index in list(self._live):
             if index in self._waking:
                 self._start(index)
             self._tell(index, bus.pack_grant(bus.Grant(self.end_ps, bus.LAST, [], [], [])))
@@ -99,6 +120,48 @@ class PacedPlane:
                 index = self._host_of[answer.node]
                 if index in self._live:
                     self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [bus.Answer(*answer)], [])))
+
+    # -- a standing testbed -------------------------------------------------------------------------------------
+
+    def _obey(self, orders: socket.socket) -> None:
+        """Do what the launcher says, now."""
+        try:
+            packet = orders.recv(1 << 20)
+        except OSError:
+            packet = b""
+        if not packet:  # it has gone; the lifeline ends us
+            self._poll.unregister(orders.fileno())
+            return
+        order = json.loads(packet)
+        match order["do"]:
+            case "end":
+                self._asked_to_end = True
+            case "kill" | "restart" as deed:
+                node = order["node"]
+                alive = self._host_of[node] in self._live
+                if alive == (deed == "kill"):
+                    self._carry_out(Planned(max(0, self._now()), node, Deed(deed)))
+            case "spent":
+                self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
+
+    def _attend_to(self, index: int) -> None:
+        """Hear a host; in a standing testbed it may have died."""
+        try:
+            self._hear(index, max(0, self._now()))
+        except HostDied:
+            if self._orders is None:
+                raise
+            self._fallen(index)
+
+    def _fallen(self, index: int) -> None:
+        """A process has died by itself: its nodes are cut off, and what they had is gone."""
+        self._cut(index)
+        t_ps = max(0, self._now(), self._executed)
+        self._execute(t_ps - 1)
+        for node in self._hosts[index].nodes:
+            self._plane.reset_node(node, t_ps)
+            self._lab.buried(node, t_ps, None)
+        self._executed = t_ps
 
     # -- messages -----------------------------------------------------------------------------------------------
 
@@ -117,7 +180,9 @@ class PacedPlane:
             for packet in packets:
                 host.sock.send(packet)
         except OSError:
-            raise HostDied(host.nodes) from None
+            if self._orders is None:
+                raise HostDied(host.nodes) from None
+            # Its end of the bus says so as well, and is heard in its turn.
 
     def _hear(self, index: int, now: int) -> bus.Report:
         host = self._hosts[index]
@@ -175,6 +240,11 @@ class PacedPlane:
         host = self._hosts[index]
         (node,) = host.nodes
         self._lab.kill(node, max(0, self._now()))
+        self._cut(index)
+
+    def _cut(self, index: int) -> None:
+        """Nothing is heard of this host any more."""
+        host = self._hosts[index]
         fd = host.sock.fileno()
         self._poll.unregister(fd)
         del self._by_fd[fd], self._live[index]

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -109,6 +109,9 @@ class Children:
         self._dead: list[_Death] = []
         self._late: list[_Death] = []
         self._judging = False
+        self._fallen: set[str] = set()
+        self.on_fall: Callable[[str, str], bool] = lambda name, how: False
+        """Called with the name of a child that has died unasked, and how; True: the run goes on without it."""
 
     async def start(
         self, name: str, module: list[str], orders: bytes, fds: list[int], env: dict[str, str], title: str = ""
@@ -170,6 +173,7 @@ class Children:
 
     def _started(self, name: str, process: _Process, title: str) -> None:
         self._running[name] = self._all[name] = process
+        self._fallen.discard(name)
         self._titles[name] = title
         self._nursery.start_soon(self._watch, name, process)
         note(self._log(name), f"process {process.pid} started: {title}")
@@ -188,6 +192,9 @@ class Children:
         if name.startswith(PROGRAM):
             kill_session(process.pid)  # if its keeper was killed, the program is still there
         if code == 0:
+            return
+        if process not in self._pardoned and self.on_fall(name, how_it_ended(code, self._log(name))):
+            self._fallen.add(name)
             return
         self._dead.append(_Death(name, code, process, self._log(name)))
         if self._judging:
@@ -217,6 +224,8 @@ class Children:
     async def kill(self, name: str) -> None:
         """A planned death."""
         process = self._running.get(name)
+        if process is None and name in self._fallen:
+            return
         if process is None:
             await trio.sleep_forever()  # it has died by itself a moment ago: its watch ends the run
             return

@@ -55,10 +55,13 @@ class Plan:
     programs: tuple[Program, ...] = ()
     plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0
+    standing: bool = False
+    """It stays until it is told to end, whatever its programs do."""
 
     @property
     def any_programs(self) -> bool:
-        return bool(self.programs) or any(n.apps for n in self.nodes)
+        """Whether it ends when its programs have."""
+        return not self.standing and (bool(self.programs) or any(n.apps for n in self.nodes))
 
     def agenda(self) -> Agenda:
         return Agenda(self.planned)

@@ -39,6 +39,8 @@ class PlaneOrders:
     spool_dir: str
     out: str
     identities: list[NodeIdentity]
+    orders: int | None = None
+    """Of a standing testbed: the socket on which it is told what to do."""
 
 
 class ControlLine:
@@ -66,6 +68,9 @@ class ControlLine:
 
     def born(self, node: int, t_ps: int) -> None:
         self.say("born", node=node)
+
+    def spent(self, number: int, fidelities: list[tuple[float, ...] | None]) -> None:
+        self.say("spent", id=number, fidelities=fidelities)
 
     def up(self) -> None:
         self.say("up")
@@ -98,8 +103,9 @@ def main() -> int:
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
+            told = None if orders.orders is None else socket.socket(fileno=orders.orders)
             paced = PacedPlane(
-                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control
+                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control, told
             )
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}

@@ -10,10 +10,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -77,8 +78,25 @@ class Finished:
     merged: MergeResult | None
 
 
-def run(options: Options, progress: Progress, announce: Callable[[str], None] = lambda line: None) -> Finished:
+class Standing(Protocol):
+    """What makes a run a testbed that stays, see ``testbed.lab.standing``."""
+
+    def network(self, scenario: Scenario) -> Scenario:
+        """The scenario's network, without its work."""
+
+    def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch) -> None:
+        """All is ready to be started."""
+
+
+def run(
+    options: Options,
+    progress: Progress,
+    announce: Callable[[str], None] = lambda line: None,
+    standing: Standing | None = None,
+) -> Finished:
     """Run a scenario; ``announce`` is told what a person wants to know at the start.
+
+    With ``standing`` its network comes up without its work, and stays until it is told to end.
 
     Raises BadInput before anything is started or made.  However the run ends, nothing of it is left running, and the
     trace so far is written, within 5 s if it was broken off.
@@ -96,8 +114,9 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
         from testbed.telemetry import parse_broker  # an MQTT client takes a third of what this module does to import
 
         parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
+    scenario = scenario if standing is None else standing.network(scenario)
     jobs = compile_jobs(scenario)
-    plan = compose(scenario, options.clock, jobs)
+    plan = replace(compose(scenario, options.clock, jobs), standing=standing is not None)
     _check(plan, options)
     folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
     if options.clock == "paced":
@@ -114,7 +133,8 @@ def run(options: Options, progress: Progress, announce: Callable[[str], None] = 
             live["telemetry"] = watch.facts
             announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
         with ending.judged():
-            outcome = _under_clock(plan, options, folder, watch, live)
+            enter = None if standing is None else partial(standing.enter, scenario, folder)
+            outcome = _under_clock(plan, options, folder, watch, live, enter)
         live["wall_s"] = round(time.monotonic() - began, 3)
         with ending.judged():
             hurry = None if outcome is not None else RESCUE_S
@@ -236,7 +256,14 @@ def _fresh(name: str) -> Path:
     raise BadInput(str(out), "output folder", "ten thousand runs are kept there", "remove some, or name another folder")
 
 
-def _under_clock(plan: Plan, options: Options, folder: RunFolder, watch: Watch, live: dict[str, Any]) -> Outcome:
+def _under_clock(
+    plan: Plan,
+    options: Options,
+    folder: RunFolder,
+    watch: Watch,
+    live: dict[str, Any],
+    enter: Callable[[Launch], None] | None,
+) -> Outcome:
     """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
 
     def on_processes(pids: dict[str, int]) -> None:
@@ -252,6 +279,8 @@ def _under_clock(plan: Plan, options: Options, folder: RunFolder, watch: Watch, 
         launch.on_state = watch.state
         launch.on_processes = on_processes
         live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
+        if enter is not None:
+            enter(launch)
         trio.run(launch.run)
     except BaseExceptionGroup as group:
         raise _cause(group) from None

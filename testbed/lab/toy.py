@@ -46,6 +46,12 @@ class EchoPlane:
         self._pending = [p for p in self._pending if p[1] != node]
         heapq.heapify(self._pending)
 
+    def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
+        return [None for _ in places]
+
+    def forget(self, kept: int) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class EchoPlaneConfig:

@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +57,13 @@ class Launch:
         """Called with the same when all nodes have booted."""
         self.on_state: Callable[[str, str], None] = lambda node, state: None
         """Called with a node's name and its new state: up, killed, restarted."""
+        self.doors: dict[int, socket.socket] = {}
+        """Listening sockets of a standing testbed, at which programs attach to nodes."""
+        self.beside: Callable[[Children], Awaitable[None]] | None = None
+        """Runs beside a standing testbed, and says when it is to end."""
+        self.on_spent: Callable[[int, list[list[float] | None]], None] = lambda number, fidelities: None
+        """Called with the oracle's answers to ``order("spent", ...)``."""
+        self._orders: socket.socket | None = None
         self.done: dict[str, Any] | None = None
         self._emptied: dict[int, int] = {}
         """Datagrams found in the sockets of dead nodes: what else was on its way to them only ``virtual`` knows."""
@@ -75,6 +82,7 @@ class Launch:
         """What the process of ``group`` is to be started with."""
         held = {n: [s.fileno() for s in sessions.get(n, [])] for n in group}
         sockets = {n: self.sockets[n].fileno() for n in group}
+        doors = {n: self.doors[n].fileno() for n in group if n in self.doors}
         orders = {
             "clock": self.clock,
             "lifeline": children.lifeline,
@@ -83,10 +91,11 @@ class Launch:
             "sockets": sockets,
             "addresses": self.addresses,
             "sessions": held,
+            "doors": doors,
             "room": self.room,
             "results": str(self.spool_dir),
         }
-        own = [bus.fileno(), *sockets.values(), *(fd for fds in held.values() for fd in fds)]
+        own = [bus.fileno(), *sockets.values(), *doors.values(), *(fd for fds in held.values() for fd in fds)]
         return HostStart(self.host_name(group), orders, own)
 
     def _share_log(self, group: list[int]) -> None:
@@ -105,7 +114,11 @@ class Launch:
                     with ExitStack() as passed_on:
                         await self._bring_up(children, passed_on)
                     self.on_processes(children.pids())
+                    company = trio.CancelScope()
+                    if self.beside is not None:
+                        nursery.start_soon(self._beside, company, children)
                     await self._serve(children)
+                    company.cancel()
                     await children.wait_for(["plane", *map(self.host_name, self.groups)])
                     for name in self._cut_off():
                         children.pardon(name)
@@ -113,8 +126,21 @@ class Launch:
                     await children.wait_all()
                 finally:
                     await children.kill_all()
-                    for sock in (self._control, *self.sockets.values()):
+                    for sock in (self._control, *self.sockets.values(), *self.doors.values()):
                         sock.close()
+                    if self._orders is not None:
+                        self._orders.close()
+
+    async def _beside(self, company: trio.CancelScope, children: Children) -> None:
+        with company:
+            assert self.beside is not None
+            await self.beside(children)
+
+    def order(self, what: str, **facts: object) -> None:
+        """Tell the plane of a standing testbed what to do; see ``testbed.clock.paced``."""
+        assert self._orders is not None
+        with suppress(OSError):  # the plane has died: its watch ends the testbed
+            self._orders.send(json.dumps({"do": what, **facts}).encode())
 
     async def _bring_up(self, children: Children, passed_on: ExitStack) -> None:
         """Start plane, nodes and programs.  The ends of sockets that are theirs join ``passed_on``, to be closed."""
@@ -123,6 +149,10 @@ class Launch:
         buses = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in self.groups]
         for end in (end for bus in buses for end in bus):
             passed_on.enter_context(end).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        told = None
+        if self.plan.standing:
+            self._orders, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            passed_on.enter_context(told)
         identities = [NodeIdentity(n.number, n.name, n.kind) for n in self.plan.nodes]
         orders = PlaneOrders(
             plan=self.plan,
@@ -135,12 +165,13 @@ class Launch:
             spool_dir=str(self.spool_dir),
             out=str(self.out),
             identities=identities,
+            orders=None if told is None else told.fileno(),
         )
         await children.start(
             "plane",
             ["-m", "testbed.lab.plane_process"],
             pickle.dumps(orders),
-            [theirs.fileno(), *(plane_end.fileno() for plane_end, _ in buses)],
+            [theirs.fileno(), *(plane_end.fileno() for plane_end, _ in buses), *([told.fileno()] if told else [])],
             {},
         )
         sessions: dict[int, list[socket.socket]] = {}
@@ -205,6 +236,8 @@ class Launch:
                         await self._restart(children, wish["node"], wish["t_ps"])
                     case "born":
                         self.on_state(self.names[wish["node"]], "restarted")
+                    case "spent":
+                        self.on_spent(wish["id"], wish["fidelities"])
                     case "ending":
                         children.over = True
                     case "done":

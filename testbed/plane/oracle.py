@@ -158,6 +158,14 @@ class Oracle:
         """Pairs that were released as such, see :class:`SpentLog`; none if they are not logged."""
         return {} if self._spent is None else self._spent.pairs
 
+    def forget(self, kept: int) -> None:
+        """Of the logs, keep the latest `kept` entries each."""
+        if self._log is not None:
+            del self._log.pairs[:-kept]
+        spent = self.spent
+        while len(spent) > kept:
+            del spent[next(iter(spent))]
+
     def density(self, places: Sequence[Place], now: int) -> Complex:
         """Density matrix over these qubits, first most significant, as it would be at `now` if nothing else
         happened.

@@ -139,6 +139,15 @@ class Plane:
             earliest = min(earliest, link.promise())
         return earliest
 
+    def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
+        """What the oracle saw when halves of pairs were released at these (node, handle): fidelities by Bell index."""
+        known = self.oracle.spent
+        return [known[place][1] if place in known else None for place in places]
+
+    def forget(self, kept: int) -> None:
+        """Have the oracle remember no more than the latest `kept` pairs."""
+        self.oracle.forget(kept)
+
     def reset_node(self, node: int, t_ps: int) -> None:
         """The node has died, before anything happened at `t_ps` (DEV-2, DEV-3).
 

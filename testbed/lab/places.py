@@ -1,0 +1,173 @@
+"""Where standing testbeds are found: a folder each, under XDG_RUNTIME_DIR or as one was told.
+
+What may live here: those folders.  A testbed is up for as long as its keeper holds the lock in its folder; what a
+keeper that was killed has left there is swept away by the next that takes the name.
+
+    NAME/lock  control (a socket)  about.json  attach/NODE (a socket each)
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import BadInput
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
+LONGEST_PATH = 107
+"""Of a socket's path, in bytes (sun_path of Linux, less its final zero)."""
+
+
+def base() -> Path:
+    """The folder of this user's testbeds; made if need be.  Raises BadInput."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        path = Path(runtime) / "bellwire"
+    else:
+        path = Path(tempfile.gettempdir()) / f"bellwire-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        about = path.lstat()
+    except OSError as error:
+        raise BadInput(path, "testbeds", error.strerror or str(error), "set XDG_RUNTIME_DIR, or name --dir") from None
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+        raise BadInput(path, "testbeds", "it belongs to somebody else", "set XDG_RUNTIME_DIR, or name --dir")
+    return path
+
+
+class Place:
+    """The folder of one testbed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.control = path / "control"
+        self.lock = path / "lock"
+        self._about = path / "about.json"
+
+    def door(self, node: str) -> Path:
+        """The socket at which programs attach to a node."""
+        return self.path / "attach" / node
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its keeper says of it: pid, scenario, out; nothing if it never came up."""
+        try:
+            found: dict[str, Any] = json.loads(self._about.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def write_about(self, facts: dict[str, Any]) -> None:
+        draft = self._about.with_suffix(".tmp")
+        draft.write_text(json.dumps(facts, indent=2) + "\n")
+        draft.replace(self._about)
+
+    def held(self) -> bool:
+        """Whether its keeper lives."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be its keeper.  Raises BadInput if another is."""
+        descriptor = self._locked()
+        try:
+            self._sweep()
+            (self.path / "attach").mkdir(mode=0o700)
+            yield
+        finally:
+            self._sweep()
+            with suppress(OSError):
+                self.lock.unlink()
+                self.path.rmdir()
+            os.close(descriptor)
+
+    def clear(self) -> None:
+        """Sweep away what a keeper that was killed has left.  Raises BadInput if one lives."""
+        with self.hold():
+            pass
+
+    def _locked(self) -> int:
+        while True:
+            try:
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise BadInput(self.path, "--dir", error.strerror or str(error), "name another folder") from None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_lock(descriptor):
+                    return descriptor
+            except BlockingIOError:
+                os.close(descriptor)
+                raise BadInput(
+                    self.name, "testbed", "one of that name is up", "give this one a --name, or end it: bellwire down"
+                ) from None
+            os.close(descriptor)  # its keeper has just taken the file away: once more
+
+    def _is_lock(self, descriptor: int) -> bool:
+        """Whether the file that we have open is the one that others will find."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.lock.stat())
+        except OSError:
+            return False
+
+    def _sweep(self) -> None:
+        for path in (self.control, self._about):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "attach", ignore_errors=True)
+
+
+def place(name: str, folder: Path | None = None) -> Place:
+    """Where the testbed of that name is, or is to be.  Raises BadInput for what is no name."""
+    if not _NAME.fullmatch(name):
+        remedy = "take letters, digits, - and _, at most 40"
+        raise BadInput("command line", "--name", f"{name!r:.60} cannot be a testbed's name", remedy)
+    return Place((folder or base()) / name)
+
+
+def standing(folder: Path | None = None) -> list[Place]:
+    """All testbeds that are up, by name."""
+    where = folder or base()
+    try:
+        found = sorted(path for path in where.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    return [one for one in map(Place, found) if one.held()]
+
+
+def the_one(name: str | None, folder: Path | None = None) -> Place:
+    """The testbed of that name; without a name the only one that is up.  Raises BadInput."""
+    up = standing(folder)
+    names = ", ".join(one.name for one in up)
+    if name is not None:
+        for one in up:
+            if one.name == name:
+                return one
+        remedy = f"there is {names}" if up else "start one: bellwire up SCENARIO"
+        raise BadInput("command line", "--testbed", f"no testbed {name!r:.60} is up", remedy)
+    if not up:
+        raise BadInput("this machine", "testbed", "none is up", "start one: bellwire up SCENARIO")
+    if len(up) > 1:
+        raise BadInput("command line", "--testbed", f"{len(up)} testbeds are up", f"say which: {names}")
+    return up[0]
+
+
+__all__ = ["LONGEST_PATH", "Place", "base", "place", "standing", "the_one"]

@@ -1,0 +1,339 @@
+"""Testbeds that stay, for programs and notebooks: bring one up, talk to it, break it, end it.
+
+What may live here: the caller's end of a standing testbed (its own end is ``testbed.lab.standing``).
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio.to_thread
+
+from stack.sdk import Session
+from testbed.errors import BadInput
+from testbed.lab.places import Place, place, the_one
+from testbed.lab.spawning import environment, python
+
+DOWN_S = 60.0
+"""How long a testbed may take to write its files and end."""
+
+
+class TestbedError(Exception):
+    """The testbed came to its end, or never came up; its own words."""
+
+    __test__ = False  # it is no test of pytest's
+
+    def __init__(self, trouble: str, code: int = 3) -> None:
+        super().__init__(trouble)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node: ``state`` is booting, up, frozen, killed (as asked), or down (by itself: then ``why`` says how)."""
+
+    name: str
+    number: int
+    kind: str
+    state: str
+    incarnation: int
+    pid: int | None
+    address: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """One quantum link of the topology."""
+
+    name: str
+    a: str
+    b: str
+    station: str
+    length_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A testbed as it is now; ``t_s`` is its virtual time, ``up_s`` wall time since it came up."""
+
+    name: str
+    scenario: str
+    out: Path
+    clock: str
+    dilation: float
+    t_s: float
+    up_s: float
+    nodes: dict[str, NodeStatus] = field(default_factory=dict)
+    links: tuple[LinkStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What came of making pairs: rate in pairs per virtual second, fidelity as the ends believe and as the oracle saw
+    when the pairs were let go; None where there was nothing to measure.  ``why``: why not all came, if so."""
+
+    a: str
+    b: str
+    asked: int
+    pairs: int
+    lost: int
+    why: str
+    pairs_per_s: float | None
+    span_s: float
+    wall_s: float
+    fidelity_estimate: float | None
+    fidelity_oracle: float | None
+
+
+class Testbed:
+    """A testbed that is up.  As a context it ends with it.
+
+    Every method raises BadInput for what cannot be asked of it, and TestbedError when it is there no more.
+    """
+
+    __test__ = False  # it is no test of pytest's
+
+    def __init__(
+        self,
+        scenario: str | Path,
+        *,
+        name: str | None = None,
+        seed: int | None = None,
+        dilation: float | None = None,
+        mqtt: str | None = None,
+        out: str | Path | None = None,
+        force: bool = False,
+        folder: Path | None = None,
+    ) -> None:
+        """Bring a scenario's network up, without its work, and wait until every node is.
+
+        ``out``: where it leaves its files at the end (default: a new folder in out/).  ``folder``: where its sockets
+        are (default: this user's run-time folder).  Raises BadInput, or TestbedError if a node died at once.
+        """
+        path = Path(scenario)
+        stem = re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem)[:40].lstrip(".") or "testbed"
+        self._place = place(name if name is not None else stem, folder)
+        orders = {
+            "scenario": str(path.resolve()),
+            "clock": "paced",
+            "seed": seed,
+            "dilation": dilation,
+            "mqtt": mqtt,
+            "out": None if out is None else str(Path(out).resolve()),
+            "force": force,
+            "place": str(self._place.path.resolve()),
+        }
+        self.out = Path(_start(orders)["out"])
+
+    @classmethod
+    def find(cls, name: str | None = None, folder: Path | None = None) -> Self:
+        """The testbed of that name that is up, or the only one.  Raises BadInput."""
+        found = cls.__new__(cls)
+        found._place = the_one(name, folder)
+        found.out = Path(found._place.about.get("out", ""))
+        return found
+
+    @property
+    def name(self) -> str:
+        return self._place.name
+
+    def status(self) -> Status:
+        """What is up, and since when."""
+        facts = self._ask("status")
+        facts["nodes"] = {node["name"]: NodeStatus(**node) for node in facts["nodes"]}
+        facts["links"] = tuple(LinkStatus(**link) for link in facts["links"])
+        facts["out"] = Path(facts["out"])
+        return Status(**facts)
+
+    def ping(
+        self, a: str, b: str, pairs: int = 10, *, minimum_fidelity: float = 0.0, patience_s: float = 10.0
+    ) -> Ping:
+        """Make pairs between two nodes; ``patience_s`` is wall time."""
+        facts = self._ask("ping", a=a, b=b, pairs=pairs, minimum_fidelity=minimum_fidelity, patience_s=patience_s)
+        return Ping(**facts)
+
+    def kill(self, node: str) -> None:
+        """End a node's process, as a power cut would: its memories are lost, its neighbours are not told."""
+        self._ask("kill", node=node)
+
+    def restart(self, node: str) -> int:
+        """Begin a node's next life (one that lives is killed first); its number."""
+        return int(self._ask("restart", node=node)["incarnation"])
+
+    def freeze(self, node: str) -> None:
+        """Stop a node: time passes without it, and what is sent to it waits."""
+        self._ask("freeze", node=node)
+
+    def thaw(self, node: str) -> None:
+        """Let a frozen node go on."""
+        self._ask("thaw", node=node)
+
+    def attach(self, node: str) -> Session:
+        """A program's session with a node, see ``stack.sdk``."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(self._ask("attach", node=node)["path"])
+        except BaseException:
+            sock.close()
+            raise
+        return Session(sock, node)
+
+    def down(self, *, force: bool = False) -> Path:
+        """End it, see its files written, and every process gone; the folder of its files.  ``force``: at once; then
+        only its trace is written."""
+        try:
+            keeper = os.pidfd_open(self._place.about.get("pid", 0))
+        except (OSError, TypeError):  # it has gone, or was never whole
+            keeper = None
+        if keeper is None:
+            self._ask("down")  # says what there is to say
+            return self.out
+        with open(keeper, "rb"):
+            if force:
+                signal.pidfd_send_signal(keeper, signal.SIGKILL)
+            else:
+                self._ask("down")
+            if not select.select([keeper], [], [], DOWN_S)[0]:
+                raise TestbedError(f"{self.name} has not ended within {DOWN_S:g} s; end it with --force")
+        if force:
+            self._place.clear()
+        return self.out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._place.held():
+            with suppress(TestbedError):
+                self.down()
+
+    def _ask(self, what: str, **arguments: Any) -> Any:
+        """One command, one connection."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            try:
+                sock.connect(str(self._place.control))
+                sock.sendall(json.dumps({"do": what, **arguments}).encode() + b"\n")
+                with sock.makefile("rb") as stream:
+                    line = stream.readline()
+            except OSError:
+                line = b""
+        if not line:
+            log = self.out / "run.json"
+            raise TestbedError(f"{self.name} is not up any more; {log} may say why")
+        reply = json.loads(line)
+        if "error" in reply:
+            error = reply["error"]
+            raise BadInput(self.name, error["place"], error["problem"], error["remedy"])
+        return reply["ok"]
+
+
+class AsyncTestbed:
+    """The same for asyncio and trio: every method is awaited, and waits in a thread."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self.name, self.out = testbed.name, testbed.out
+
+    @classmethod
+    async def up(cls, scenario: str | Path, **options: Any) -> Self:
+        """As ``Testbed(scenario, ...)``."""
+        return cls(await _in_thread(Testbed, scenario, **options))
+
+    @classmethod
+    async def find(cls, name: str | None = None, folder: Path | None = None) -> Self:
+        return cls(await _in_thread(Testbed.find, name, folder))
+
+    async def status(self) -> Status:
+        return await _in_thread(self._testbed.status)
+
+    async def ping(self, a: str, b: str, pairs: int = 10, **options: float) -> Ping:
+        return await _in_thread(self._testbed.ping, a, b, pairs, **options)
+
+    async def kill(self, node: str) -> None:
+        await _in_thread(self._testbed.kill, node)
+
+    async def restart(self, node: str) -> int:
+        return await _in_thread(self._testbed.restart, node)
+
+    async def freeze(self, node: str) -> None:
+        await _in_thread(self._testbed.freeze, node)
+
+    async def thaw(self, node: str) -> None:
+        await _in_thread(self._testbed.thaw, node)
+
+    async def attach(self, node: str) -> Session:
+        """Its calls block: give them a thread of their own."""
+        return await _in_thread(self._testbed.attach, node)
+
+    async def down(self, *, force: bool = False) -> Path:
+        return await _in_thread(self._testbed.down, force=force)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await _in_thread(self._testbed.__exit__, kind, error, trace)
+
+
+async def _in_thread[T](function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    return await anyio.to_thread.run_sync(partial(function, *arguments, **options))
+
+
+def _start(orders: dict[str, Any]) -> dict[str, Any]:
+    """Start a keeper and wait until its testbed is up; what it says of it.
+
+    Whoever is interrupted while it waits takes the keeper down, which takes down all else.
+    """
+    read, write = os.pipe()
+    with open(read, "rb") as word, tempfile.TemporaryFile() as words:
+        try:
+            subprocess.run(
+                python("-m", "testbed.lab.keeper"),
+                input=json.dumps(orders | {"ready": write}).encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=words,
+                pass_fds=[write],
+                start_new_session=True,
+                env=environment({}),
+                check=False,  # what it has to say it says to `word`
+            )
+        finally:
+            os.close(write)
+        keeper = json.loads(word.readline() or b"{}").get("pid")
+        try:
+            said = json.loads(word.readline() or b"{}")
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
+            word.readline()
+            raise
+        if "up" in said:
+            return dict(said["up"])
+        if "bad" in said:
+            raise BadInput(*said["bad"])
+        if "trouble" in said:
+            raise TestbedError(said["trouble"], said["code"])
+        words.seek(0)
+        last = words.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise TestbedError(f"the keeper died{': ' + last[0] if last else ''}")
+
+
+__all__ = ["AsyncTestbed", "LinkStatus", "NodeStatus", "Ping", "Place", "Status", "Testbed", "TestbedError"]

@@ -1,0 +1,39 @@
+"""For tests of your own: the fixture ``testbed``, which brings networks up and sees them down.
+
+What may live here: pytest fixtures for users.  pytest finds this file by itself where Bellwire is installed.
+
+    def test_a_pair_in_time(testbed):
+        bed = testbed("my-network.yaml", dilation=100)
+        assert bed.ping("west", "east", pairs=1).pairs == 1
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from testbed.lab.testbed import Testbed
+
+
+@pytest.fixture
+def testbed(tmp_path: Path) -> Iterator[Callable[..., "Testbed"]]:
+    """Call it with a scenario and what ``testbed.Testbed`` takes besides; every network it brings up is down again at
+    the end of the test, its files in the test's ``tmp_path``."""
+    from testbed.lab.testbed import Testbed
+
+    with ExitStack() as stack:
+        # Of their own: the paths of sockets must be short.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellwire-")))
+        count = 0
+
+        def bring_up(scenario: str | Path, **options: Any) -> Testbed:
+            nonlocal count
+            count += 1
+            own: dict[str, Any] = {"name": f"bed-{count}", "out": tmp_path / f"bed-{count}", "folder": sockets}
+            return stack.enter_context(Testbed(scenario, **(own | options)))
+
+        yield bring_up
