@@ -9,11 +9,15 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BadInput
 from testbed.lab.places import Place
+
+if TYPE_CHECKING:
+    from testbed.lab.run import Finished
 
 
 def main() -> int:
@@ -36,18 +40,22 @@ def main() -> int:
     place = Place(Path(orders.pop("place")))
     try:
         with place.hold():
-            from testbed.lab.run import Options, run
-            from testbed.lab.standing import StandingTestbed
-
-            paths = {key: Path(orders[key]) for key in ("scenario", "out") if orders[key] is not None}
-            options = Options(**(orders | paths))
-            standing = StandingTestbed(place, options.clock, lambda facts: say({"up": facts}))
-            finished = run(options, standing.progress, standing=standing)
-            say({"code": finished.code, "trouble": finished.trouble})
-            return finished.code
+            finished = _kept(place, orders, say)
     except BadInput as error:
         say({"bad": [error.file, error.place, error.problem, error.remedy]})
         return 2
+    say({"code": finished.code, "trouble": finished.trouble})  # if it never came up; its name is free by now
+    return finished.code
+
+
+def _kept(place: Place, orders: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> "Finished":
+    from testbed.lab.run import Options, run
+    from testbed.lab.standing import StandingTestbed
+
+    paths = {key: Path(orders[key]) for key in ("scenario", "out") if orders[key] is not None}
+    options = Options(**(orders | paths))
+    standing = StandingTestbed(place, options.clock, lambda facts: say({"up": facts}))
+    return run(options, standing.progress, standing=standing)
 
 
 if __name__ == "__main__":
