@@ -107,7 +107,7 @@ local goes_on   -- sequence numbers of Data that another one continues, by strea
 local first     -- header sequence with which a Data was sent first, by stream and its own sequence
 local lives     -- incarnation of each node
 local flags     -- what is to be said about a frame, by its number: {expert, text}
-local things    -- trains, ebits, pairs and errands by what they are called now: {kind, label, of = what they belong to}
+local things    -- trains, ebits, pairs and errands by what they are called now: {kind, label, of = {what they belong to}}
 local circuits  -- head, tail and link of a circuit's hop, by its two nodes and its label
 local seen      -- things that a frame is about, by its number
 local ages      -- how many things had one name, by the name
@@ -140,7 +140,7 @@ local function named(kind, key, label, stamp)
   if not thing or (stamp and thing.stamp and thing.stamp ~= stamp) then
     local age = (ages[kind .. key] or 0) + 1
     ages[kind .. key] = age
-    thing = {kind = kind, label = age > 1 and label .. "~" .. age or label}
+    thing = {kind = kind, label = age > 1 and label .. "~" .. age or label, of = {}}
     things[kind .. key] = thing
   end
   thing.stamp = thing.stamp or stamp
@@ -235,10 +235,17 @@ local function learn(buf, start, family, message, pinfo, source, destination)
       for _, thing in ipairs(about) do found[#found + 1] = thing end
     end
   end
-  if message.naming.joins and firsts[1] and firsts[2] then firsts[1].of = firsts[2] end
+  local part, whole = firsts[1], firsts[2]
+  if message.naming.joins and part and whole then
+    if part.kind ~= "train" then part.of = {} end  -- a train may make several ebits
+    local known = false
+    for _, other in ipairs(part.of) do known = known or other == whole end
+    if not known then part.of[#part.of + 1] = whole end
+    if part.kind == "train" then table.remove(found, 1) end  -- this message is about one of them
+  end
   -- A gate may be tried again with another pair: what its messages are about is decided now, if it can be.
   for nth, thing in ipairs(found) do
-    if thing.kind == "errand" and thing.of then found[nth] = thing.of end
+    if thing.kind == "errand" and thing.of[1] then found[nth] = thing.of[1] end
   end
   seen[pinfo.number] = found
 end
@@ -246,16 +253,17 @@ end
 -- Shows the pairs that the frame is about, each once; what later frames told of them as well, in a second pass.
 local function add_pairs(pinfo, tree)
   local shown = {}
-  for _, thing in ipairs(seen[pinfo.number] or {}) do
-    while thing do
-      local one = thing.kind == "ebit" and EBIT or thing.kind == "pair" and PAIR
-      if one and not shown[thing] then
+  local function show(all)
+    for _, thing in ipairs(all) do
+      if not shown[thing] then
         shown[thing] = true
-        tree:add(one, thing.label):set_generated()
+        local one = thing.kind == "ebit" and EBIT or thing.kind == "pair" and PAIR
+        if one then tree:add(one, thing.label):set_generated() end
+        show(thing.of)
       end
-      thing = thing.of
     end
   end
+  show(seen[pinfo.number] or {})
 end
 
 local add_message

@@ -4,7 +4,7 @@ What may live here: the table, once.  The Wireshark dissector and `bellwire trac
 
 Four things have names of their own on the wire, each part of the next:
 
-    train (link, queue id) → ebit, a link's pair (link, MHP sequence) → pair between two ends (head, pair id)
+    train (link, queue id) → ebits, a link's pairs (link, MHP sequence) → pair between two ends (head, pair id)
     errand: a gate of RGP (job, gate), a qubit of QTP (session, index), carried out over such a pair
 
 A message that names two of them says that the first belongs to the second: an MHP Reply, that this train has made this

@@ -27,7 +27,8 @@ class Thing:
     def __init__(self, kind: str, label: str) -> None:
         self.kind = kind
         self.label = label
-        self.of: Thing | None = None
+        self.of: list[Thing] = []
+        """A train may have made several ebits; anything else belongs to one thing, or to none yet."""
         self.stamp: int | None = None
         self.tail = 0
         self.moment = 0
@@ -41,13 +42,13 @@ class Topics(NamedTuple):
     def __iter__(self) -> Iterator[Thing]:  # type: ignore[override]
         """Every thing, and what it belongs to, each once."""
         shown: set[Thing] = set()
-        for thing in self.things:
-            at: Thing | None = thing
-            while at is not None:
-                if at not in shown:
-                    shown.add(at)
-                    yield at
-                at = at.of
+        waiting = list(reversed(self.things))
+        while waiting:
+            thing = waiting.pop()
+            if thing not in shown:
+                shown.add(thing)
+                yield thing
+                waiting += reversed(thing.of)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,9 +101,11 @@ class Pairs:
             firsts.append(about[0] if about else None)
             found += about
         if naming.joins and len(firsts) > 1 and firsts[0] is not None and firsts[1] is not None:
-            firsts[0].of = firsts[1]
+            _join(firsts[0], firsts[1])
+            if firsts[0].kind == "train":
+                found.remove(firsts[0])  # it may have made others, which this message is not about
         # A gate may be tried again with another pair: what its messages are about is decided now, if it can be.
-        return Topics(tuple(t.of if t.kind == "errand" and t.of is not None else t for t in found))
+        return Topics(tuple(t.of[0] if t.kind == "errand" and t.of else t for t in found))
 
     def _named(
         self, name: Name, numbers: list[int], stamp: int | None, protocol: int, source: int, destination: int
@@ -211,8 +214,15 @@ def _hop(one: int, other: int, label: int) -> tuple[int, int, int]:
     return min(one, other), max(one, other), label
 
 
+def _join(part: Thing, whole: Thing) -> None:
+    if part.kind != "train":
+        part.of = [whole]
+    elif whole not in part.of:
+        part.of.append(whole)
+
+
 def _settled(errand: Thing | None) -> Thing | None:
-    return errand if errand is None or errand.of is None else errand.of
+    return errand if errand is None or not errand.of else errand.of[0]
 
 
 __all__ = ["Pairs", "Thing", "Topics"]

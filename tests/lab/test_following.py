@@ -144,11 +144,15 @@ def test_names_that_are_used_anew(reader):
         frame(1, 2, track(5, 1, 1, 0), incarnation=2),  # pair 1.2/1
         frame(1, 3, cat(1, 1), incarnation=2),
         frame(1, 2, wire.EgpExpire(1, 1, 0, 65533, 1)),  # 65533, 65534, 0
+        frame(1, 9, gen(7, 2000)),  # a train that goes on after its first success
+        frame(9, 1, reply(5, 7, 2004)),
+        frame(9, 1, reply(6, 7, 2009)),
     ]
     topics = topics_of(frames)
     assert [",".join(one.names) for one in topics] == [
         "", "", "1:0,1/1", "1:0,1/1", "1:0,1/1", "", "", "1:0,1/1", "2:40,1/1", "2:40,1/1", "1/1", "1/1", "1.2/1",
         "1:0~2,1.2/1", "1:0~2,1.2/1", "", "1:0~2,1.2/1", "1.2/1", "1:65533,1:65534,1:0~2,1.2/1",
+        "1:5,1:6", "1:5", "1:6",
     ]  # fmt: skip
     rows = reader.read([Packet(one) for one in frames], ["frame.number"])
     assert len(rows) == len(frames)
