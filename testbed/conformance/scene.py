@@ -142,6 +142,10 @@ _STAR: Final = tuple(LinkRow(n, a, b, 9, switched=True) for n, (a, b) in enumera
 SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analysers=2)
 """A switch with two analysers; nodes 1 and 3 have two links each, on one port."""
 
+DEVICES: Final = Scene("devices", "devices", 0, ())
+"""The quantum plane of two nodes, whose devices do one operation after the other."""
+PARALLEL: Final = Scene("parallel devices", "devices", 0, ())
+
 SCENES: Final = {
     scene.name: scene
     for scene in (ECHO, MASTER, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH)

@@ -22,7 +22,8 @@ MUTANTS = load_mutants()
 ROOT = Path(__file__).parents[2]
 
 # Families whose scripts are still to be written.
-PENDING_FAMILIES = {"DEV", "QNP", "QTP", "RGP"}
+PENDING = {f"DEV-{number}" for number in range(9, 21)}  # trains, heralds, switches and clocks of the plane
+PENDING_FAMILIES = {"QNP", "QTP", "RGP"}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -36,7 +37,7 @@ def test_every_decidable_must_has_a_script():
     missing = [
         r.id
         for r in CATALOGUE.values()
-        if r.level == "MUST" and r.decided == "socket" and r.family not in PENDING_FAMILIES
+        if r.level == "MUST" and r.decided == "socket" and r.family not in PENDING_FAMILIES and r.id not in PENDING
         if r.id not in decided
     ]
     assert missing == []

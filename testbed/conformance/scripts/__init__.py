@@ -5,14 +5,14 @@ What may live here: the register of scripts.  A file per protocol holds them.
 
 from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from testbed.conformance.scene import Scene
-from testbed.conformance.stage import Stage
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job")
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev")
 
-Act = Callable[[Stage], Awaitable[None]]
+Act = Callable[[Any], Awaitable[None]]
+"""It takes what it stands on: a `Stage`, or for devices a `Bench`."""
 
 
 class Script(NamedTuple):
