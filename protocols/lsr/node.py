@@ -299,6 +299,7 @@ class Lsr:
                 self._timers.cancel((_RETRY, neighbour.number))
                 self._outputs.append(NeighbourUp(neighbour.number))
                 self._poll_again(neighbour, now)
+                self._give_unreached(neighbour, now)
                 self._consider(now)
             case Do.LOST:
                 neighbour.drop()
@@ -360,6 +361,12 @@ class Lsr:
         neighbour.flight[key] = advert
         self._send(neighbour, advert)
         self._wait(neighbour, now)
+
+    def _give_unreached(self, neighbour: Neighbour, now: int) -> None:
+        """What came before its way was known: no digest counts it, and when it counts nobody compares.  LSR-15"""
+        for version in self.database.versions(frozenset(self.database.unreachable())):
+            if (advert := self.database.get(Key(version.origin, version.part))) is not None:
+                self._give(neighbour, advert, now)
 
     def _landed(self, neighbour: Neighbour, version: LsrAdvert | LsrVersion) -> bool:
         """The neighbour has this version: was that one, or an older one, on the way to it?"""

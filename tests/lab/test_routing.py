@@ -165,3 +165,13 @@ def test_without_the_section_nothing_of_it_is_on_the_wire(tmp_path: Path) -> Non
 
     assert ran.finished
     assert not [e for e in ran.all_events() if e["layer"] == "routing"]
+
+
+def test_what_is_heard_before_a_far_neighbour_is_up_reaches_it_all_the_same(tmp_path: Path) -> None:
+    """LSR-15: ends near their repeaters are known to them long before the repeaters know each other."""
+    text = network("ab bc cd", "ad", requests=[ask("a", "d", 2)])
+    for link in ("a-b", "c-d"):
+        text["links"][link] |= {"length_m": 20, "slot_s": 10e-6}
+    ran = run_slice(text, tmp_path)
+    assert ran.finished
+    assert len(ran.result("a", "pairs-0")["pairs"]) == 2
