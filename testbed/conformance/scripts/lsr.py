@@ -335,7 +335,8 @@ async def ways_use_what_both_ends_say(stage: Stage) -> None:
     async def ways(*expected: list[int]) -> None:
         await stage.wait(TOLD_PS)
         stage.user.order("ways", node=4)
-        await stage.user.expect("ways", ways=list(expected))
+        # No time is set for the search: it may have to load a library first.
+        await stage.user.expect("ways", 5_000 * MS, ways=list(expected))
 
     other.peer.send(_advert(1, origin=3, links=(_link(2, NODE), _link(5, 4))))
     await ways()
