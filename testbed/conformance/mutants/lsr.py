@@ -217,3 +217,9 @@ def asks_at_even_intervals() -> Wrong:
         return timeout_ps
 
     return instead(Lsr, "_timeout", timeout)
+
+
+@breaks("LSR-15")
+def keeps_to_itself_what_is_out_of_reach() -> Wrong:
+    """A neighbour that comes up is told of nobody whom this node cannot reach yet."""
+    return nothing(Lsr, "_give_unreached")

@@ -365,3 +365,14 @@ async def an_idle_network_is_silent(stage: Stage) -> None:
     gaps = [b - a for a, b in pairwise(times)]
     if len(gaps) < 2 or any(after < 2 * before - 100 * MS for before, after in pairwise(gaps)):
         raise NotMet(f"a neighbour that is down is asked after {[round(gap / MS) for gap in gaps]} ms")
+
+
+@decides("LSR-15", scene=ROUTER)
+async def who_comes_late_is_told_of_those_out_of_reach(stage: Stage) -> None:
+    """Node 1 tells of a node to which no way is known; node 3, which comes up later, is told of it, too."""
+    (side,) = await _up(stage, 1)
+    side.peer.send(_advert(1))
+    await side.peer.expect(LsrAck, TOLD_PS)
+    late = _Side(stage, 3)
+    late.hello()
+    await late.advert(origin=FAR)
