@@ -68,7 +68,7 @@ class Node:
         self.physical = Physical(kernel, config, device, messenger)
         self.link = EntanglementLink(kernel, config, self.physical, messenger)
         self.network = Network(kernel, config, self.physical, self.link, messenger)
-        self.transport = Transport(kernel, self.physical, self.network, messenger)
+        self.transport = Transport(kernel, self.physical, self.network, messenger, device.communication_qubits)
         # A node's remote gates with a peer share one stream of pairs: the strictest of its jobs decides about it.
         wanted = [app["minimum_fidelity"] for name, app in config.apps.items() if name.startswith("job-")]
         self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))

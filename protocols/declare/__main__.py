@@ -9,6 +9,7 @@ from protocols.declare import FAMILIES
 from protocols.declare.gen_codec import codec
 from protocols.declare.gen_docs import docs
 from protocols.declare.gen_exports import exports
+from protocols.declare.gen_states import page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +20,7 @@ def generated() -> dict[Path, str]:
         ROOT / "protocols" / "wire" / "codec.py": codec(FAMILIES),
         ROOT / "protocols" / "wire" / "__init__.py": exports(codec(FAMILIES)),
         ROOT / "docs" / "wire.md": docs(FAMILIES),
+        ROOT / "docs" / "sessions.md": page(ROOT / "docs" / "sessions.md"),
     }
 
 

@@ -37,6 +37,7 @@ class Open(Message):
         u32("session", "number of the session, chosen by the opener", key=True),
         u16("port", "port that the service listens on", key=True),
         enum8("service", QtpService, "what the session delivers", key=True),
+        u16("places", "qubits that the opener can take before it lets go of any"),
     )
 
 
@@ -45,7 +46,10 @@ class Accept(Message):
 
     name = "Accept"
     code = 2
-    fields_desc = in_order(u32("session", "number of the session", key=True))
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True),
+        u16("places", "qubits that the acceptor can take before it lets go of any"),
+    )
 
 
 class Refuse(Message):
@@ -78,6 +82,7 @@ class Delivered(Message):
         u32("session", "number of the session", key=True),
         u32("index", "number of the qubit in the session", key=True),
         enum8("status", QtpStatus, "what became of it", key=True),
+        u32("limit", "indexes below this one may be sent: there is a place for each"),
     )
 
 
@@ -89,12 +94,41 @@ class Close(Message):
     fields_desc = in_order(u32("session", "number of the session", key=True))
 
 
+class Credit(Message):
+    """The receiver has let go of qubits: more may be sent."""
+
+    name = "Credit"
+    code = 7
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True),
+        u32("limit", "indexes below this one may be sent", key=True),
+    )
+
+
+class Finish(Message):
+    """Half-close: the sender of this sends no more qubits; it still receives."""
+
+    name = "Finish"
+    code = 8
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True), u32("sent", "how many qubits it sent", key=True)
+    )
+
+
+class Reset(Message):
+    """Ends a session at once: what is on the way is lost."""
+
+    name = "Reset"
+    code = 9
+    fields_desc = in_order(u32("session", "number of the session", key=True))
+
+
 FAMILY = Family(
     number=5,
     name="QTP",
     title="Quantum transport",
     about="Sessions on ports; a qubit is delivered once or reported lost.",
-    messages=(Open, Accept, Refuse, Teleport, Delivered, Close),
+    messages=(Open, Accept, Refuse, Teleport, Delivered, Close, Credit, Finish, Reset),
     points=(QtpService, QtpStatus, QtpCorrection),
     departures=(
         Departure(

@@ -40,6 +40,7 @@ REMARKS: dict[type[Message], Remark] = {
     egp.Expire: Remark(Weight.WARN, "pairs are known to one side only, and expire"),
     qnp.Discard: Remark(Weight.NOTE, "a chain of pairs was given up"),
     qnp.Teardown: Remark(Weight.WARN, "the circuit failed", "fate", _FATES),
+    qtp.Reset: Remark(Weight.WARN, "the session is broken off"),
     qtp.Refuse: Remark(Weight.WARN, "the session is refused"),
     qtp.Delivered: Remark(Weight.WARN, "a qubit is lost", "status", (qtp.QtpStatus.LOST,)),
     rgp.Refused: Remark(Weight.WARN, "the gate is not done"),

@@ -6,11 +6,12 @@ direction by itself.
 
 A qubit to be teleported is, at the sender, in one of these places:
 
-    unpaired --a pair that this end asked for--> measuring --m1, m2--> sent --Delivered OK--> delivered
+    unpaired --a pair of its own, a place there--> measuring --m1, m2--> sent --Delivered OK--> delivered
     unpaired --no more pairs, or the session ends--> returned    (it was not touched, and is the user's again)
     measuring, sent --Delivered LOST, or the session ends--> lost
 
-It is consumed only once a pair is confirmed: a pair comes here when both ends hold it.  The receiver hands
+It is consumed only once a pair is confirmed, and the receiver has a free place: a pair comes here when both ends hold
+it, and the receiver says below which index there are places (Accept, Open, Delivered, Credit).  The receiver hands
 up qubits in the order of their index, each once: a Teleport waits for those before it and for its pair, and
 when the pair is gone, or does not come in HOLD_PS, the qubit is lost and both ends say so.  Corrections go
 with the qubit and are applied by the user: the pair's own Bell index is merged by the sender, so the
@@ -28,6 +29,7 @@ from protocols.ignored import Ignored
 from protocols.labels import LabelSpace
 from protocols.machine import Output, Send
 from protocols.pairs import Pair, ReleaseQubit
+from protocols.qtp.pacing import Pacer
 from protocols.qtp.service import (
     Arrived,
     Closed,
@@ -38,6 +40,7 @@ from protocols.qtp.service import (
     Opened,
     PairGone,
     PairReady,
+    PeerFinished,
     Refused,
     RefuseReason,
     Returned,
@@ -46,12 +49,16 @@ from protocols.qtp.service import (
     SessionId,
 )
 from protocols.qtp.states import SESSION_TABLE, Do, SessionInput, SessionState
+from protocols.timers import Timers
 from protocols.wire.codec import (
     QtpAccept,
     QtpClose,
+    QtpCredit,
     QtpDelivered,
+    QtpFinish,
     QtpOpen,
     QtpRefuse,
+    QtpReset,
     QtpService,
     QtpStatus,
     QtpTeleport,
@@ -60,7 +67,18 @@ from protocols.wire.codec import (
 HOLD_PS = 10_000_000_000  # 10 ms; the pair left the network layer before the Teleport: only drivers delay it
 MOST_SESSIONS = 256  # that one peer may have opened here at a time
 MOST_PENDING = 1024  # Teleports of a session that wait for their turn; pairs of it that are known to be gone
+MOST_WINDOW = 64  # pairs that a session asks for at a time, unless more are to be kept ready
+MOST_PLACES = 0xFFFF
 _NUMBER_BITS = 15  # so that a live session's purpose id is its own
+
+
+class _Waiting(NamedTuple):
+    """A qubit that is to be sent."""
+
+    index: int  # type: ignore[assignment]
+    qubit: int
+    frame: int
+    """X^x and then Z^z, as a Bell index, that are still to be applied to it."""
 
 
 @dataclass(slots=True)
@@ -74,15 +92,20 @@ class _Session:
 
     # What this end sends.
     next_index: int = 0
-    unpaired: deque[tuple[int, int]] = field(default_factory=deque)  # (index, data qubit)
+    limit: int = 0  # the peer has places for indexes below it
+    unpaired: deque[_Waiting] = field(default_factory=deque)
     spare: deque[Pair] = field(default_factory=deque)  # pairs that came ahead of their qubit
     ahead: int = 0  # how many of those there should be
     asked: int = 0  # pairs that the network layer still owes
-    measuring: dict[int, Pair] = field(default_factory=dict)  # by index
+    pacer: Pacer = field(default_factory=lambda: Pacer(MOST_WINDOW))
+    interval_ps: int = 0  # of a stream of pairs; 0: none
+    measuring: dict[int, tuple[Pair, int]] = field(default_factory=dict)  # pair and Pauli frame by index
     sent: set[int] = field(default_factory=set)
 
     # What this end receives.
     expected: int = 0  # the next index to hand up
+    grant: int = 0  # there are places for indexes below it
+    told: int = 0  # what the peer knows of that
     pending: dict[int, QtpTeleport] = field(default_factory=dict)  # by index
     pool: dict[int, Pair | None] = field(default_factory=dict)  # the peer's pairs by pair id; None: it is gone
 
@@ -91,10 +114,12 @@ class _Session:
 
 
 class Qtp:
-    """Both ends of QTP for one node."""
+    """Both ends of QTP for one node.  places: qubits that a session may bring before its user lets go of one."""
 
-    def __init__(self, node: int, hold_ps: int = HOLD_PS) -> None:
+    def __init__(self, node: int, hold_ps: int = HOLD_PS, places: int = MOST_PLACES) -> None:
         self._node = node
+        self._places = min(places, MOST_PLACES)
+        self._streams: Timers[SessionId] = Timers()
         self._outputs: list[Output] = []
         self._ports: dict[int, QtpService] = {}
         self._sessions: dict[SessionId, _Session] = {}
@@ -121,8 +146,9 @@ class Qtp:
         if number is None:
             raise ValueError(f"every session number with node {peer} is in use")
         session = _Session(SessionId(peer, number), port, service, opener=True)
+        session.grant = session.told = self._places
         self._sessions[session.id] = session
-        self._send(peer, QtpOpen(number, port, service))  # QTP-1
+        self._send(peer, QtpOpen(number, port, service, self._places))  # QTP-1
         return session.id
 
     def close(self, session: SessionId, now: int) -> None:
@@ -131,12 +157,39 @@ class Qtp:
             self._move(known, SessionInput.CLOSE)
             self._settle(known)
 
+    def finish(self, session: SessionId, now: int) -> None:
+        """Half-close: send no more once what is on the way has been delivered or lost; go on receiving."""
+        if (known := self._sessions.get(session)) is not None:
+            if known.state is SessionState.OPENING:
+                raise SessionGone(f"session {session.number} with node {session.peer} is not open yet")
+            self._move(known, SessionInput.FINISH)
+            self._settle(known)
+
+    def reset(self, session: SessionId, now: int) -> None:
+        """End at once: what is on the way is lost to both.  A session that has gone is no error."""
+        if (known := self._sessions.get(session)) is not None:
+            known.reason = CloseReason.RESET
+            self._move(known, SessionInput.RESET)
+
     # Pairs, from the network layer.
 
     def ask_pairs(self, session: SessionId, number: int, now: int) -> None:
         """A user of PAIRS needs so many more.  Raises SessionGone."""
-        self._usable(session, QtpService.PAIRS)
-        self._outputs.append(NeedPair(session, number))
+        self._need(self._usable(session, QtpService.PAIRS), number, now)
+
+    def stream(self, session: SessionId, interval_ps: int, now: int) -> None:
+        """A user of PAIRS needs one every `interval_ps`, from now on; 0: no more.  Raises SessionGone.
+
+        When pairs do not come as fast as that, no more than the window are asked for at a time.  QTP-12.
+        """
+        if interval_ps < 0:
+            raise ValueError(f"no pairs come every {interval_ps} ps")
+        known = self._usable(session, QtpService.PAIRS)
+        known.interval_ps = interval_ps
+        if interval_ps:
+            self._streams.set(session, now)
+        else:
+            self._streams.cancel(session)
 
     def pair(self, session: SessionId, pair: Pair, now: int) -> None:
         """Both ends of the session hold this pair now."""
@@ -144,17 +197,17 @@ class Qtp:
         if known is None:
             self._outputs.append(ReleaseQubit(pair.qubit))
         elif known.service is QtpService.PAIRS:
+            if pair.head == self._node:
+                self._came(known, now)
             self._outputs.append(PairReady(session, pair))
         elif pair.head != self._node:
             if known.pool.setdefault(pair.pair_id, pair) is None:  # it was given up before it came
                 self._outputs.append(ReleaseQubit(pair.qubit))
             self._hand_up(known)
         else:
-            known.asked -= known.asked > 0
-            if known.unpaired:
-                self._measure(known, pair)
-            else:
-                known.spare.append(pair)
+            self._came(known, now)
+            known.spare.append(pair)
+            self._advance(known, now)
 
     def pair_lost(self, session: SessionId, pair: Pair, now: int) -> None:
         """A pair that was given to this session is a pair no more."""
@@ -171,13 +224,15 @@ class Qtp:
         elif pair in known.spare:
             known.spare.remove(pair)
             self._outputs.append(ReleaseQubit(pair.qubit))
-            self._ask(known)
+            self._ask(known, now)
         # One in use goes on: the receiver, which lost it too, says LOST.
 
     def no_pairs(self, session: SessionId, now: int) -> None:
         """The network layer gave up: what waits for a pair goes back to its user, and the session closes."""
         if (known := self._sessions.get(session)) is not None and known.state is not SessionState.OPENING:
             known.reason = CloseReason.NO_PAIRS
+            known.asked = 0
+            known.pacer.forget()
             self._move(known, SessionInput.NO_PAIRS)
             self._settle(known)
 
@@ -192,25 +247,31 @@ class Qtp:
             raise ValueError(f"{ahead} pairs cannot be kept")
         known = self._usable(session, QtpService.TELEPORT)
         known.ahead = ahead
-        self._ask(known)
+        self._ask(known, now)
 
     def ready(self, session: SessionId) -> int:
         """Pairs that wait for qubits; 0 for a session that has gone."""
         known = self._sessions.get(session)
         return 0 if known is None else len(known.spare)
 
-    def teleport(self, session: SessionId, qubit: int, now: int) -> int:
+    def freed(self, session: SessionId, now: int) -> None:
+        """The user has let go of a qubit that had arrived: there is a place for another.  QTP-10."""
+        if (known := self._sessions.get(session)) is not None:
+            known.grant += 1
+            self._credit(known)
+
+    def teleport(self, session: SessionId, qubit: int, now: int, frame: int = 0) -> int:
         """Send a qubit, which is QTP's from now on; returns its index in the session.  Raises SessionGone.
+
+        frame: X^x and then Z^z, as a Bell index, that are still to be applied to it: merged, never applied (QTP-4).
 
         Exactly one of Delivered, Lost and Returned will follow.
         """
         known = self._usable(session, QtpService.TELEPORT)
         index = known.next_index
         known.next_index += 1
-        known.unpaired.append((index, qubit))
-        if known.spare:
-            self._measure(known, known.spare.popleft())
-        self._ask(known)
+        known.unpaired.append(_Waiting(index, qubit, frame))
+        self._advance(known, now)
         return index
 
     def measured(self, session: SessionId, index: int, m1: int, m2: int, now: int) -> None:
@@ -218,9 +279,9 @@ class Qtp:
         known = self._sessions.get(session)
         if known is None:
             return  # the session ended meanwhile, and said that this qubit is lost
-        pair = known.measuring.pop(index)
+        pair, frame = known.measuring.pop(index)
         known.sent.add(index)
-        correction = bell.teleport_correction(pair.bell_index, m1, m2)  # QTP-4
+        correction = bell.compose(frame, bell.teleport_correction(pair.bell_index, m1, m2))  # QTP-4
         self._send(session.peer, QtpTeleport(session.number, index, pair.pair_id, correction))
 
     # The machine.
@@ -229,18 +290,27 @@ class Qtp:
         match message:
             case QtpOpen():
                 self._on_open(message, source)
-            case QtpAccept() | QtpRefuse() | QtpTeleport() | QtpDelivered() | QtpClose() if self._is_past(
-                SessionId(source, message.session)
-            ):
+            case (
+                QtpAccept()
+                | QtpRefuse()
+                | QtpTeleport()
+                | QtpDelivered()
+                | QtpClose()
+                | QtpCredit()
+                | QtpFinish()
+                | QtpReset()
+            ) if self._is_past(SessionId(source, message.session)):
                 pass  # sent before the peer knew that the session had ended
             case QtpAccept() | QtpRefuse():
                 self._on_answer(message, source)
             case QtpTeleport():
                 self._on_teleport(message, source, now)
             case QtpDelivered():
-                self._on_delivered(message, source)
-            case QtpClose():
-                self._on_close(message, source)
+                self._on_delivered(message, source, now)
+            case QtpClose() | QtpReset() | QtpFinish():
+                self._on_ending(message, source)
+            case QtpCredit():
+                self._on_credit(message, source, now)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message of QTP")
 
@@ -252,6 +322,12 @@ class Qtp:
         self._numbers_with(peer).peer_starts_anew()
 
     def poll(self, now: int) -> list[Output]:
+        for session_id in self._streams.take_due(now):
+            streaming = self._sessions.get(session_id)
+            if streaming is not None and streaming.state is SessionState.OPEN:
+                if streaming.asked < streaming.pacer.window:
+                    self._need(streaming, 1, now)
+                self._streams.set(session_id, now + streaming.interval_ps)
         for session_id, index in self._holds.take_due(now):
             session = self._sessions[session_id]
             teleport = session.pending.get(index)
@@ -265,7 +341,8 @@ class Qtp:
         return outputs
 
     def next_timeout(self) -> int | None:
-        return self._holds.next_due()
+        due = (self._holds.next_due(), self._streams.next())
+        return min((time for time in due if time is not None), default=None)
 
     # Messages.
 
@@ -288,8 +365,10 @@ class Qtp:
             self._send(source, QtpRefuse(message.session, reason))
         else:
             session = _Session(session_id, message.port, QtpService(message.service), opener=False)
+            session.grant = session.told = self._places
+            session.limit = message.places
             self._sessions[session_id] = session
-            self._send(source, QtpAccept(message.session))  # QTP-2
+            self._send(source, QtpAccept(message.session, self._places))  # QTP-2
             self._move(session, SessionInput.ACCEPT)
 
     def _on_answer(self, message: QtpAccept | QtpRefuse, source: int) -> None:
@@ -297,6 +376,7 @@ class Qtp:
         if session is None or session.state is not SessionState.OPENING:
             self._ignore(source, message, "answers nothing")
         elif isinstance(message, QtpAccept):
+            session.limit = message.places
             self._move(session, SessionInput.ACCEPT)
         else:
             known = message.reason in set(RefuseReason)
@@ -310,52 +390,89 @@ class Qtp:
             self._ignore(source, message, "no open session of TELEPORT")
         elif message.index < session.expected or message.index in session.pending:
             self._ignore(source, message, "the index has been used")  # QTP-5
-        elif len(session.pending) >= MOST_PENDING:
+        elif len(session.pending) >= MOST_PENDING or message.index >= session.grant:
             self._ignore(source, message, "too many wait for their turn")
-            self._send(source, QtpDelivered(message.session, message.index, QtpStatus.LOST))
+            self._send(source, QtpDelivered(message.session, message.index, QtpStatus.LOST, session.grant))
         else:
             session.pending[message.index] = message
             if message.pair_id not in session.pool:
                 self._holds.put((session.id, message.index), now)
             self._hand_up(session)
 
-    def _on_delivered(self, message: QtpDelivered, source: int) -> None:
+    def _on_delivered(self, message: QtpDelivered, source: int, now: int) -> None:
         session = self._sessions.get(SessionId(source, message.session))
         if session is None or message.index not in session.sent:
             self._ignore(source, message, "nothing was sent under that index")
             return
         session.sent.remove(message.index)
+        session.limit = max(session.limit, message.limit)
         if message.status == QtpStatus.OK:
             self._outputs.append(Delivered(session.id, message.index))
         else:
             self._outputs.append(Lost(session.id, message.index, incoming=False))
+        self._advance(session, now)
         self._settle(session)
 
-    def _on_close(self, message: QtpClose, source: int) -> None:
+    def _on_credit(self, message: QtpCredit, source: int, now: int) -> None:
         session = self._sessions.get(SessionId(source, message.session))
         if session is None or session.state is SessionState.OPENING:
             self._ignore(source, message, "no open session")
+        else:
+            session.limit = max(session.limit, message.limit)
+            self._advance(session, now)
+
+    def _on_ending(self, message: QtpClose | QtpReset | QtpFinish, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.state is SessionState.OPENING:
+            self._ignore(source, message, "no open session")
+        elif isinstance(message, QtpFinish):
+            self._outputs.append(PeerFinished(session.id))  # QTP-11
+        elif isinstance(message, QtpReset):
+            session.reason = CloseReason.RESET_BY_PEER
+            self._move(session, SessionInput.PEER_RESET)
         else:
             session.reason = CloseReason.CLOSED_BY_PEER
             self._move(session, SessionInput.PEER_CLOSED)
 
     # Small steps.
 
-    def _ask(self, session: _Session) -> None:
-        """For as many pairs as qubits wait for one, and those ahead: these when half are missing, not one by one."""
-        if session.state is not SessionState.OPEN:
-            return
-        here = len(session.spare) + session.asked
-        urgent = len(session.unpaired) - here
-        missing = urgent + session.ahead
-        if missing > 0 and (urgent > 0 or 2 * missing >= session.ahead):
-            session.asked += missing
-            self._outputs.append(NeedPair(session.id, missing))
+    def _advance(self, session: _Session, now: int) -> None:
+        """Measure what has a pair and a place, and ask for pairs for the rest.  QTP-3, QTP-10."""
+        while session.unpaired and session.spare and session.unpaired[0].index < session.limit:
+            waiting, pair = session.unpaired.popleft(), session.spare.popleft()
+            session.measuring[waiting.index] = (pair, waiting.frame)
+            self._outputs.append(RunBellMeasurement(session.id, waiting.index, waiting.qubit, pair.qubit))
+        self._ask(session, now)
 
-    def _measure(self, session: _Session, pair: Pair) -> None:
-        index, qubit = session.unpaired.popleft()
-        session.measuring[index] = pair
-        self._outputs.append(RunBellMeasurement(session.id, index, qubit, pair.qubit))  # QTP-3
+    def _ask(self, session: _Session, now: int) -> None:
+        """For a pair for each qubit that has a place, and for those ahead: these when half are missing, not one by
+        one.  No more at a time than the window, or than are to be ahead.  QTP-12."""
+        if session.state in (SessionState.OPENING, SessionState.CLOSED):
+            return
+        ahead = session.ahead if session.state is SessionState.OPEN else 0
+        placed = 0
+        if session.unpaired:
+            placed = max(0, min(len(session.unpaired), session.limit - session.unpaired[0].index))
+        urgent = placed - len(session.spare) - session.asked
+        missing = min(urgent + ahead, max(session.pacer.window, ahead) - session.asked)
+        if missing > 0 and (urgent > 0 or 2 * missing >= ahead):
+            self._need(session, missing, now)
+
+    def _need(self, session: _Session, number: int, now: int) -> None:
+        session.asked += number
+        session.pacer.asked(number, now)
+        self._outputs.append(NeedPair(session.id, number))
+
+    @staticmethod
+    def _came(session: _Session, now: int) -> None:
+        session.asked -= session.asked > 0
+        session.pacer.came(now)
+
+    def _credit(self, session: _Session) -> None:
+        """Tell of places only when the peer knows of none: else the next Delivered says it.  QTP-10."""
+        if session.told <= session.expected < session.grant:
+            session.told = session.grant
+            self._send(session.id.peer, QtpCredit(session.id.number, session.grant))
 
     def _hand_up(self, session: _Session) -> None:
         """Everything that is next in order and whose pair is here, or known to be gone."""
@@ -367,13 +484,15 @@ class Qtp:
             pair = session.pool[teleport.pair_id]
             if pair is None:  # remembered, for it may still come
                 status = QtpStatus.LOST
+                session.grant += 1
                 self._outputs.append(Lost(session.id, index, incoming=True))
             else:
                 status = QtpStatus.OK
                 del session.pool[teleport.pair_id]
                 x, z = bell.bit_flip(teleport.correction), bell.phase_flip(teleport.correction)
                 self._outputs.append(Arrived(session.id, index, pair.qubit, x, z))
-            self._send(session.id.peer, QtpDelivered(session.id.number, index, status))  # QTP-6
+            session.told = session.grant
+            self._send(session.id.peer, QtpDelivered(session.id.number, index, status, session.grant))  # QTP-6
 
     def _move(self, session: _Session, stimulus: SessionInput) -> None:
         session.state, actions = SESSION_TABLE[session.state, stimulus]
@@ -386,21 +505,26 @@ class Qtp:
                 case Do.DRAIN:
                     self._return_unpaired(session)
                     self._drain(session)
+                case Do.TELL_FINISH:  # QTP-11
+                    self._send(session.id.peer, QtpFinish(session.id.number, session.next_index))
                 case Do.TELL:  # QTP-8
                     self._send(session.id.peer, QtpClose(session.id.number))
+                case Do.TELL_RESET:  # QTP-13
+                    self._send(session.id.peer, QtpReset(session.id.number))
                 case Do.END:
                     self._outputs.append(Closed(session.id, session.reason))
         if session.state is SessionState.CLOSED:
+            self._streams.cancel(session.id)
             del self._sessions[session.id]
             if session.opener:
                 self._numbers[session.id.peer].give_back(session.id.number)
 
     def _settle(self, session: _Session) -> None:
-        if session.state is SessionState.CLOSING and session.settled():
+        if session.state in (SessionState.CLOSING, SessionState.FINISHING) and session.settled():
             self._move(session, SessionInput.SETTLED)
 
     def _return_unpaired(self, session: _Session) -> None:
-        for index, qubit in session.unpaired:
+        for index, qubit, _ in session.unpaired:
             self._outputs.append(Returned(session.id, index, qubit))
         session.unpaired.clear()
 
@@ -436,7 +560,15 @@ class Qtp:
     def _send(
         self,
         destination: int,
-        message: QtpOpen | QtpAccept | QtpRefuse | QtpTeleport | QtpDelivered | QtpClose,
+        message: QtpOpen
+        | QtpAccept
+        | QtpRefuse
+        | QtpTeleport
+        | QtpDelivered
+        | QtpClose
+        | QtpCredit
+        | QtpFinish
+        | QtpReset,
     ) -> None:
         self._outputs.append(Send(destination, message, reliable=True))
 

@@ -44,6 +44,8 @@ class CloseReason(Enum):
 
     CLOSED = auto()  # this end closed it
     CLOSED_BY_PEER = auto()
+    RESET = auto()  # this end broke it off
+    RESET_BY_PEER = auto()
     PEER_LOST = auto()
     NO_PAIRS = auto()  # the network layer will deliver none
 
@@ -70,6 +72,12 @@ class Closed(NamedTuple):
 
     session: SessionId
     reason: CloseReason
+
+
+class PeerFinished(NamedTuple):
+    """Event: the peer sends no more qubits; all that it sent have been handed up or reported lost before."""
+
+    session: SessionId
 
 
 class NeedPair(NamedTuple):

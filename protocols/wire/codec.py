@@ -1503,13 +1503,14 @@ class QtpCorrection(IntEnum):
     XZ = 3  # X, then Z
 
 
-_QTP_OPEN = struct.Struct("!IHB")
+_QTP_OPEN = struct.Struct("!IHBH")
 
 
 class _QtpOpen(NamedTuple):
     session: int
     port: int
     service: QtpService
+    places: int
 
 
 class QtpOpen(_QtpOpen):
@@ -1521,24 +1522,25 @@ class QtpOpen(_QtpOpen):
     MESSAGE: ClassVar[int] = 1
 
     def pack(self) -> bytes:
-        return _QTP_OPEN.pack(self.session, self.port, self.service)
+        return _QTP_OPEN.pack(self.session, self.port, self.service, self.places)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QTP_OPEN.size:
             raise _misfit(body, _QTP_OPEN, cls)
-        session, port, service = _QTP_OPEN.unpack(body)
+        session, port, service, places = _QTP_OPEN.unpack(body)
         try:
-            return tuple.__new__(cls, (session, port, _QTP_SERVICE[service]))
+            return tuple.__new__(cls, (session, port, _QTP_SERVICE[service], places))
         except KeyError as unknown:
             raise WireError("value", f"QtpOpen: {unknown}") from None
 
 
-_QTP_ACCEPT = struct.Struct("!I")
+_QTP_ACCEPT = struct.Struct("!IH")
 
 
 class _QtpAccept(NamedTuple):
     session: int
+    places: int
 
 
 class QtpAccept(_QtpAccept):
@@ -1550,7 +1552,7 @@ class QtpAccept(_QtpAccept):
     MESSAGE: ClassVar[int] = 2
 
     def pack(self) -> bytes:
-        return _QTP_ACCEPT.pack(self.session)
+        return _QTP_ACCEPT.pack(self.session, self.places)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
@@ -1614,13 +1616,14 @@ class QtpTeleport(_QtpTeleport):
         return tuple.__new__(cls, (session, index, pair_id, bits3 >> 6))
 
 
-_QTP_DELIVERED = struct.Struct("!IIB")
+_QTP_DELIVERED = struct.Struct("!IIBI")
 
 
 class _QtpDelivered(NamedTuple):
     session: int
     index: int  # type: ignore[assignment]
     status: QtpStatus
+    limit: int
 
 
 class QtpDelivered(_QtpDelivered):
@@ -1632,15 +1635,15 @@ class QtpDelivered(_QtpDelivered):
     MESSAGE: ClassVar[int] = 5
 
     def pack(self) -> bytes:
-        return _QTP_DELIVERED.pack(self.session, self.index, self.status)
+        return _QTP_DELIVERED.pack(self.session, self.index, self.status, self.limit)
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QTP_DELIVERED.size:
             raise _misfit(body, _QTP_DELIVERED, cls)
-        session, index, status = _QTP_DELIVERED.unpack(body)
+        session, index, status, limit = _QTP_DELIVERED.unpack(body)
         try:
-            return tuple.__new__(cls, (session, index, _QTP_STATUS[status]))
+            return tuple.__new__(cls, (session, index, _QTP_STATUS[status], limit))
         except KeyError as unknown:
             raise WireError("value", f"QtpDelivered: {unknown}") from None
 
@@ -1668,6 +1671,83 @@ class QtpClose(_QtpClose):
         if len(body) != _QTP_CLOSE.size:
             raise _misfit(body, _QTP_CLOSE, cls)
         return tuple.__new__(cls, _QTP_CLOSE.unpack(body))
+
+
+_QTP_CREDIT = struct.Struct("!II")
+
+
+class _QtpCredit(NamedTuple):
+    session: int
+    limit: int
+
+
+class QtpCredit(_QtpCredit):
+    """The receiver has let go of qubits: more may be sent."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        return _QTP_CREDIT.pack(self.session, self.limit)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_CREDIT.size:
+            raise _misfit(body, _QTP_CREDIT, cls)
+        return tuple.__new__(cls, _QTP_CREDIT.unpack(body))
+
+
+_QTP_FINISH = struct.Struct("!II")
+
+
+class _QtpFinish(NamedTuple):
+    session: int
+    sent: int
+
+
+class QtpFinish(_QtpFinish):
+    """Half-close: the sender of this sends no more qubits; it still receives."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 8
+
+    def pack(self) -> bytes:
+        return _QTP_FINISH.pack(self.session, self.sent)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_FINISH.size:
+            raise _misfit(body, _QTP_FINISH, cls)
+        return tuple.__new__(cls, _QTP_FINISH.unpack(body))
+
+
+_QTP_RESET = struct.Struct("!I")
+
+
+class _QtpReset(NamedTuple):
+    session: int
+
+
+class QtpReset(_QtpReset):
+    """Ends a session at once: what is on the way is lost."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 9
+
+    def pack(self) -> bytes:
+        return _QTP_RESET.pack(self.session)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QTP_RESET.size:
+            raise _misfit(body, _QTP_RESET, cls)
+        return tuple.__new__(cls, _QTP_RESET.unpack(body))
 
 
 class RgpKind(IntEnum):
@@ -2969,6 +3049,9 @@ type Message = (
     | QtpTeleport
     | QtpDelivered
     | QtpClose
+    | QtpCredit
+    | QtpFinish
+    | QtpReset
     | RgpCat
     | RgpUncat
     | RgpRefused
@@ -3043,6 +3126,9 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (QtpTeleport.PROTOCOL, QtpTeleport.MESSAGE): QtpTeleport,
     (QtpDelivered.PROTOCOL, QtpDelivered.MESSAGE): QtpDelivered,
     (QtpClose.PROTOCOL, QtpClose.MESSAGE): QtpClose,
+    (QtpCredit.PROTOCOL, QtpCredit.MESSAGE): QtpCredit,
+    (QtpFinish.PROTOCOL, QtpFinish.MESSAGE): QtpFinish,
+    (QtpReset.PROTOCOL, QtpReset.MESSAGE): QtpReset,
     (RgpCat.PROTOCOL, RgpCat.MESSAGE): RgpCat,
     (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
     (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,

@@ -42,6 +42,9 @@ class QubitMemory(Protocol):
     def void(self, qubit: int) -> None:
         """The same for a qubit that a device program has released already."""
 
+    def is_current(self, qubit: int) -> bool:
+        """Is this handle of one of the node's qubits still good: not released since, nor about to be?"""
+
     def when_freed(self, callback: Callable[[], None]) -> None:
         """Call back whenever a communication qubit becomes free."""
 

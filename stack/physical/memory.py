@@ -58,6 +58,10 @@ class Memory:
         self._check_out(qubit)
         self._freed(qubit)
 
+    def is_current(self, qubit: int) -> bool:
+        index = unpack_handle(qubit).qubit
+        return index < len(self._current) and self._current[index] == qubit and qubit not in self._leaving
+
     def _check_out(self, qubit: int) -> None:
         index = unpack_handle(qubit).qubit
         known = self._data <= index < len(self._current) and self._current[index] == qubit

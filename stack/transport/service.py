@@ -7,10 +7,11 @@ sessions as objects for the layer above.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from protocols.bell import Basis, parity_bit
 from protocols.device import MAX_OPS, Program
 from protocols.ignored import Ignored
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qtp.node import Qtp
+from protocols.qtp.node import MOST_PLACES, Qtp
 from protocols.qtp.service import (
     Arrived,
     Closed,
@@ -21,6 +22,7 @@ from protocols.qtp.service import (
     Opened,
     PairGone,
     PairReady,
+    PeerFinished,
     Refused,
     Returned,
     RunBellMeasurement,
@@ -55,11 +57,19 @@ class Incoming(NamedTuple):
     z: int
 
 
+class Outcome(NamedTuple):
+    """What this end read of its half of a pair, the pair's Bell index taken into account."""
+
+    pair: Pair
+    basis: Basis
+    bit: int
+
+
 class Session:
     """One end of a session.  Made by ``Transport.open`` and ``Transport.accept``.
 
-    ``teleport`` and ``receive`` are for sessions of TELEPORT; ``ask_pairs``, ``pair`` and ``on_pair_gone`` for those of
-    PAIRS, where every pair that either end asks for is handed up at both.
+    ``teleport`` and ``receive`` are for sessions of TELEPORT; ``ask_pairs``, ``stream``, ``pair``, ``outcome`` and
+    ``on_pair_gone`` for those of PAIRS, where every pair that either end asks for is handed up at both.
     """
 
     def __init__(self, transport: "Transport", ident: SessionId, kernel: Kernel) -> None:
@@ -69,6 +79,8 @@ class Session:
         self.on_pair_gone: Callable[[Pair], None] = lambda pair: None
         """Called when a pair that was handed up is a pair no more; its qubit stays the user's."""
         self.lost = 0
+        self.peer_finished = False
+        """The other end sends no more."""
         self._transport = transport
         self._kernel = kernel
         self._arrivals: Mailbox[Incoming | None] = Mailbox(kernel)
@@ -77,8 +89,11 @@ class Session:
         self._pairs: Mailbox[Pair | None] = Mailbox(kernel)
         self._not_handed_up: set[Pair] = set()
 
-    async def teleport(self, qubit: int, preparation: Program | None = None) -> bool:
+    async def teleport(self, qubit: int, preparation: Program | None = None, frame: int = 0) -> bool:
         """Send a qubit, which is gone from here on; whether it was delivered.
+
+        frame: X^x and then Z^z, as a Bell index, that are still to be applied to it: the receiver gets them merged
+        into its own.
 
         preparation: is run before; if a pair is ready, in one program with the Bell measurement, and so in one trip to
         the device.
@@ -86,16 +101,16 @@ class Session:
         If not it is lost; with the peer lost meanwhile, nobody knows whether it arrived.  Raises SessionClosed if it
         was not touched: it is the caller's again.
         """
-        return await self.send(qubit, preparation).wait()
+        return await self.send(qubit, preparation, frame).wait()
 
-    def send(self, qubit: int, preparation: Program | None = None) -> Waiter[bool]:
+    def send(self, qubit: int, preparation: Program | None = None, frame: int = 0) -> Waiter[bool]:
         """The same without waiting: what ``teleport`` returns or raises comes out of the waiter."""
         waiter: Waiter[bool] = Waiter(self._kernel)
         transport = self._transport
         machine = transport.driver.machine
         together = machine.ready(self.ident) > 0
         try:
-            index = machine.teleport(self.ident, qubit, self._kernel.now)
+            index = machine.teleport(self.ident, qubit, self._kernel.now, frame)
         except SessionGone:
             raise self._gone() from None
         self._sent[index] = waiter
@@ -130,8 +145,12 @@ class Session:
             filling[1].set(None)
 
     async def receive(self) -> Incoming:
-        """The next qubit, in the order of sending; raises SessionClosed at the end of the session."""
-        incoming = None if self._ended(self._arrivals) else await self._arrivals.get()
+        """The next qubit, in the order of sending; raises SessionClosed when no more will come.
+
+        It takes one of the places of this node, until it is released.
+        """
+        over = self._ended(self._arrivals) or (self.peer_finished and not len(self._arrivals))
+        incoming = None if over else await self._arrivals.get()
         if incoming is None:
             raise self._gone()
         return incoming
@@ -144,6 +163,24 @@ class Session:
             raise self._gone() from None
         self._transport.driver.flush()
 
+    def stream(self, pairs_per_s: float) -> None:
+        """So many pairs a second from now on, for both ends to :meth:`pair`, as far as the network can; 0: no more.
+        Raises SessionClosed."""
+        interval_ps = round(1e12 / pairs_per_s) if pairs_per_s else 0
+        try:
+            self._transport.driver.machine.stream(self.ident, interval_ps, self._kernel.now)
+        except SessionGone:
+            raise self._gone() from None
+        self._transport.driver.flush()
+
+    async def outcome(self) -> Outcome:
+        """The next pair, measured at once: in Z if its number is even, in X if it is odd.  Without errors both ends
+        read the same bit: the head turns its own round where the pair's Bell index says so.
+
+        A pair that is lost meanwhile is an outcome all the same.  Raises SessionClosed.
+        """
+        return await self._transport.measured(await self.pair())
+
     async def pair(self) -> Pair:
         """The next pair that both ends hold; its qubit is the caller's.  Raises SessionClosed at the end."""
         while True:
@@ -155,14 +192,29 @@ class Session:
                 return pair
 
     def _gone(self) -> SessionClosed:
-        reason = "closing" if self.closed is None else self.closed.name
+        still = "the peer has finished" if self.peer_finished else "closing"
+        reason = still if self.closed is None else self.closed.name
         return SessionClosed(f"session {self.ident.number} with node {self.ident.peer}: {reason}")
 
     def _ended(self, mailbox: Mailbox[Any]) -> bool:
         return self.closed is not None and not len(mailbox)
 
+    def finish(self) -> None:
+        """Half-close: no more is sent from here; what is on the way still arrives, and the other end may send.  Its
+        ``receive`` raises SessionClosed when it has had everything.  Raises SessionClosed if there is no session."""
+        try:
+            self._transport.driver.machine.finish(self.ident, self._kernel.now)
+        except SessionGone:
+            raise self._gone() from None
+        self._transport.driver.flush()
+
+    def reset(self) -> None:
+        """End at once: what is on the way is lost to both ends."""
+        self._transport.driver.machine.reset(self.ident, self._kernel.now)
+        self._transport.driver.flush()
+
     def close(self) -> None:
-        """No more will be sent; what is on the way still arrives."""
+        """No more will be sent; what is on the way from here still arrives."""
         self._transport.driver.machine.close(self.ident, self._kernel.now)
         self._transport.driver.flush()
 
@@ -170,6 +222,7 @@ class Session:
         match event:
             case Arrived(index=index, qubit=qubit, x=x, z=z):
                 self._event("arrived", index=index, qubit=qubit, x=x, z=z)
+                self._transport.arrived[qubit] = self.ident
                 self._arrivals.put(Incoming(index, qubit, x, z))
             case Delivered(index=index):
                 self._event("delivered", index=index)
@@ -183,6 +236,9 @@ class Session:
                 self.lost += 1
                 if not incoming:
                     self._sent.pop(index).set(False)
+            case PeerFinished():
+                self.peer_finished = True
+                self._arrivals.put(None)
             case PairReady(pair=pair):
                 self._not_handed_up.add(pair)
                 self._pairs.put(pair)
@@ -205,8 +261,19 @@ class Session:
 class Transport:
     """One node's sessions."""
 
-    def __init__(self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, messenger: Messenger) -> None:
-        self.driver = Driver(kernel, Qtp(kernel.number), messenger.send, self._on_event)
+    def __init__(
+        self,
+        kernel: Kernel,
+        physical: PhysicalLayer,
+        network: NetworkLayer,
+        messenger: Messenger,
+        places: int = MOST_PLACES,
+    ) -> None:
+        """places: qubits that a session may bring before one of them is let go of."""
+        self.driver = Driver(kernel, Qtp(kernel.number, places=places), messenger.send, self._on_event)
+        self.arrived: dict[int, SessionId] = {}
+        """Qubits that came by teleport and are still held here."""
+        physical.memory.when_freed(self._freed)
         self._kernel = kernel
         self._physical = physical
         self._network = network
@@ -237,6 +304,26 @@ class Transport:
     async def accept(self, port: int) -> Session:
         """The next session on a port that is listened to."""
         return await self._accepting[port].get()
+
+    async def measured(self, pair: Pair) -> Outcome:
+        """Measure this end's half of a pair, and let it go."""
+        basis = Basis.X if pair.pair_id & 1 else Basis.Z
+        program = Program()
+        if basis is Basis.X:
+            program.h(pair.qubit)
+        (bit,) = await self._physical.run(program.measure(pair.qubit).release(pair.qubit))
+        self._physical.memory.void(pair.qubit)
+        if pair.head == self._kernel.number:
+            bit ^= parity_bit(pair.bell_index, basis)
+        return Outcome(pair, basis, bit)
+
+    def _freed(self) -> None:
+        """A qubit of the node has become free: was it one that had come by teleport?"""
+        gone = [qubit for qubit in self.arrived if not self._physical.memory.is_current(qubit)]
+        for qubit in gone:
+            self.driver.machine.freed(self.arrived.pop(qubit), self._kernel.now)
+        if gone:
+            self.driver.flush()
 
     def run_before(self, program: Program) -> None:
         """Run a program before whatever is asked next of its qubits: the device keeps that order."""
@@ -313,7 +400,7 @@ class Transport:
                 self._opening.pop(ident).fail(SessionRefused(reason.name))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
-            case Arrived() | Delivered() | Returned() | Lost() | PairReady() | PairGone():
+            case Arrived() | Delivered() | Returned() | Lost() | PairReady() | PairGone() | PeerFinished():
                 self._sessions[event.session]._hear(event)
             case Closed(session=ident):
                 self._closed(ident, event)

@@ -195,7 +195,7 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
         if gate.pair is not None:
             yield gate.pair.qubit, "gates, in use"
     for session in node.transport.driver.machine._sessions.values():
-        for pair in (*session.spare, *session.pool.values(), *session.measuring.values()):
+        for pair in (*session.spare, *session.pool.values(), *(pair for pair, _ in session.measuring.values())):
             if pair is not None:
                 yield pair.qubit, "transport"
 

@@ -13,7 +13,8 @@ from machine_pair import Net
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qtp.node import HOLD_PS, MOST_PENDING, MOST_SESSIONS, Qtp
+from protocols.qtp.node import HOLD_PS, MOST_PENDING, MOST_PLACES, MOST_SESSIONS, Qtp
+from protocols.qtp.pacing import FIRST_WINDOW, Pacer
 from protocols.qtp.service import (
     Arrived,
     Closed,
@@ -24,6 +25,7 @@ from protocols.qtp.service import (
     Opened,
     PairGone,
     PairReady,
+    PeerFinished,
     Refused,
     RefuseReason,
     Returned,
@@ -35,9 +37,12 @@ from protocols.wire.codec import (
     BellIndex,
     QtpAccept,
     QtpClose,
+    QtpCredit,
     QtpDelivered,
+    QtpFinish,
     QtpOpen,
     QtpRefuse,
+    QtpReset,
     QtpService,
     QtpStatus,
     QtpTeleport,
@@ -94,7 +99,7 @@ def test_a_session_opens_at_both_ends() -> None:
     network = net()
     session, other = opened(network)
     assert session == SessionId(B, 2)
-    assert network.messages() == [QtpOpen(2, PORT, QtpService.TELEPORT), QtpAccept(2)]
+    assert network.messages() == [QtpOpen(2, PORT, QtpService.TELEPORT, MOST_PLACES), QtpAccept(2, MOST_PLACES)]
     assert network.events[A] == [Opened(session, PORT, QtpService.TELEPORT, opener=True)]
     assert network.events[B] == [Opened(other, PORT, QtpService.TELEPORT, opener=False)]
     assert session.purpose == other.purpose == 0x8002
@@ -138,7 +143,7 @@ def test_a_number_that_cannot_be_is_refused(number: int, reason: RefuseReason) -
     """QTP-2: 2 is in use, 3 is for the acceptor to give out, the last has no purpose of its own."""
     network = net()
     opened(network)
-    qtp(network, B).receive(QtpOpen(number, PORT, QtpService.TELEPORT), A, network.now)
+    qtp(network, B).receive(QtpOpen(number, PORT, QtpService.TELEPORT, MOST_PLACES), A, network.now)
     assert qtp(network, B).poll(network.now) == [Send(A, QtpRefuse(number, reason), reliable=True)]
 
 
@@ -269,7 +274,7 @@ def test_the_state_arrives_whatever_the_pair_and_the_outcomes(index: int, m1: in
     assert [event[:3] for event in endings(network, B, incoming=True)] == [(other, 0, 2007)]
     assert network.messages(QtpTeleport, QtpDelivered) == [
         QtpTeleport(session.number, 0, 7, index ^ (m2 << 1 | m1)),
-        QtpDelivered(session.number, 0, QtpStatus.OK),
+        QtpDelivered(session.number, 0, QtpStatus.OK, MOST_PLACES),
     ]
 
 
@@ -494,11 +499,11 @@ def test_a_peer_that_breaks_the_rules_is_reported() -> None:
     machine = qtp(network, A)
     machine.poll(network.now)
     for message in (
-        QtpAccept(session.number),
+        QtpAccept(session.number, MOST_PLACES),
         QtpRefuse(900, 1),
         QtpTeleport(900, 0, 1, 0),
         QtpTeleport(pairs.number, 0, 1, 0),
-        QtpDelivered(session.number, 0, QtpStatus.OK),
+        QtpDelivered(session.number, 0, QtpStatus.OK, MOST_PLACES),
         QtpClose(opening.number),
     ):
         machine.receive(message, B, network.now)
@@ -614,6 +619,131 @@ def test_every_qubit_is_delivered_once_or_lost_to_both_or_returned(data: Any) ->
             assert confirmed == set(up)
 
 
+# Flow control, half-close, reset, pace.
+
+
+def test_a_qubit_waits_for_a_place() -> None:
+    """QTP-10: it is not touched before, though its pair is there; a Credit tells of a place."""
+    network = net()
+    network.machines[B] = Qtp(B, places=1)
+    qtp(network, B).listen(PORT, QtpService.TELEPORT)
+    sessions = opened(network)
+    for qubit in (50, 51, 52):
+        qtp(network, A).teleport(sessions[0], qubit, network.now)
+    network.run()
+    assert network.of(A, NeedPair) == [NeedPair(sessions[0], 1)]
+    for pair_id in (1, 2, 3):
+        pair_up(network, sessions, pair_id)
+    for index in range(3):
+        assert [run.index for run in network.of(A, RunBellMeasurement)] == list(range(index + 1))
+        qtp(network, A).measured(sessions[0], index, 0, 0, network.now)
+        network.run()
+        assert len(network.of(A, RunBellMeasurement)) == index + 1
+        qtp(network, B).freed(sessions[1], network.now)
+        network.run()
+    assert network.messages(QtpCredit) == [QtpCredit(sessions[0].number, n) for n in (2, 3, 4)]
+    assert len(network.of(B, Arrived)) == 3
+
+
+def test_a_sender_without_regard_for_places_loses_its_qubit() -> None:
+    """QTP-10."""
+    network = net()
+    network.machines[B] = Qtp(B, places=1)
+    qtp(network, B).listen(PORT, QtpService.TELEPORT)
+    sessions = opened(network)
+    qtp(network, B).receive(QtpTeleport(sessions[0].number, 1, 4, 0), A, network.now)
+    network.settle()
+    assert network.messages(QtpDelivered) == [QtpDelivered(sessions[0].number, 1, QtpStatus.LOST, 1)]
+
+
+def test_half_close_leaves_the_other_direction_open() -> None:
+    """QTP-11."""
+    network = net()
+    sessions = opened(network)
+    qtp(network, A).teleport(sessions[0], 50, network.now)
+    qtp(network, A).finish(sessions[0], network.now)
+    network.run()
+    assert network.messages(QtpFinish) == []
+    pair_up(network, sessions, 1)
+    qtp(network, A).measured(sessions[0], 0, 0, 0, network.now)
+    network.run()
+    assert network.messages(QtpFinish) == [QtpFinish(sessions[0].number, 1)]
+    assert network.of(B, PeerFinished) == [PeerFinished(sessions[1])]
+    with pytest.raises(SessionGone):
+        qtp(network, A).teleport(sessions[0], 51, network.now)
+    qtp(network, B).teleport(sessions[1], 60, network.now)
+    for node, session in zip((A, B), sessions, strict=True):
+        qtp(network, node).pair(session, Pair(B, 5, 0, node * 1000 + 5), network.now)
+    network.run()
+    qtp(network, B).measured(sessions[1], 0, 0, 0, network.now)
+    qtp(network, B).close(sessions[1], network.now)
+    network.run()
+    assert [event.index for event in network.of(A, Arrived)] == [0]
+    assert network.of(A, Closed) == [Closed(sessions[0], CloseReason.CLOSED_BY_PEER)]
+
+
+def test_a_reset_ends_everything_at_once() -> None:
+    """QTP-13."""
+    network = net()
+    sessions = opened(network)
+    for qubit in (50, 51):
+        qtp(network, A).teleport(sessions[0], qubit, network.now)
+    pair_up(network, sessions, 1)
+    qtp(network, B).reset(sessions[1], network.now)
+    network.run()
+    assert network.events[B][-2:] == [ReleaseQubit(2001), Closed(sessions[1], CloseReason.RESET)]
+    assert network.events[A][-3:] == [
+        Returned(sessions[0], 1, 51),
+        Lost(sessions[0], 0, incoming=False),
+        Closed(sessions[0], CloseReason.RESET_BY_PEER),
+    ]
+    assert network.messages(QtpReset) == [QtpReset(sessions[0].number)]
+
+
+def test_a_frame_travels_with_the_qubit() -> None:
+    """QTP-4."""
+    network = net()
+    sessions = opened(network)
+    qtp(network, A).teleport(sessions[0], 50, network.now, frame=BellIndex.PSI_PLUS)
+    pair_up(network, sessions, 1, BellIndex.PHI_MINUS)
+    qtp(network, A).measured(sessions[0], 0, 0, 0, network.now)
+    network.run()
+    assert network.of(B, Arrived) == [Arrived(sessions[1], 0, 2001, 1, 1)]
+
+
+def test_a_stream_keeps_its_pace_and_its_window() -> None:
+    """QTP-12."""
+    network = net()
+    sessions = opened(network, QtpService.PAIRS)
+    begin = network.now
+    qtp(network, A).stream(sessions[0], 1_000_000, begin)
+    network.run(until=begin + 2_500_000)
+    assert len(network.of(A, NeedPair)) == 3
+    network.run(until=begin + 9_500_000)
+    assert len(network.of(A, NeedPair)) == FIRST_WINDOW  # none comes
+    pair = Pair(A, 1, 0, 1001)
+    qtp(network, A).pair(sessions[0], pair, network.now)
+    network.run(until=begin + 20_500_000)
+    assert len(network.of(A, NeedPair)) == FIRST_WINDOW + 1
+    qtp(network, A).stream(sessions[0], 0, network.now)
+    network.run()
+    assert qtp(network, A).next_timeout() is None
+
+
+def test_the_window_is_what_comes_within_the_least_latency() -> None:
+    """QTP-12."""
+    pacer = Pacer(64)
+    assert pacer.window == FIRST_WINDOW
+    pacer.asked(20, 0)
+    for time in range(1_000, 1_800, 100):
+        pacer.came(time)
+    assert (pacer.interval_ps, pacer.window) == (100, 11)
+    pacer.forget()
+    pacer.came(5_000)
+    assert pacer.window == 11
+    assert Pacer(2).window == 2
+
+
 # What a peer may not do.
 
 
@@ -639,9 +769,11 @@ def test_what_a_peer_can_make_a_node_keep_is_bounded() -> None:
     for index in range(1, MOST_PENDING + 10):
         machine.receive(QtpTeleport(session.number, index, index, 0), A, network.now)
     answers = [output.message for output in machine.poll(network.now) if isinstance(output, Send)]
-    assert answers == [QtpDelivered(session.number, MOST_PENDING + n, QtpStatus.LOST) for n in range(1, 10)]
+    assert answers == [
+        QtpDelivered(session.number, MOST_PENDING + n, QtpStatus.LOST, MOST_PLACES) for n in range(1, 10)
+    ]
     for number in range(4, 4 + 2 * MOST_SESSIONS, 2):
-        machine.receive(QtpOpen(number, PORT, QtpService.TELEPORT), A, network.now)
+        machine.receive(QtpOpen(number, PORT, QtpService.TELEPORT, MOST_PLACES), A, network.now)
     answers = [output.message for output in machine.poll(network.now) if isinstance(output, Send)]
     assert [type(answer) for answer in answers] == [QtpAccept] * (MOST_SESSIONS - 1) + [QtpRefuse]
     assert answers[-1].reason == RefuseReason.TOO_MANY
