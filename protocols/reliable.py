@@ -306,6 +306,12 @@ class Reliable:
         if not state.watchers:
             self._silence.cancel(peer)
 
+    def give_up(self, peer: int, now: int) -> None:
+        """Somebody knows better that the peer cannot be reached: do not wait for the last try (REL-15)."""
+        state = self._peers.get(peer)
+        if state is not None and (state.outgoing.flight or state.watchers):
+            self._break(state)
+
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:

@@ -61,6 +61,8 @@ class Path:
     name: str
     delay_ps: int
     faults: Faults = Faults()
+    cuts: tuple[tuple[int, int], ...] = ()
+    """(from, to): what is sent between these true times is lost, whatever else holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ class NodeConfig:
         fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
         fields["paths"] = {
-            int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"])) for n, p in data["paths"].items()
+            int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"]), tuple((a, b) for a, b in p["cuts"])) for n, p in data["paths"].items()
         }
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else Device(**data["device"])

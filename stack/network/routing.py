@@ -35,6 +35,7 @@ class LinkStateRoutes:
     ) -> None:
         """offers: by link of this node, the neighbour at its other end and what the link can deliver."""
         self._kernel = kernel
+        self._messenger = messenger
         self._on_change = on_change
         self._own = dict(offers)
         self._policy: PathPolicy = policy(routing.policy)
@@ -105,6 +106,7 @@ class LinkStateRoutes:
                 kernel.event("routing", "neighbour up", peer=peer)
             case NeighbourDown(peer=peer):
                 kernel.event("routing", "neighbour down", peer=peer)
+                self._messenger.give_up(peer)
             case Forgotten(origin=origin):
                 kernel.event("routing", "forgotten", origin=origin)
             case Ignored(message=message):

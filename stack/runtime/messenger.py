@@ -61,6 +61,11 @@ class Messenger:
         self._driver.machine.unwatch(peer)
         self._driver.flush()
 
+    def give_up(self, peer: int) -> None:
+        """It cannot be reached, as somebody has found out: who waits for it hears by ``on_broken`` now."""
+        self._driver.machine.give_up(peer, self._kernel.now)
+        self._driver.flush()
+
     def send(self, send: Send) -> None:
         destination, message, reliable = send
         if reliable:

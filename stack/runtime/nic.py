@@ -29,13 +29,14 @@ Handler = Callable[[Any, int], None]
 class _Peer:
     """Another node, as this one's interface knows it."""
 
-    __slots__ = ("arriving", "channel", "key", "window")
+    __slots__ = ("arriving", "channel", "cuts", "key", "window")
 
     def __init__(self, config: NodeConfig, node: int, receiver_emulates: bool) -> None:
         path = config.paths[node]
         secret = config.keys.get(node)
         self.key = derive_key(config.seed, config.number, node) if secret is None else bytes.fromhex(secret)
         self.window = ReplayWindow()
+        self.cuts = path.cuts
         self.channel = Channel(config.seed, config.number, node, Path(path.name, 0) if receiver_emulates else path)
         self.arriving = Channel(config.seed, node, config.number, path) if receiver_emulates else None
 
@@ -86,6 +87,11 @@ class Nic:
             peer.key,
         )
         now = kernel.true_now
+        if any(start <= now < end for start, end in peer.cuts):
+            channel.carry(frame)  # so that later frames meet the same fate as without the cut
+            kernel.recorder.frame(now, False, self._number, destination, frame, "cut off")
+            kernel.count("frames_lost")
+            return
         if channel.clean:
             kernel.recorder.frame(now, False, self._number, destination, frame)
             self._datagrams += 1

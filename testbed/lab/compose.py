@@ -15,7 +15,7 @@ from testbed.clock.federate import Federate
 from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_w
 from testbed.lab.clocks import oscillations, oscillators, time_keeping
 from testbed.lab.link_load import link_load_app
-from testbed.lab.plan import NoPlaneMaker, Plan, Program
+from testbed.lab.plan import Disturbance, NoPlaneMaker, Plan, Program
 from testbed.lab.ways import all_ways
 from testbed.scenario import Device as ScenarioDevice
 from testbed.scenario import Link as ScenarioLink
@@ -195,7 +195,7 @@ def compose(
     planned = tuple(
         Planned(f.at_ps, numbers[f.node], Deed.KILL if f.kind == "kill" else Deed.RESTART)
         for f in scenario.faults
-        if f.kind != "freeze"
+        if f.kind in ("kill", "restart")
     )
     return Plan(
         name=scenario.name,
@@ -204,10 +204,31 @@ def compose(
         linger_ps=scenario.linger_ps,
         duration_ps=scenario.duration_ps or NEVER,
         planned=planned,
+        disturbances=_disturbances(scenario, numbers),
         programs=tuple(Program(numbers[p.node], str(p.run)) for p in scenario.programs),
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
         dilation=scenario.dilation,
     )
+
+
+def _disturbances(scenario: Scenario, numbers: dict[str, int]) -> tuple[Disturbance, ...]:
+    """What the trace says of freezes, cuts and partitions."""
+    ends = {link.name: link.a for link in scenario.links} | {way.name: way.a for way in scenario.classical_links}
+    found = []
+    about: dict[str, str]
+    for fault in scenario.faults:
+        over_ps = fault.at_ps + fault.for_ps
+        if fault.kind == "freeze":
+            node, words, about = fault.node, ("frozen", "thawed"), {}
+        elif fault.kind == "cut":
+            node, words, about = ends[fault.link], ("cut", "mended"), {"link": fault.link}
+        elif fault.kind == "partition":
+            node, words, about = fault.apart[0], ("parted", "healed"), {"nodes": ",".join(fault.apart)}
+        else:
+            continue
+        for t_ps, word in zip((fault.at_ps, over_ps), words, strict=True):
+            found.append(Disturbance(t_ps, numbers[node], word, about))
+    return tuple(sorted(found, key=lambda d: (d.t_ps, d.node)))
 
 
 def _device(device: ScenarioDevice) -> Device:

@@ -34,6 +34,15 @@ class Graveyard:
                 recorder.event(t_ps, "lab", "killed", incarnation=incarnation, **lost)
 
 
+def chronicle(plan: Plan, spool_dir: Path, end_ps: int) -> None:
+    """Write into the trace what was planned to disturb the run before its end."""
+    for node in sorted({d.node for d in plan.disturbances}):
+        with Recorder(spool_dir / spool_name(node, 1, "-faults"), node, 1) as recorder:
+            for d in plan.disturbances:
+                if d.node == node and d.t_ps < end_ps:
+                    recorder.event(d.t_ps, "lab", d.event, **d.about)
+
+
 def run_local(
     plan: Plan,
     spool_dir: Path | None,
@@ -74,6 +83,8 @@ def run_local(
         results[kernel.name] = kernel.findings
         counters[kernel.name] = kernel.counters
         kernel.recorder.close()
+    if spool_dir is not None:
+        chronicle(plan, spool_dir, host.true_now)
     names = {n.number: n.name for n in plan.nodes}
     return Outcome(
         end_ps=host.true_now,

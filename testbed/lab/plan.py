@@ -21,6 +21,16 @@ class Program:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A line of ``events.jsonl`` about a planned fault other than a death."""
+
+    t_ps: int
+    node: int
+    event: str
+    about: dict[str, str]
+
+
 class PlaneMaker(Protocol):
     """Picklable: it builds the plane in whichever process keeps the clock."""
 
@@ -52,6 +62,8 @@ class Plan:
     linger_ps: int
     duration_ps: int = NEVER
     planned: tuple[Planned, ...] = ()
+    disturbances: tuple[Disturbance, ...] = ()
+    """In order of time."""
     programs: tuple[Program, ...] = ()
     plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0

@@ -20,6 +20,7 @@ from stack.runtime.process import PLANE, result_name
 from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
 from testbed.lab.children import PROGRAM, Children, HostStart, ProcessDied, lifeline
+from testbed.lab.local import chronicle
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
@@ -300,6 +301,7 @@ class Launch:
         """What the processes left behind; call after ``run``."""
         assert self.done is not None
         done = self.done
+        chronicle(self.plan, self.spool_dir, done["end_ps"])
         results: dict[str, Any] = {}
         counters: dict[str, dict[str, int]] = {}
         strangers: dict[str, int] = {}

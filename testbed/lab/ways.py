@@ -24,6 +24,7 @@ def all_ways(scenario: Scenario) -> dict[int, dict[int, Path]]:
     for channel in scenario.channels:
         a, b = numbers[channel.a], numbers[channel.b]
         roads[a][b] = roads[b][a] = channel
+    sides = _sides(scenario)
     ways: dict[int, dict[int, Path]] = {number: {} for number in roads}
     for a, road in roads.items():
         for b, chain in _quickest(roads, a).items():
@@ -31,8 +32,9 @@ def all_ways(scenario: Scenario) -> dict[int, dict[int, Path]]:
                 direct = road.get(b)
                 chain = [direct] if direct is not None else chain
                 faults = _joined(chain)
-                ways[a][b] = Path(names[b], _delay_ps(chain, names[a]), faults)
-                ways[b][a] = Path(names[a], _delay_ps(chain[::-1], names[b]), faults)
+                off = _cuts(chain, scenario, sides)
+                ways[a][b] = Path(names[b], _delay_ps(chain, names[a]), faults, off)
+                ways[b][a] = Path(names[a], _delay_ps(chain[::-1], names[b]), faults, off)
     return {number: dict(sorted(there.items())) for number, there in ways.items()}
 
 
@@ -74,6 +76,25 @@ def _joined(chain: list[Channel]) -> Faults:
         reorder=_any_of(f.reorder for f in faults),
         jitter_ps=sum(f.jitter_ps for f in faults),
     )
+
+
+def _sides(scenario: Scenario) -> dict[str, tuple[str, ...]]:
+    """The nodes that each link joins."""
+    quantum = {link.name: (link.a, link.station, link.b) for link in scenario.links}
+    return quantum | {link.name: (link.a, link.b) for link in scenario.classical_links}
+
+
+def _cuts(chain: list[Channel], scenario: Scenario, sides: dict[str, tuple[str, ...]]) -> tuple[tuple[int, int], ...]:
+    """When a frame over these channels finds one of them cut."""
+    found = []
+    for fault in scenario.faults:
+        for channel in chain:
+            ends = {channel.a, channel.b}
+            cut = fault.kind == "cut" and ends <= set(sides[fault.link])
+            if cut or (fault.kind == "partition" and len(ends & set(fault.apart)) == 1):
+                found.append((fault.at_ps, fault.at_ps + fault.for_ps))
+                break
+    return tuple(sorted(found))
 
 
 def _any_of(probabilities: Iterable[float]) -> float:

@@ -1,7 +1,7 @@
 """Classical channels: which follow from the links, and what goes wrong on them.
 
 What may live here: the `channel:` section (loss, duplication, corruption, reordering, jitter) and the delays
-between pairs of nodes. Kill, freeze and restart of nodes are in planned.py.
+between pairs of nodes. What is planned to go wrong at a time is in planned.py.
 """
 
 from collections.abc import Iterable, Mapping

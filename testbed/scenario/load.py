@@ -52,6 +52,7 @@ def load_scenario(path: str | Path) -> Scenario:
     own_devices = devices.own_devices(keys.get("devices"))
     by_name = nodes.read(keys.need("nodes"), own_devices)
     quantum, classical = links.read(keys.get("links"), keys.get("stars"), by_name, speed_m_per_s)
+    names = [*(link.name for link in quantum), *(way.name for way in classical)]
     ways = channels.read(keys.get("channel"), by_name, quantum, classical)
     time_sync = timing.read(keys.get("time_sync"), by_name, ways, bool(quantum))
     return Scenario(
@@ -65,7 +66,7 @@ def load_scenario(path: str | Path) -> Scenario:
         links=tuple(quantum),
         classical_links=tuple(classical),
         channels=tuple(ways),
-        faults=tuple(planned.read(keys.get("faults"), by_name)),
+        faults=tuple(planned.read(keys.get("faults"), by_name, names)),
         jobs=tuple(work.jobs(keys, by_name, path.parent)),
         teleport=work.teleport(keys.get("teleport"), by_name, quantum),
         programs=tuple(work.programs(keys.get("programs"), by_name, path.parent)),

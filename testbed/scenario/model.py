@@ -244,10 +244,14 @@ class TimeSync:
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
     at_ps: int
-    kind: Literal["kill", "freeze", "restart"]
-    node: str
+    kind: Literal["kill", "freeze", "restart", "cut", "partition"]
+    node: str = ""
     for_ps: int = 0
-    """How long a freeze lasts."""
+    """How long a freeze, a cut or a partition lasts."""
+    link: str = ""
+    """What is cut."""
+    apart: tuple[str, ...] = ()
+    """One side of a partition; all other nodes are the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""Planned faults of nodes: kill, restart and freeze at a time of the scenario.
+"""Planned faults: kill, restart and freeze of nodes, cuts of links and partitions, at a time of the scenario.
 
-What may live here: the `faults:` section. What goes wrong with frames is in channels.py.
+What may live here: the `faults:` section. What goes wrong with frames all the time is in channels.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from testbed.scenario import nodes as node_section
@@ -12,18 +12,21 @@ from testbed.scenario.model import Node, PlannedFault
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
 
-_FAULT: Final = Form("faults[]", "a fault", ("at_s", "kill", "freeze", "restart", "for_s"))
+_KINDS: Final = ("kill", "restart", "freeze", "cut", "partition")
+_FAULT: Final = Form("faults[]", "a fault", ("at_s", *_KINDS, "for_s"))
 
 
-def read(item: Item | None, nodes: Mapping[str, Node]) -> list[PlannedFault]:
+def read(item: Item | None, nodes: Mapping[str, Node], links: Collection[str]) -> list[PlannedFault]:
     """In the order of time; those of one instant in the order in which they are written."""
     read_items = (
-        [] if item is None else [(_fault(entry, nodes), entry) for entry in schema.items(item, "faults")]
+        [] if item is None else [(_fault(entry, nodes, links), entry) for entry in schema.items(item, "faults")]
     )
     read_items.sort(key=lambda pair: pair[0].at_ps)
     dead: set[str] = set()
     frozen_until: dict[str, int] = {}
     for fault, entry in read_items:
+        if fault.kind in ("cut", "partition"):
+            continue
         if fault.kind == "restart":
             if fault.node not in dead:
                 raise entry.bad(
@@ -43,16 +46,26 @@ def read(item: Item | None, nodes: Mapping[str, Node]) -> list[PlannedFault]:
     return [fault for fault, _ in read_items]
 
 
-def _fault(item: Item, nodes: Mapping[str, Node]) -> PlannedFault:
+def _fault(item: Item, nodes: Mapping[str, Node], links: Collection[str]) -> PlannedFault:
     keys = Section(item, _FAULT)
     at_ps = keys.seconds("at_s", None)
-    if "kill" in keys:
-        keys.refuse(["freeze", "restart", "for_s"], "the fault is a kill")
-        return PlannedFault(at_ps, "kill", node_section.name(keys.need("kill"), nodes))
-    if "restart" in keys:
-        keys.refuse(["freeze", "for_s"], "the fault is a restart")
-        return PlannedFault(at_ps, "restart", node_section.name(keys.need("restart"), nodes))
-    if "freeze" in keys:
-        node = node_section.name(keys.need("freeze"), nodes)
-        return PlannedFault(at_ps, "freeze", node, keys.seconds("for_s", None, 1e-12))
-    raise item.bad("a fault that does nothing", "add kill, freeze or restart with the name of a node")
+    kind = next((kind for kind in _KINDS if kind in keys), None)
+    if kind is None:
+        raise item.bad("a fault that does nothing", f"add one of {', '.join(_KINDS)}")
+    keys.refuse([other for other in _KINDS if other != kind], f"the fault is a {kind}")
+    subject = keys.need(kind)
+    if kind in ("kill", "restart"):
+        keys.refuse(["for_s"], f"the fault is a {kind}")
+        return PlannedFault(at_ps, kind, node_section.name(subject, nodes))  # type: ignore[arg-type]
+    for_ps = keys.seconds("for_s", None, 1e-12)
+    if kind == "freeze":
+        return PlannedFault(at_ps, "freeze", node_section.name(subject, nodes), for_ps)
+    if kind == "cut":
+        link = schema.name(subject, "link")
+        if link not in links:
+            schema.unknown(subject, link, links, "link")
+        return PlannedFault(at_ps, "cut", for_ps=for_ps, link=link)
+    apart = tuple(node_section.name(entry, nodes) for entry in schema.items(subject, "nodes"))
+    if not apart or len(set(apart)) == len(nodes):
+        raise subject.bad("a partition with nobody on one side", "name some of the nodes, not all")
+    return PlannedFault(at_ps, "partition", for_ps=for_ps, apart=apart)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from engine_lab import local, virtual
-from slice_lab import SCENARIOS, Slice, run_slice, write_and_load
+from slice_lab import SCENARIOS, Slice, leaks, run_slice, write_and_load
 
 from testbed.errors import BadInput
 from testbed.lab.compose import compose
@@ -56,6 +56,11 @@ def served(ran: Slice) -> list[int]:
 DIAMOND = "ab bd ac cd"
 
 
+def quiet(ran: Slice) -> None:
+    """Every memory is free."""
+    assert [leak for name in ("a", "b", "d") for leak in leaks(ran.node(name))] == []
+
+
 def test_a_request_at_once_waits_until_the_network_is_known(tmp_path: Path) -> None:
     ran = run_slice(network("ab bc cd", "ad", requests=[ask("a", "d")]), tmp_path, record=True)
 
@@ -66,6 +71,11 @@ def test_a_request_at_once_waits_until_the_network_is_known(tmp_path: Path) -> N
 
 def test_the_same_bytes_under_both_clocks(tmp_path: Path) -> None:
     text = network(DIAMOND, "ad", requests=[ask("a", "d"), ask("d", "a", at_s=0.05)], channel={"loss": 0.05})
+    text["faults"] = [
+        {"at_s": 0.02, "cut": "a-b", "for_s": 0.1},
+        {"at_s": 0.05, "partition": ["c", "ac"], "for_s": 0.02},
+        {"at_s": 0.06, "freeze": "d", "for_s": 0.001},
+    ]
     plan = compose(write_and_load(text, tmp_path)[0], "local", [])
 
     assert local(plan, tmp_path / "local").bytes == virtual(plan, tmp_path / "virtual").bytes
@@ -80,6 +90,35 @@ def test_a_repeater_that_dies_is_gone_around(tmp_path: Path) -> None:
     assert [w & {"b", "c"} for w in ways(ran)] == [{"b"}, {"c"}]
     assert served(ran) == [400]
     assert {e["node"] for e in ran.events("neighbour down")} >= {"a", "d"}
+
+
+def test_a_cut_fibre_is_gone_around_as_soon_as_routing_knows(tmp_path: Path) -> None:
+    """REL-15: long before a message over the cut has been tried for the last time, which takes more than a second."""
+    faults = [{"at_s": 0.1, "cut": "b-d", "for_s": 100}]
+    ran = run_slice(network(DIAMOND, "ad", requests=[ask("a", "d", 400)], faults=faults), tmp_path, record=True)
+
+    assert [w & {"b", "c"} for w in ways(ran)] == [{"b"}, {"c"}]
+    assert served(ran) == [400]
+    (cut,) = ran.events("cut")
+    assert (cut["t_ps"], cut["node"], cut["link"]) == (10**11, "b", "b-d")
+    heard = {e["node"]: e["t_ps"] for e in ran.events("neighbour down")}
+    opened = [e["t_ps"] for e in ran.events("circuit") if e["node"] == "c"]
+    assert heard.keys() == {"b", "d"}
+    assert opened[0] < min(heard.values()) + 5 * 10**9
+    quiet(ran)
+
+
+def test_parts_that_are_joined_again_go_on(tmp_path: Path) -> None:
+    """No frame passes while the network is parted; what waited is served when it has healed."""
+    faults = [{"at_s": 0.1, "partition": ["a", "ab"], "for_s": 0.2}]
+    ran = run_slice(network("ab bd", "ad", requests=[ask("a", "d", 300)], faults=faults), tmp_path, record=True)
+
+    assert served(ran) == [300]
+    assert [e["t_ps"] for e in ran.events("parted") + ran.events("healed")] == [10**11, 3 * 10**11]
+    pairs = [e["t_ps"] for e in ran.events("pair") if e["node"] == "a"]
+    assert min(pairs) < 10**11
+    assert not [t for t in pairs if 1.01 * 10**11 < t < 3 * 10**11]
+    quiet(ran)
 
 
 def test_who_has_no_way_hears_so_when_patience_ends(tmp_path: Path) -> None:

@@ -507,3 +507,24 @@ def test_a_probe_outside_a_stream_changes_nothing() -> None:
     net = pair()
     net.machines[A].receive(RelProbe(), B, 0)
     assert net.machines[A].poll(0) == [Ignored(B, "RelProbe", "outside a Data")]
+
+
+def test_who_is_known_to_be_out_of_reach_is_given_up_at_once() -> None:
+    """REL-15: what was on its way is reported, what is said later goes by a new stream, and arrives."""
+    net = pair()
+    send(net, A, b"x")
+    net.run()
+    net.cut.add(B)
+    send(net, A, b"y")
+    net.machines[A].give_up(B, net.now)
+    net.run(until=net.now + 1)
+    (broken,) = net.of(A, Broken)
+    assert [message.body for message in broken.unsent] == [b"y"]
+    net.machines[A].give_up(B, net.now)  # nobody waits, nothing is on its way: no news
+    net.run()
+    assert len(net.of(A, Broken)) == 1
+    net.cut.discard(B)
+    send(net, A, b"z")
+    net.run()
+    assert bodies(net, B) == [b"x", b"z"]
+    assert net.of(B, Broken) == [Broken(A, ())]
