@@ -243,7 +243,9 @@ CASES = {
     "everybody on one side": Case(
         "", "faults: [{at_s: 1, partition: [], for_s: 1}]\n", "faults", "faults[0].partition", "nobody on one side"
     ),
-    "two faults in one": Case("", "faults: [{at_s: 1, cut: west-east, kill: west}]\n", "faults", "faults[0].cut", "kill"),
+    "two faults in one": Case(
+        "", "faults: [{at_s: 1, cut: west-east, kill: west}]\n", "faults", "faults[0].cut", "kill"
+    ),
     "restart of the living": Case(
         "", "faults: [{at_s: 1, restart: west}]\n", "faults", "faults[0]", "west is not dead at that time"
     ),
