@@ -228,9 +228,7 @@ class NodeConfig:
         fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
         fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
-        fields["paths"] = {
-            int(n): Path(p["name"], p["delay_ps"], Faults(**p["faults"]), tuple((a, b) for a, b in p["cuts"])) for n, p in data["paths"].items()
-        }
+        fields["paths"] = {int(n): _path(path) for n, path in data["paths"].items()}
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else Device(**data["device"])
         fields["links"] = tuple(_link(link) for link in data["links"])
@@ -242,6 +240,11 @@ class NodeConfig:
         fields["circuits"] = Circuits(**data["circuits"])
         fields["routing"] = None if data["routing"] is None else Routing(**data["routing"])
         return cls(**fields)
+
+
+def _path(data: dict[str, Any]) -> Path:
+    cuts = tuple((int(start), int(end)) for start, end in data["cuts"])
+    return Path(data["name"], data["delay_ps"], Faults(**data["faults"]), cuts)
 
 
 def _link(data: dict[str, Any]) -> Link:
