@@ -2,7 +2,8 @@
 
 The process fidelity of the teleported CZ is found as in the laboratory, without further qubits: product eigenstates of
 Pauli operators go in, a Pauli operator is measured (Nielsen, Phys. Lett. A 303, 249 (2002)); preparation and readout
-errors count as the gate's.  The residual is set from what the CZ lacks; Grover then follows.  The rows stand in oxford.yaml.
+errors count as the gate's.  The residual is set from what the CZ lacks; Grover then follows.  The rows stand in
+oxford.yaml.
 """
 
 import tempfile
