@@ -32,10 +32,9 @@ def main() -> int:
             os.close(ready)
             ready = None
 
-    child = os.fork()  # before there are threads, sockets or much memory
-    if child:
-        os.write(ready, json.dumps({"pid": child}).encode() + b"\n")
+    if os.fork():  # before there are threads, sockets or much memory
         os._exit(0)
+    os.write(ready, json.dumps({"pid": os.getpid()}).encode() + b"\n")  # before all else that is said
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     place = Place(Path(orders.pop("place")))
     try:
