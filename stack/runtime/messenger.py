@@ -8,13 +8,14 @@ from typing import Any
 
 from protocols.ignored import Ignored
 from protocols.machine import Send
-from protocols.reliable import Broken, Delivered, Reliable
+from protocols.reliable import KEEPALIVE_PS, Broken, Delivered, Reliable
 from protocols.wire import ProtocolId, WireError
 from protocols.wire.codec import MESSAGES
 from stack.config import NodeConfig
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
 from stack.runtime.nic import Handler, Nic
+from stack.runtime.times import S
 
 
 class Messenger:
@@ -25,7 +26,9 @@ class Messenger:
         self._nic = nic
         self._handlers: dict[int, Handler] = {}
         self._broken: list[Callable[[int], None]] = []
-        machine = Reliable(config.incarnation, lambda peer: 2 * config.paths[peer].delay_ps)
+        machine = Reliable(
+            config.incarnation, lambda peer: 2 * config.paths[peer].delay_ps, keepalive_ps=_keepalive_ps(config)
+        )
         self._driver = Driver(
             kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps
         )
@@ -101,6 +104,21 @@ class Messenger:
             kernel.count(f"ignored {event.message}")
         else:
             raise AssertionError(f"{event} is no event of Reliable")
+
+
+_PAIRS = 4
+_MOST_KEEPALIVE_PS = 60 * S
+
+
+def _keepalive_ps(config: NodeConfig) -> int:
+    """How long a neighbour that is waited for may be silent.
+
+    Neighbours speak when there are pairs; to ask more often than pairs come would cost more than the pairs do.
+    """
+    slowest = min((link.pairs_per_ks for link in config.links), default=0)
+    if not slowest:
+        return KEEPALIVE_PS
+    return max(KEEPALIVE_PS, min(_PAIRS * 1000 * S // slowest, _MOST_KEEPALIVE_PS))
 
 
 __all__ = ["Messenger"]
