@@ -13,6 +13,7 @@ from typing import Protocol
 
 from stack.runtime import bus
 from stack.runtime.times import NEVER
+from stack.runtime.virtual import CountError
 from testbed.clock.agenda import Agenda, Deed, Ending, Planned
 from testbed.clock.federate import Federate
 
@@ -196,7 +197,7 @@ class Coordinator:
                 self._grant(i, 0, bus.DRAIN, [])
                 running.append(i)
         if not running:
-            raise AssertionError(f"no host may move: {effective}, plane at {plane.next_ps()}")
+            raise CountError(f"no host may move: {effective}, plane at {plane.next_ps()}")
         self.windows += 1
         self._collect(running)
         now = time.monotonic()

@@ -10,11 +10,13 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from stack.runtime.process import EXIT_ORPHAN, PLANE, result_name
+from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN, PLANE, result_name
+from stack.runtime.virtual import CountError
 from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.paced import PacedPlane
 from testbed.errors import BadInput
@@ -136,6 +138,9 @@ def main() -> int:
     except BadInput as fault:
         control.say("bad input", file=fault.file, place=fault.place, problem=fault.problem, remedy=fault.remedy)
         wait_for_the_end()
+    except CountError:
+        traceback.print_exc()
+        return EXIT_COUNT
     except HostDied as death:
         control.say("lost host", nodes=death.nodes)
         wait_for_the_end()  # the launcher knows by now who died; it ends us

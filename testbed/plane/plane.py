@@ -134,9 +134,11 @@ class Plane:
 
     def promise(self, node: int) -> int:
         """Nothing submitted so far, by whatever node, can make an answer due at `node` before this."""
+        # What a link says may lie in the past when its last slot has been decided; news still need an event.
+        nothing_before = self.next_ps()
         earliest = self._answers.earliest(node)
         for link in self._heard_by[node]:
-            earliest = min(earliest, link.promise())
+            earliest = min(earliest, max(link.promise(), nothing_before))
         return earliest
 
     def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:

@@ -36,14 +36,19 @@ from testbed.trace import read_trace
 # ---------------------------------------------------------------- what a run leaves
 
 
-@pytest.mark.parametrize("name", ["two-qpus", "two-qpus-teleport"])
-def test_virtual_local_and_packed_runs_are_equal_to_the_byte(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "grade"), [("two-qpus", "sampled"), ("two-qpus", "photonic"), ("two-qpus-teleport", "sampled")]
+)
+def test_virtual_local_and_packed_runs_are_equal_to_the_byte(name, grade, tmp_path):
+    # Photonic: at two pairs a shot some trains end without success, whose last slot has then been decided.
     text = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())
     (tmp_path / "ghz-4.qasm").write_text((SCENARIOS / "ghz-4.qasm").read_text())
     if "job" in text:
         text["job"]["shots"] = 6
     else:
         text["teleport"]["rounds"] = 3
+    for link in text["links"].values():
+        link["grade"] = grade
     scenario = write(tmp_path, text)
     ways = {"virtual": [], "local": ["--clock", "local"], "packed": ["--processes", "2"]}
     for done in together(*([scenario, *options, "--out", tmp_path / way] for way, options in ways.items())):
