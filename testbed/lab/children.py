@@ -21,7 +21,7 @@ from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN
 from testbed.lab.spawning import adopt_orphans, end_program, environment, how_it_ended, kill_session, note, python
 
 SETTLE_S = 0.2
-ORPHANS_WAIT_S = 2.0
+ORPHANS_WAIT = 10
 """After a death, how long the launcher waits to learn who else died, before it says who was first to blame."""
 
 CUT_OFF_S = 2.0
@@ -202,9 +202,10 @@ class Children:
             return  # another watch is about to say who is to blame
         self._judging = True
         await trio.sleep(SETTLE_S)
-        with trio.move_on_after(ORPHANS_WAIT_S):
-            while all(d.code == EXIT_ORPHAN for d in self._dead):  # whoever made them orphans is still falling
-                await trio.sleep(SETTLE_S)
+        for _ in range(ORPHANS_WAIT):
+            if any(d.code != EXIT_ORPHAN for d in self._dead):
+                break
+            await trio.sleep(SETTLE_S)  # whoever made them orphans is still falling
         self._judging = False
         dead, self._dead = [d for d in self._dead if d.process not in self._pardoned], []
         if self.over and all(d.name.startswith(PROGRAM) for d in dead):
