@@ -100,7 +100,8 @@ class Estimator:
 
         The sharper of device data and test rounds counts.  They are not mixed: what device data leave open is no
         scatter that averages out, and no mixture has a smaller worst case than the better of the two.  Where they
-        contradict each other, device data are out of date, and test rounds count however few there are.
+        contradict each other, device data are out of date, and test rounds count however few there are.  Where they
+        only seem to, the bar reaches to what test rounds say: it costs sharpness for a while, and not the truth.
         """
         facts = self._facts
         device, error = setting.fidelity(measured), min(facts.error + setting.error, FULL)
@@ -109,9 +110,11 @@ class Estimator:
         if tested is None:
             return Estimate(device, error)
         fidelity, half = tested[0], DEVIATIONS * tested[1]
-        agree = abs(fidelity - device / FULL) <= error / FULL + CONTRADICTION * tested[1]
+        apart = abs(fidelity - device / FULL)
+        agree = apart <= error / FULL + CONTRADICTION * tested[1]
         if agree and error / FULL <= half:
-            return Estimate(device, error)
+            doubtful = apart > error / FULL + half
+            return Estimate(device, min(round((apart + half) * FULL), FULL) if doubtful else error)
         return Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), min(round(half * FULL), FULL))
 
     def prepared(self, setting: Setting) -> Estimate:
@@ -129,7 +132,7 @@ class Estimator:
         return None if tally is None or found is None else (*found, sum(tally.rounds))
 
     def choose(self, measured: bool, minimum: int) -> Setting | None:
-        """The brightest setting whose estimated fidelity reaches the minimum, or None (UNSUPP).
+        """The brightest setting that promises the minimum, or None (UNSUPP).
 
         A request without a minimum gets the link's own brightness.  Where test rounds have overruled the device data,
         every setting is taken to be off by as much as the one that was tested last.
@@ -139,7 +142,7 @@ class Estimator:
         wanted = minimum - self._correction(measured)
         choices = self._choices
         for i in range(len(choices) - 1, -1, -1):
-            if choices[i].fidelity(measured) >= wanted:
+            if choices[i].promise(measured) >= wanted:
                 bright = i + 1 < len(choices)
                 return between(choices[i], choices[i + 1], wanted, measured) if bright else choices[i]
         return None

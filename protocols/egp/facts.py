@@ -4,7 +4,6 @@ What may live here: the data, and the arithmetic of slots that follows from it. 
 estimation.py.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, exp, log, log1p, sqrt
 from typing import Final, NamedTuple
@@ -39,6 +38,10 @@ class Setting(NamedTuple):
 
     def fidelity(self, measured: bool) -> int:
         return self.measured if measured else self.kept
+
+    def promise(self, measured: bool) -> int:
+        """What such pairs surely have if the device data are right."""
+        return self.fidelity(measured) - self.error
 
 
 KEEPALIVE_PS: Final = 100_000_000_000
@@ -170,17 +173,12 @@ def hopeless(pairs: int, attempts: float, p: float) -> bool:
     return mean <= 0 or exp(pairs - mean + pairs * log(mean / pairs)) < HOPELESS
 
 
-def best(settings: Iterable[Setting], measured: bool) -> int:
-    """The highest fidelity that any of them promises."""
-    return max(setting.fidelity(measured) for setting in settings)
-
-
 def between(low: Setting, high: Setting, minimum: int, measured: bool) -> Setting:
-    """The brightest setting between two neighbours that keeps the minimum, all figures taken as straight lines.
+    """The brightest setting between two neighbours that promises the minimum, all figures taken as straight lines.
 
-    `low` keeps it, `high` does not.
+    `low` promises it, `high` does not.
     """
-    good, bad = low.fidelity(measured), high.fidelity(measured)
+    good, bad = low.promise(measured), high.promise(measured)
     # Rounded down: no setting promises more than the line does.
     return at_alpha(low, high, int(low.alpha + (good - minimum) / (good - bad) * (high.alpha - low.alpha)))
 

@@ -413,7 +413,7 @@ class EgpError(IntEnum):
 
     UNSUPP = 0  # the minimum fidelity cannot be reached, even without load
     NOTIME = 1  # not within the maximum time, because of load
-    NORES = 2  # no qubits
+    NORES = 2  # no qubits, no place in the queue, or a link whose station is silent
     TIMEOUT = 3  # the maximum time has passed
     REJECTED = 4  # the other node has no rule to receive it
     OTHER = 5  # any other reason

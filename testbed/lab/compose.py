@@ -267,11 +267,14 @@ def link_told(scenario: Scenario, link: ScenarioLink) -> Link:
         attempt_ps=config.model.attempt_ps,
         emission_ps=max(device.emission_ps for device in devices),
         success_probability=own.success_probability,
-        estimate=own.kept,
-        measured_estimate=own.measured,
+        estimate=_believed(own.kept, link),
+        measured_estimate=_believed(own.measured, link),
         estimate_error=DEVICE_DATA_ERROR,
         formula_error=own.error,
-        settings=tuple((c.alpha, c.success_probability, c.kept, c.measured, c.error) for c in choices),
+        settings=tuple(
+            (c.alpha, c.success_probability, _believed(c.kept, link), _believed(c.measured, link), c.error)
+            for c in choices
+        ),
         lead_a_ps=config.leads_ps[0],
         lead_b_ps=config.leads_ps[1],
         measuring_ps=max(_heard_ps(config), *(device.readout_ps + device.gate_1q_ps for device in devices)),
@@ -284,6 +287,11 @@ def link_told(scenario: Scenario, link: ScenarioLink) -> Link:
         errors=own.errors,
     )
     return replace(told, pairs_per_ks=pairs_per_ks(told, told.success_probability))
+
+
+def _believed(fidelity: float, link: ScenarioLink) -> float:
+    """What the device data say of it."""
+    return min(max(fidelity + link.device_data_off, 0.0), 1.0)
 
 
 def _heard_ps(config: "LinkConfig") -> int:

@@ -34,7 +34,8 @@ _PLACE = (
     "qubit_frame_hz",
 )  # fmt: skip
 _MOST_TESTS: Final = 0.9
-_SERVICE = ("scheduler", "test_rounds")
+_MOST_OFF: Final = 0.5
+_SERVICE = ("scheduler", "test_rounds", "device_data_off")
 _LINK: Final = Form("links.NAME", "a link", (*_PLACE, *_SERVICE, *KEYS))
 _CLASSICAL = ("kind", "a", "b", "length_m", "asymmetry_s")
 _ARMS = ("arm_a_m", "arm_b_m")
@@ -101,6 +102,7 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
         alpha=alpha, best_alpha=best, physics=physics.all(slot_ps),
         scheduler=_scheduler(keys.get("scheduler")),
         test_rounds=keys.number("test_rounds", 0.0, 0.0, _MOST_TESTS),
+        device_data_off=keys.number("device_data_off", 0.0, -_MOST_OFF, _MOST_OFF),
     )  # fmt: skip
     _check_heralds(keys, known, link)
     return link

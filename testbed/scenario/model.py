@@ -175,6 +175,8 @@ class Link:
     """Which request is served next: a file of protocols/egp/schedulers."""
     test_rounds: float = 0.0
     """Share of pairs that the nodes measure to learn the link's fidelity."""
+    device_data_off: float = 0.0
+    """By how much the fidelities that the nodes' device data say are above what the link has."""
     asymmetry_ps: int = 0
     """By how much longer a frame takes from a to b than from b to a; photons do not know of it."""
     qubit_frame_hz: float = 0.0

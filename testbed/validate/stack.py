@@ -50,6 +50,8 @@ def _scenario(values: Parameters, seed: int, own_alpha: bool) -> dict[str, Any]:
         link["test_rounds"] = float(values["test_rounds"])
     elif "test_rounds" in link:
         del link["test_rounds"]
+    if values["device_data_off"]:
+        link["device_data_off"] = float(values["device_data_off"])
     one = {"name": "all", "kind": values["kind"], "pairs": int(values["pairs"])}
     load = {"link": name, "load": float(values["load"]), "for_s": float(values["for_s"]), "from": "a"}
     kept = {key: text[key] for key in ("speed_m_per_s", "devices") if key in text}
@@ -127,6 +129,7 @@ _LINK: Final = (
     Parameter("alpha", "probability", "bright-state population", "as the scenario says"),
     Parameter("minimum_fidelity", "F", "asked for; brightness follows from it, if it is not 0", 0.0),
     Parameter("test_rounds", "share", "of pairs that are measured to learn the fidelity", 0.0),
+    Parameter("device_data_off", "F", "by how much the device data of the nodes are too high", 0.0),
 )
 
 TABLES: Final = (

@@ -13,7 +13,7 @@ from link_lab import DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab, Way
 from machine_pair import Faults
 
 from protocols.egp.estimation import DEVIATIONS, Estimator, Tally
-from protocols.egp.facts import LinkFacts, Setting, best, hopeless
+from protocols.egp.facts import LinkFacts, Setting, hopeless
 from protocols.egp.schedulers import make_scheduler
 from protocols.egp.schedulers.weighted_fair import PARTS, WeightedFair
 from protocols.egp.service import KEPT, CutTrain, Err, How, MeasureTest, Ok, OkMeasured, OkPrepared
@@ -393,8 +393,22 @@ def test_no_minimum_is_the_links_own_brightness() -> None:
     setting = known.choose(False, 0)
     assert setting is not None
     assert setting.alpha == 0
-    assert known.choose(False, best(GRID, False) + 1) is None
-    assert known.choose(False, best(GRID, False)) == GRID[0]
+    assert known.choose(False, GRID[0].kept + 1) is None
+    assert known.choose(False, GRID[0].kept) == GRID[0]
+
+
+def test_what_the_formula_leaves_open_is_not_promised() -> None:
+    """EGP-4: a fidelity that is kept only if the formula behind the device data is right is refused."""
+    off = round(0.002 * FULL)
+    known = estimator(settings=tuple(setting._replace(error=off) for setting in GRID))
+    assert known.choose(False, GRID[0].kept) is None
+    assert known.choose(False, GRID[0].kept - off) == GRID[0]._replace(error=off)
+    asked = (GRID[0].kept + GRID[1].kept) // 2
+    careful, bold = known.choose(False, asked), estimator().choose(False, asked)
+    assert careful is not None
+    assert bold is not None
+    assert careful.alpha < bold.alpha
+    assert careful.kept - off == pytest.approx(asked, abs=2)
 
 
 def test_unsupp_and_notime_are_told_at_once() -> None:
@@ -507,6 +521,20 @@ def test_test_rounds_overrule_device_data_that_are_wrong() -> None:
     assert estimate.fidelity / FULL == pytest.approx(0.7, abs=0.03)
     assert known.choose(False, round(0.85 * FULL)) is None
     assert known.choose(False, round(0.65 * FULL)) is not None
+
+
+def test_where_test_rounds_only_seem_to_contradict_the_bar_reaches_to_them() -> None:
+    """Twelve rounds of each basis, all as of a perfect pair, of a link that device data say has .81."""
+    known = estimator()
+    setting = known.choose(False, GRID[1].kept)
+    assert setting is not None
+    sure = known.estimate(False, setting)
+    for _ in range(12):
+        for test in (EgpTest.ZZ, EgpTest.XX, EgpTest.YY):
+            known.record(False, setting.alpha, test, BellIndex.PHI_PLUS, 0, int(test == EgpTest.YY))
+    doubtful = known.estimate(False, setting)
+    assert doubtful.fidelity == sure.fidelity
+    assert sure.fidelity + sure.error < FULL <= doubtful.fidelity + doubtful.error
 
 
 def test_too_few_rounds_say_nothing() -> None:
