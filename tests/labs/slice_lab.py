@@ -180,7 +180,7 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
     for qubit in node.link._driver.machine._shared.qubits._bound_to:
         yield qubit, "link"
     qnp = node.network._driver.machine
-    for circuit in qnp._each():
+    for circuit in qnp._book.each():
         for record in circuit._records.values():
             if record.half is not None and record.state.name == "HERE":
                 yield record.half.qubit, "network"

@@ -10,7 +10,8 @@ from machine_pair import Net
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.node import HOLD_PS, MAX_EARLY, Qnp
+from protocols.qnp.book import MAX_EARLY
+from protocols.qnp.node import HOLD_PS, Qnp
 from protocols.qnp.service import (
     CircuitClosed,
     CircuitId,

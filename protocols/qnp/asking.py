@@ -1,0 +1,303 @@
+"""Requests of this node: a way for each, a circuit, another way when that fails, patience where there is none.
+
+What may live here: setting circuits up and keeping requests alive, at the head.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Final, NamedTuple
+
+from protocols.qnp.book import Book
+from protocols.qnp.circuit import Circuit
+from protocols.qnp.end import End, Request
+from protocols.qnp.promise import UNKNOWN, Wishes, install, promise
+from protocols.qnp.service import CircuitId, RequestEnded
+from protocols.qnp.shared import Shared, TimerKey, TimerKind
+from protocols.qnp.states import CircuitInput, Phase
+from protocols.routes import Hop, Route, Routes
+from protocols.wire.codec import CircuitFate, EgpKind, QnpInstall
+
+WAYS: Final = 4  # that are considered for a circuit
+TRIES: Final = 2  # of a way that breaks while a circuit is being set up on it
+_NO_CIRCUIT: Final = CircuitId(0, 0)
+
+
+class DirectRoutes:
+    """Ways to the neighbours of a node that knows no others."""
+
+    def __init__(self, links: Mapping[int, int]) -> None:
+        self._links = links
+
+    def paths(self, destination: int, most: int) -> Sequence[Route]:
+        """Up to `most` links to it."""
+        return [(Hop(link, peer, UNKNOWN),) for link, peer in self._links.items() if peer == destination][:most]
+
+
+class _Waiting(NamedTuple):
+    """A request that has no way, and what it asks for; `failed`: what it had before has failed so."""
+
+    request: Request
+    destination: int
+    priority: int
+    pairs_per_ks: int
+    failed: CircuitInput | None
+
+
+class Asking:
+    """One per node."""
+
+    def __init__(
+        self, book: Book, shared: Shared, routes: Routes | None, wishes: Wishes, patience_ps: int
+    ) -> None:
+        """patience_ps: how long a request waits for a way, where ways come and go."""
+        self._book, self._shared = book, shared
+        self._routes = routes or DirectRoutes(book.links)
+        self._wishes = wishes
+        self._avoid: dict[int, frozenset[int]] = {}  # by request: links over which it has failed
+        self._tries: dict[int, int] = {}  # by request: how often it has set out on a way that broke meanwhile
+        self._requests: dict[int, End] = {}  # those that have a circuit
+        self._patience_ps = patience_ps
+        self._waiting: dict[int, _Waiting] = {}  # by request: those without a way
+        self._request_numbers = count(1)
+        self._circuit_numbers = count(1)
+        book.on_swept = self._sweep_requests
+
+    def request(
+        self,
+        destination: int,
+        purpose: int,
+        number: int,
+        minimum_fidelity: int,
+        now: int,
+        priority: int,
+        pairs_per_ks: int,
+        max_time_ps: int,
+    ) -> int:
+        """A new request, under way; its number."""
+        request = Request(next(self._request_numbers), purpose, number, minimum_fidelity, EgpKind.KEEP, wanted=number)
+        self._avoid[request.number] = frozenset()
+        if max_time_ps:
+            self._shared.timers.set(_deadline(request.number), now + max_time_ps)
+        self._set_out(request, destination, priority, pairs_per_ks, now, None)
+        return request.number
+
+    def lives(self, request: int) -> bool:
+        """Has this request of the node not ended yet?"""
+        return request in self._avoid
+
+    def want(self, request: int, number: int, now: int) -> None:
+        """`number` more pairs for an open-ended request of this node; one that has ended gets none."""
+        if request in self._waiting:
+            self._waiting[request].request.wanted += number
+            return
+        circuit = self._requests.get(request)
+        if circuit is None:
+            return
+        known = circuit.requests[request]
+        if known.pairs:
+            raise ValueError(f"request {request} asked for a fixed number of pairs")
+        circuit.want(known, number)
+
+    def due(self, key: TimerKey, now: int) -> bool:
+        """A timer of a request has run out; False if it is none."""
+        match key.kind:
+            case TimerKind.DEADLINE:
+                self.end(key.number, CircuitInput.TIMEOUT, now)
+            case TimerKind.WAY:
+                waiting = self._waiting.pop(key.number)
+                self._unserved(waiting.request, waiting.destination, waiting.failed or CircuitInput.NO_ROUTE)
+            case TimerKind.AGAIN:
+                self._try_again(key.number, now)
+            case _:
+                return False
+        return True
+
+    def routes_changed(self, now: int, up: Callable[[int], bool]) -> None:
+        """Ways may have come or gone; `up` says of a link whether it is up.  Who waits for one tries again (QNP-17).
+
+        A link that is down now is a new one when it is up again: that a request failed on it before counts no more.
+        """
+        for number in list(self._waiting):
+            self._avoid[number] = frozenset(link for link in self._avoid[number] if up(link))
+            self._try_again(number, now)
+
+    def _try_again(self, number: int, now: int) -> None:
+        """For a request that waits: another way, or else, but not for ever, the one that it has failed on."""
+        request, destination, priority, pairs_per_ks, failed = self._waiting.pop(number)
+        self._set_out(request, destination, priority, pairs_per_ks, now, failed)
+        if number in self._waiting and self._avoid[number] and self._tries.get(number, 0) < TRIES:
+            self._tries[number] = self._tries.get(number, 0) + 1
+            self._avoid[number] = frozenset()
+            del self._waiting[number]
+            self._set_out(request, destination, priority, pairs_per_ks, now, failed)
+        if number not in self._waiting:
+            self._shared.timers.cancel(_way(number))
+            self._shared.timers.cancel(_again(number))
+
+    # Circuits.
+
+    def _open_circuit(self, destination: int, minimum_fidelity: int, priority: int) -> End | None:
+        """One of this node's that serves another request as it is."""
+        for circuit in self._book.circuits.values():
+            if (
+                isinstance(circuit, End)
+                and circuit.is_head
+                and circuit.peer == destination
+                and circuit.priority == priority
+                and not circuit.install.pairs_per_ks
+                and circuit.promised >= minimum_fidelity
+            ):
+                return circuit
+        return None
+
+    def _route(
+        self,
+        requests: list[Request],
+        destination: int,
+        priority: int,
+        pairs_per_ks: int,
+        now: int,
+        failed: CircuitInput | None,
+    ) -> None:
+        """Open a circuit for these requests, on the best way that they have not failed on; or end them."""
+        least = max(request.minimum_fidelity for request in requests)
+        avoid = frozenset[int]().union(*(self._avoid[request.number] for request in requests))
+        cause = CircuitInput.NO_ROUTE
+        for route in self._routes.paths(destination, WAYS):
+            if avoid.intersection(hop.link for hop in route):
+                continue
+            made = promise(route, least, self._shared.facts, self._wishes)
+            if made is None:
+                cause = CircuitInput.NO_PROMISE
+                continue
+            label = self._book.labels[route[0].node].take()
+            if label is None:
+                continue
+            down = CircuitId(route[0].node, label)
+            message = install(
+                route,
+                next(self._circuit_numbers),
+                self._shared.node,
+                label,
+                priority,
+                pairs_per_ks,
+                made,
+                self._wishes,
+            )
+            circuit = End(message, None, down, self._shared)
+            circuit.promised = made.expected if len(route) > 1 else least
+            self._book.enter(circuit)
+            self._shared.send(down.neighbour, message)  # QNP-11
+            if len(route) > 1:
+                self._shared.timers.set(TimerKey(TimerKind.REFRESH, down), now + message.refresh_ps)
+            for request in requests:
+                request.phase, request.underway = Phase.OPENING, 0
+                self._requests[request.number] = circuit
+                circuit.add(request)
+            return
+        for request in requests:
+            if not self._patience_ps:
+                self._unserved(request, destination, failed or cause)
+                continue
+            self._waiting[request.number] = _Waiting(request, destination, priority, pairs_per_ks, failed or cause)
+            if _way(request.number) not in self._shared.timers:
+                self._shared.timers.set(_way(request.number), now + self._patience_ps)
+                self._shared.timers.set(_again(request.number), now + self._patience_ps // 4)
+
+    def _set_out(
+        self,
+        request: Request,
+        destination: int,
+        priority: int,
+        pairs_per_ks: int,
+        now: int,
+        failed: CircuitInput | None,
+    ) -> None:
+        """A request without a circuit: onto one that is open, or onto one of its own."""
+        shared = None if pairs_per_ks else self._open_circuit(destination, request.minimum_fidelity, priority)
+        if shared is not None:
+            request.phase, request.underway = Phase.OPENING, 0
+            self._requests[request.number] = shared
+            shared.add(request)
+        else:
+            self._route([request], destination, priority, pairs_per_ks, now, failed)
+
+    def _unserved(self, request: Request, destination: int, cause: CircuitInput) -> None:
+        """A request ends for want of a circuit."""
+        self._forget(request.number)
+        for timer in (_deadline, _way, _again):
+            self._shared.timers.cancel(timer(request.number))
+        where = (CircuitId(destination, 0), request.number, self._shared.node, destination, request.purpose)
+        self._shared.outputs.append(RequestEnded(*where, request.delivered, cause, request.error))
+
+    def fail(self, circuit: Circuit, stimulus: CircuitInput, now: int) -> None:
+        """A circuit ends before its time; at its head the requests take another way, if there is one (QNP-15)."""
+        rescued: list[Request] = []
+        if isinstance(circuit, End) and circuit.is_head:
+            where = self._shared.node if stimulus is not CircuitInput.FROM_DOWN else circuit.where
+            links = _links_at(circuit.install, where)
+            lost = stimulus is CircuitInput.DOWN_LOST or circuit.fate is CircuitFate.PEER_LOST
+            again = lost and circuit.phase is Phase.OPENING and len(circuit.install.hops) > 1
+            for request in list(circuit.requests.values()):
+                # What neighbours said before one of them started anew breaks when they next talk: it is tried again.
+                tries = self._tries[request.number] = self._tries.get(request.number, 0) + again
+                if not again or tries > TRIES:
+                    self._avoid[request.number] |= links
+                avoid = self._avoid[request.number]
+                ways = self._routes.paths(circuit.peer, WAYS)
+                if (lost and self._patience_ps) or any(not avoid.intersection(h.link for h in r) for r in ways):
+                    rescued.append(request)
+                    del circuit.requests[request.number], self._requests[request.number]
+        self._book.move(circuit, stimulus, now)
+        if rescued:
+            kept = circuit.install
+            self._route(rescued, kept.hops[-1].node, kept.priority, kept.pairs_per_ks, now, CircuitInput.PEER_LOST)
+
+    def end(self, number: int, stimulus: CircuitInput, now: int) -> None:
+        if number in self._waiting:
+            waiting = self._waiting.pop(number)
+            self._unserved(waiting.request, waiting.destination, stimulus)
+            return
+        circuit = self._requests.get(number)
+        if circuit is None:
+            return
+        circuit.move_request(circuit.requests[number], stimulus, now)
+        self._sweep_requests(circuit)
+        if not circuit.requests:
+            self._book.move(circuit, CircuitInput.UNUSED, now)
+
+    def settle(self, circuit: End, now: int) -> None:
+        """Requests may have ended by themselves, and the circuit with the last of them."""
+        self._sweep_requests(circuit)
+        if not circuit.requests and circuit.phase is not Phase.CLOSED:
+            self._book.move(circuit, CircuitInput.UNUSED, now)
+
+    def _sweep_requests(self, circuit: End) -> None:
+        for number in [n for n, c in self._requests.items() if c is circuit and n not in circuit.requests]:
+            self._forget(number)
+
+    def _forget(self, request: int) -> None:
+        self._requests.pop(request, None)
+        self._avoid.pop(request, None)
+        self._tries.pop(request, None)
+
+
+def _deadline(request: int) -> TimerKey:
+    return TimerKey(TimerKind.DEADLINE, _NO_CIRCUIT, None, request)
+
+
+def _way(request: int) -> TimerKey:
+    return TimerKey(TimerKind.WAY, _NO_CIRCUIT, None, request)
+
+
+def _again(request: int) -> TimerKey:
+    return TimerKey(TimerKind.AGAIN, _NO_CIRCUIT, None, request)
+
+
+def _links_at(install: QnpInstall, where: int) -> frozenset[int]:
+    """The link of a route that is to blame when node `where` has ended a circuit: the one that leads on from it."""
+    for position, hop in enumerate(install.hops):
+        if hop.node == where:
+            onward = min(position + 1, len(install.hops) - 1)
+            return frozenset((install.hops[onward].link,))
+    return frozenset((install.hops[0].link,))
