@@ -59,6 +59,7 @@ def _link(row: dict[str, Any]) -> Link:
         measured_estimate=fidelity,
         pairs_per_ks=round(1e15 * p / row["slot_ps"]),
         switched=row["switched"],
+        scheduler=row["scheduler"],
     )
 
 

@@ -46,6 +46,7 @@ class LinkRow:
     b: int
     station: int
     switched: bool = False
+    scheduler: str = "fcfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Scene:
                     "success_probability": self.success_probability,
                     "fidelity": round(self.estimate * FULL),
                     "switched": link.switched,
+                    "scheduler": link.scheduler,
                 }
                 for link in self.links
             ],
@@ -122,6 +124,8 @@ _ENDS: Final = (LinkRow(LINK, 1, 2, 3),)
 ECHO: Final = Scene("echo", "echo", 1, (2,))
 MASTER: Final = Scene("master", "end", 1, (2, 3), _ENDS, qubits=2)
 """An end of a link, the one with the lower number, which leads."""
+URGENT: Final = Scene("urgent", "end", 1, (2, 3), (LinkRow(LINK, 1, 2, 3, scheduler="higher-wfq"),), qubits=2)
+"""The leading end of a link whose requests of priority 0 go first."""
 FOLLOWER: Final = Scene("follower", "end", 2, (1, 3), _ENDS, qubits=2)
 STATION: Final = Scene("station", "station", 3, (1, 2), _ENDS)
 
@@ -145,8 +149,12 @@ SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analyser
 DEVICES: Final = Scene("devices", "devices", 0, ())
 """The quantum plane of two nodes, whose devices do one operation after the other."""
 PARALLEL: Final = Scene("parallel devices", "devices", 0, ())
+LINKED_DEVICES: Final = Scene("linked devices", "devices", 0, ())
+"""The same with links between them: at a station, and with a third node at a switch."""
+CLOCKED_DEVICES: Final = Scene("clocked devices", "devices", 0, ())
+"""The same, where the clocks of node 2 and of the station can be steered."""
 
 SCENES: Final = {
     scene.name: scene
-    for scene in (ECHO, MASTER, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH)
+    for scene in (ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH)
 }

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Final, NamedTuple
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev")
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links")
 
 Wrong = AbstractContextManager[object]
 """While it is entered, our node is wrong."""

@@ -6,26 +6,15 @@ from typing import Any
 from protocols.device import schedule
 from protocols.wire import DeviceError, DeviceFailed
 from testbed.conformance.mutants import Wrong, breaks
-from testbed.conformance.mutants.means import instead, value
+from testbed.conformance.mutants.means import fails_as, instead, value
 from testbed.plane import devices, programs
 from testbed.plane.events import Answers
-
-
-def _failing(right_error: DeviceError, wrong_error: DeviceError) -> Wrong:
-    """Failures of one kind are called another."""
-
-    def give(right: Any, answers: Answers, node: int, sequence: int, due: int, message: Any) -> None:
-        if isinstance(message, DeviceFailed) and message.error == right_error:
-            message = message._replace(error=wrong_error)
-        right(answers, node, sequence, due, message)
-
-    return instead(Answers, "give", give)
 
 
 @breaks("DEV-1")
 def takes_the_foreign_for_stale() -> Wrong:
     """An index that there is not is called STALE."""
-    return _failing(DeviceError.FOREIGN, DeviceError.STALE)
+    return fails_as(DeviceError.FOREIGN, DeviceError.STALE)
 
 
 @breaks("DEV-2")
@@ -86,4 +75,4 @@ def sees_no_fault() -> Wrong:
 @breaks("DEV-8")
 def takes_the_released_for_foreign() -> Wrong:
     """What a program names after it has released it is called FOREIGN."""
-    return _failing(DeviceError.STALE, DeviceError.FOREIGN)
+    return fails_as(DeviceError.STALE, DeviceError.FOREIGN)

@@ -399,3 +399,15 @@ def takes_on_more() -> Wrong:
         return right(queue, add, now)
 
     return instead(RequestQueue, "on_add", on_add)
+
+
+@breaks("EGP-24")
+def finishes_what_it_has_begun() -> Wrong:
+    """A train runs to its end, whoever waits."""
+    return nothing(LinkEnd, "consider")
+
+
+@breaks("EGP-24")
+def cuts_for_anybody() -> Wrong:
+    """Every request that comes ends the train that runs."""
+    return instead(Fcfs, "preempts", lambda right, scheduler, waiting, running: True)

@@ -9,6 +9,7 @@ from inspect import getattr_static
 from typing import Any
 from unittest import mock
 
+from protocols.wire import DeviceError, DeviceFailed
 from stack.physical.devices import Devices
 from stack.runtime.messenger import Messenger
 from stack.runtime.nic import Nic
@@ -71,6 +72,18 @@ def commands(kind: type, otherwise: Callable[[Any], Any]) -> Wrong:
             devices, otherwise(command) if isinstance(command, kind) else command, answered
         ),
     )
+
+
+def fails_as(right_error: DeviceError, wrong_error: DeviceError) -> Wrong:
+    """A quantum plane calls failures of one kind another."""
+    from testbed.plane.events import Answers  # only whoever spoils devices loads the plane
+
+    def give(right: Any, answers: Any, node: int, sequence: int, due: int, message: Any) -> None:
+        if isinstance(message, DeviceFailed) and message.error == right_error:
+            message = message._replace(error=wrong_error)
+        right(answers, node, sequence, due, message)
+
+    return instead(Answers, "give", give)
 
 
 def _several(message: Any, kind: type | tuple[type, ...], otherwise: Callable[[Any], Any]) -> Iterable[Any]:

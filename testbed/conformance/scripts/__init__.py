@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from testbed.conformance.scene import Scene
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev")
+FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links")
 
 Act = Callable[[Any], Awaitable[None]]
 """It takes what it stands on: a `Stage`, or for devices a `Bench`."""

@@ -4,12 +4,11 @@ from typing import Final
 
 from protocols.device import Condition, Program, unpack_handle
 from protocols.wire import DeviceBits, DeviceError, DeviceFailed, DeviceOp, DeviceOpcode
-from testbed.conformance.devices import INIT_PS, MEASURE_PS, ONE_PS, QUBITS, Bench, program
+from testbed.conformance.devices import INIT_PS, LIVES, MEASURE_PS, ONE_PS, QUBITS, Bench, program
 from testbed.conformance.scene import DEVICES, PARALLEL
 from testbed.conformance.scripts import decides
 from testbed.conformance.stage import NotMet
 
-LIVES: Final = 4_096
 FIRST_IS_ONE: Final = Condition(1, 1)
 
 

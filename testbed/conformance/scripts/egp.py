@@ -25,7 +25,7 @@ from protocols.wire import (
     MhpKind,
     MhpOutcome,
 )
-from testbed.conformance.scene import DELAY_PS, FOLLOWER, FULL, LINK, MASTER, MS, SLOT_PS
+from testbed.conformance.scene import DELAY_PS, FOLLOWER, FULL, LINK, MASTER, MS, SLOT_PS, URGENT
 from testbed.conformance.scripts import decides
 from testbed.conformance.scripts.pairs import (
     PURPOSE,
@@ -44,7 +44,7 @@ from testbed.conformance.scripts.pairs import (
     ready,
     reply,
 )
-from testbed.conformance.stage import NotMet, Stage
+from testbed.conformance.stage import SOON_PS, NotMet, Stage
 
 TRAIN_PS: Final = 60 * SLOT_PS
 """In which a train of this link is over, with its outcome told."""
@@ -509,6 +509,29 @@ async def a_failed_train_is_followed_by_another(stage: Stage) -> None:
         _, running = await _next(stage, running.request)
     await stage.user.silence("ok", "err", during=0)
     await _delivered(stage, running, 0)
+
+
+async def _another_comes(stage: Stage) -> MhpGen:
+    """At the master: a train for a request of priority 2, and then a request of priority 0; the Gen of the train."""
+    running = await led(stage, priority=2, number=3)
+    await stage.wait_slot(running.gen.first_slot)
+    urgent = await asked(stage, priority=0)
+    stage.peers[2].send(EgpAddAck(LINK, urgent.create_id, 0, 0))
+    return running.gen
+
+
+@decides("EGP-24", scene=URGENT)
+async def an_urgent_request_cuts_a_train_short(stage: Stage) -> None:
+    """The station hears of the end of the train, with a Gen ERR that says which."""
+    gen = await _another_comes(stage)
+    await stage.peers[STATION].expect(MhpGen, 2 * SOON_PS, kind=MhpKind.ERR, queue_id=gen.queue_id)
+
+
+@decides("EGP-24", scene=MASTER)
+async def a_request_that_waits_its_turn_cuts_nothing(stage: Stage) -> None:
+    """First come, first served."""
+    await _another_comes(stage)
+    await stage.peers[STATION].silence(MhpGen, during=2 * SOON_PS, where=lambda gen: gen.kind == MhpKind.ERR)
 
 
 @decides("EGP-27", scene=FOLLOWER, patient=True)
