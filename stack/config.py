@@ -142,6 +142,7 @@ class Switch:
     reconfigure_ps: int
     longest_grant_ps: int
     policy: str
+    stay_ps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 A grant is made when an analyser and both ports of the link are free, never ahead: when a train will succeed nobody
 knows.  It ends when its train has ended, when the train has not come by the first slot, or when its node says so.
+
+Where it takes long to reconfigure, an analyser may wait for the link that it is set on, although others want it, as a
+disk waits for the reader whose next block is near (Iyer, Druschel, SOSP 2001): no longer than reconfiguring takes, and
+not when the link has had its turn (SRP-12).
 """
 
 from collections.abc import Mapping
@@ -40,6 +44,8 @@ class SwitchFacts(NamedTuple):
     reconfigure_ps: int
     longest_ps: int
     """No grant is longer; nor is a waiting node silent for longer."""
+    stay_ps: int = 0
+    """An analyser waits for its link's next reservation if it has not been the link's for so long."""
 
 
 class Connect(NamedTuple):
@@ -99,6 +105,7 @@ class _Timer(Enum):
     FORGET = auto()  # a reservation that is not repeated
     START = auto()  # the train must have come
     END = auto()  # the train must have ended
+    KEPT = auto()  # the link has not come back for its analyser
     STALE = auto()  # what a node has said of its qubits is no longer believed
 
 
@@ -115,6 +122,8 @@ class _Reservation:
     overtaken: int = 0
     analyser: int = 0
     granted_at: int = 0
+    turn_since: int = 0  # when its analyser was set on it
+    kept_since: int | None = None  # its analyser and its ports wait for its next grant
     grant: SrpGrant = field(default_factory=lambda: SrpGrant(0, 0, 0, 0))
 
 
@@ -160,7 +169,8 @@ class SwitchSrp:
             return
         if success:
             self.train_heralds(link, now)
-        self._over(reservation, now)  # SRP-7
+        stays = success and now - reservation.turn_since < self._facts.stay_ps  # SRP-12
+        self._over(reservation, now, stays)  # SRP-7
 
     def train_heralds(self, link: int, now: int) -> None:
         """A train has had a success; whether it goes on or not, each node counts one qubit less (SRP-11)."""
@@ -196,6 +206,7 @@ class SwitchSrp:
         elif isinstance(message, SrpReserve):
             self._on_reserve(reservation, message, source, now)
         elif message.ticket >= reservation.reserve.ticket:
+            self._stay_no_longer(reservation, now)
             if reservation.state is not ReservationState.NONE:
                 self._give_up(reservation, now)
             # A Reserve of this ticket that comes behind its Release is too late.
@@ -205,6 +216,8 @@ class SwitchSrp:
         for kind, number in self._timers.take_due(now):
             if kind is _Timer.STALE:
                 self._forget_ready(number)
+            elif kind is _Timer.KEPT:
+                self._stay_no_longer(self._links[number], now)
             elif kind is _Timer.END:
                 self._give_up(self._links[number], now)
             else:
@@ -242,10 +255,14 @@ class SwitchSrp:
     # Grants.
 
     def _serve(self, now: int) -> None:
-        """Grant what can be granted, in the policy's order."""
-        if not self._changed or not self._resting or not self._waiting:
+        """Grant what can be granted: to the links for which an analyser waits, then in the policy's order."""
+        if not self._changed or not self._waiting:
             return
         self._changed = False
+        for reservation in list(self._waiting.values()):
+            if reservation.kept_since is not None and self._has_qubits(reservation):
+                self._let_go(reservation, reservation.kept_since, now)
+                self._grant(reservation, now)
         waiting = [Waiting(number, reservation.since) for number, reservation in self._waiting.items()]
         passed: list[_Reservation] = []  # in front of those that are granted, but with a busy port
         kept: set[int] = set()  # ports that are kept free for somebody
@@ -253,8 +270,8 @@ class SwitchSrp:
             reservation = self._links[one.link]
             if not self._resting:
                 break
-            if any(self._ready.get(end) == 0 for end in reservation.link.ends):
-                continue  # SRP-11
+            if not self._has_qubits(reservation) or reservation.kept_since is not None:
+                continue  # SRP-11, SRP-12
             if not self._ports.isdisjoint(reservation.link.ends) or not kept.isdisjoint(reservation.link.ends):
                 passed.append(reservation)
                 if reservation.overtaken >= OVERTAKEN:
@@ -263,6 +280,9 @@ class SwitchSrp:
                 for other in passed:
                     other.overtaken += 1
 
+    def _has_qubits(self, reservation: _Reservation) -> bool:
+        return all(self._ready.get(end) != 0 for end in reservation.link.ends)
+
     def _grant(self, reservation: _Reservation, now: int) -> bool:
         """False if a grant would come too late."""
         reserve, facts, link = reservation.reserve, self._facts, reservation.link
@@ -270,7 +290,11 @@ class SwitchSrp:
         analyser = self._on.index(number) if number in self._on else self._resting[0]
         if analyser not in self._resting:
             raise AssertionError(f"analyser {analyser} is set on a link whose port is granted elsewhere")
-        set_ps = 0 if self._on[analyser] == number else facts.reconfigure_ps
+        set_ps = facts.reconfigure_ps
+        if self._on[analyser] == number:
+            set_ps = 0
+        else:
+            reservation.turn_since = now
         earliest = now + max(set_ps + _DEVICE_PS, reserve.notice_ps)
         first_slot = -(-earliest // link.slot_ps)
         if reservation.deadline is not None and first_slot * link.slot_ps > reservation.deadline:
@@ -315,22 +339,38 @@ class SwitchSrp:
             self._outputs.append(Withdraw(reservation.number))
         self._over(reservation, now)
 
-    def _over(self, reservation: _Reservation, now: int) -> None:
+    def _over(self, reservation: _Reservation, now: int, stays: bool = False) -> None:
         was, number = reservation.state, reservation.number
         self._move(reservation, ReservationInput.OVER)
         for kind in (_Timer.FORGET, _Timer.START, _Timer.END):
             self._timers.cancel((kind, number))
         if was is ReservationState.WAITING:
             return
-        self._holder[reservation.analyser] = None
-        self._resting.append(reservation.analyser)
-        self._ports.difference_update(reservation.link.ends)
         held_ps = now - reservation.granted_at
-        self._policy.served(number, held_ps)
+        if stays:
+            reservation.kept_since = now
+            self._timers.set((_Timer.KEPT, number), now + self._facts.reconfigure_ps)
+            self._policy.served(number, held_ps)
+        else:
+            self._let_go(reservation, reservation.granted_at, now)
         waited_ps = reservation.granted_at - reservation.since
         used = was is ReservationState.USED
         lit_ps = max(0, now - reservation.grant.first_slot * reservation.link.slot_ps) if used else 0
         self._outputs.append(GrantEnded(number, waited_ps, held_ps, lit_ps, used))
+
+    def _stay_no_longer(self, reservation: _Reservation, now: int) -> None:
+        if reservation.kept_since is not None:
+            self._let_go(reservation, reservation.kept_since, now)
+
+    def _let_go(self, reservation: _Reservation, since: int, now: int) -> None:
+        """Of the analyser and the ports that the link has had since then."""
+        reservation.kept_since = None
+        self._timers.cancel((_Timer.KEPT, reservation.number))
+        self._holder[reservation.analyser] = None
+        self._resting.append(reservation.analyser)
+        self._ports.difference_update(reservation.link.ends)
+        self._policy.served(reservation.number, now - since)
+        self._changed = True
 
     def _move(self, reservation: _Reservation, stimulus: ReservationInput) -> None:
         reservation.state = RESERVATION_TABLE[reservation.state, stimulus]

@@ -39,7 +39,7 @@ class Switch(Station):
             for link in config.links
             if link.station == config.number
         }
-        facts = SwitchFacts(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps)
+        facts = SwitchFacts(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps, switch.stay_ps)
         self._grants = Driver(
             kernel,
             SwitchSrp(links, facts, POLICIES[switch.policy]()),

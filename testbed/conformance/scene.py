@@ -8,7 +8,7 @@ retransmission after 300 ms.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 MS: Final = 1_000_000_000
@@ -22,6 +22,8 @@ DEVICE_PS: Final = MS
 RECONFIGURE_PS: Final = 300 * MS
 """How long the devices of a switch take to set a link on an analyser."""
 LONGEST_GRANT_PS: Final = 1_000 * MS
+STAY_PS: Final = 1_500 * MS
+"""Of the switch whose analyser waits for the next train of its link."""
 TIME_INTERVAL_PS: Final = 400 * MS
 """Between two exchanges of a node that follows another's clock."""
 ROUTING: Final = {
@@ -67,6 +69,7 @@ class Scene:
     links: tuple[LinkRow, ...] = ()
     qubits: int = 0
     analysers: int = 0
+    stay_ps: int = 0
     success_probability: float = 0.5
     estimate: float = 0.9
     time: TimeRow | None = None
@@ -113,6 +116,7 @@ class Scene:
                 "reconfigure_ps": RECONFIGURE_PS,
                 "longest_grant_ps": LONGEST_GRANT_PS,
                 "policy": "first-come",
+                "stay_ps": self.stay_ps,
             }
             if self.analysers
             else None,
@@ -145,6 +149,8 @@ LED: Final = Scene("led", "end", 2, (1, 3), _SWITCHED, qubits=2)
 _STAR: Final = tuple(LinkRow(n, a, b, 9, switched=True) for n, (a, b) in enumerate(((1, 2), (1, 3), (3, 4), (5, 6)), 1))
 SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analysers=2)
 """A switch with two analysers; nodes 1 and 3 have two links each, on one port."""
+STAYING: Final = replace(SWITCH, name="staying", analysers=1, stay_ps=STAY_PS)
+"""The same with one analyser, which waits for its link's next train."""
 
 DEVICES: Final = Scene("devices", "devices", 0, ())
 """The quantum plane of two nodes, whose devices do one operation after the other."""
@@ -156,5 +162,18 @@ CLOCKED_DEVICES: Final = Scene("clocked devices", "devices", 0, ())
 
 SCENES: Final = {
     scene.name: scene
-    for scene in (ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH)
+    for scene in (
+        ECHO,
+        MASTER,
+        URGENT,
+        FOLLOWER,
+        STATION,
+        MASTER_CLOCK,
+        CLOCKED,
+        ROUTER,
+        SWITCHED,
+        LED,
+        SWITCH,
+        STAYING,
+    )  # fmt: skip
 }

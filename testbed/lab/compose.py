@@ -306,7 +306,7 @@ def _switch(node: Node) -> Switch | None:
     switch = node.switch
     if switch is None:
         return None
-    return Switch(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps, switch.policy)
+    return Switch(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps, switch.policy, switch.stay_ps)
 
 
 def _apps(

@@ -129,6 +129,8 @@ class Switch:
     """1 − F of a pair that would have been perfect."""
     longest_grant_ps: int = 10**10
     policy: str = "least-served"
+    stay_ps: int = 0
+    """How long an analyser waits for the next train of one link after another, before it goes to others."""
 
 
 @dataclass(frozen=True, slots=True)

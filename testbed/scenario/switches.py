@@ -23,6 +23,7 @@ GRANT_PER_RECONFIGURATION: Final = 50
 
 _SWITCH: Final = Form("nodes.NAME.switch", "a switch", (
     "analysers", "technology", "reconfigure_s", "insertion_loss_db", "fidelity_cost", "longest_grant_s", "policy",
+    "stay_s",
 ))  # fmt: skip
 
 
@@ -46,4 +47,5 @@ def read(item: Item) -> Switch:
         fidelity_cost=keys.number("fidelity_cost", 0.0, 0.0, MOST_COST),
         longest_grant_ps=keys.seconds("longest_grant_s", longest_ps, 1e-9),
         policy="least-served" if policy is None else schema.choice(policy, POLICIES, "policy"),
+        stay_ps=keys.seconds("stay_s", 0, 0.0),
     )

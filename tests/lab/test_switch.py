@@ -282,16 +282,17 @@ def test_fairness_is_what_jain_says():
 
 
 def test_the_data_centre_is_fair_and_keeps_its_analysers_busy(tmp_path):
-    """The shipped scenario, with fewer pairs: waiting is what one expects of 28 links at 2 analysers."""
+    """The shipped scenario: without turns of a few trains the analysers were lit for .625 of the time."""
     text = yaml.safe_load((SCENARIOS / "data-centre.yaml").read_text())
-    text["requests"][0]["pairs"] = 3
     ran = run_slice(text, tmp_path)
     assert ran.finished
     found = {(f.name, f.subject): f.value for f in build_report(ran.scenario, ran.jobs, ran.outcome).figures}
     assert found["grants_in_vain", "hub"] == 0
+    # Missing of 1: analysers that wait for their link's next train, and the end, when few links have work.
     assert found["analysers_granted", "hub"] > 0.9
+    assert found["analysers_lit", "hub"] > 0.7
     assert found["fairness_of_rates", "hub"] > 0.85
-    assert {found["pairs_heralded", link.name] for link in ran.scenario.links} == {3}
+    assert {found["pairs_heralded", link.name] for link in ran.scenario.links} == {10}
     assert found["fidelity_estimated", "q1-q2"] == pytest.approx(0.25 + 0.75 * 0.98 * (1 - 0.04 / 0.75), abs=1e-4)
 
 

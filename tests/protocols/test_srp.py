@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, groupby, pairwise
 from typing import Any
 
 import pytest
@@ -52,11 +52,17 @@ class Lab(Net):
     """
 
     def __init__(
-        self, nodes: int = 4, analysers: int = 2, faults: Faults = NO_FAULTS, seed: int = 1, policy: Any = None
+        self,
+        nodes: int = 4,
+        analysers: int = 2,
+        faults: Faults = NO_FAULTS,
+        seed: int = 1,
+        policy: Any = None,
+        stay: int = 0,
     ) -> None:
         self.links = dict(enumerate(combinations(range(1, nodes + 1), 2), start=1))
         self.lives = dict.fromkeys(range(nodes + 1), 1)
-        self.facts = SwitchFacts(analysers, RECONFIGURE, LONGEST)
+        self.facts = SwitchFacts(analysers, RECONFIGURE, LONGEST, stay)
         self.policy = policy
         machines: dict[int, Any] = {SWITCH: self.new_switch()}
         machines |= {node: self.new_node(node) for node in range(1, nodes + 1)}
@@ -190,6 +196,59 @@ def test_a_grant_leaves_time_to_reconfigure_but_not_twice() -> None:
     lead = [grant.first_slot * SLOT - time for time, _, _, grant in (first, second)]
     assert RECONFIGURE < lead[0] <= RECONFIGURE + SLOT + 2_000
     assert lead[1] <= SLOT + 2_000
+
+
+def served(lab: Lab) -> list[int]:
+    """The links that have been granted an analyser, in order."""
+    return [ended.link for ended in lab.ends]
+
+
+@pytest.mark.parametrize(("stay", "turns"), [(0, 8), (1, 8), (10**9, 2)])
+def test_an_analyser_waits_for_its_links_next_train(stay: int, turns: int) -> None:
+    """SRP-12: two links alike, four trains each: one by one, or all four without reconfiguring."""
+    lab = Lab(analysers=1, policy=LeastServed(), stay=stay)
+    lab.want(1, 4)
+    lab.want(6, 4)
+    lab.finish()
+    order = served(lab)
+    assert lab.done == {1: 4, 6: 4}
+    assert 1 + sum(a != b for a, b in pairwise(order)) == turns
+
+
+def test_a_turn_has_its_end() -> None:
+    """SRP-12: however many trains the link wants."""
+    stay = 400_000
+    lab = Lab(analysers=1, policy=LeastServed(), stay=stay)
+    lab.want(1, 40)
+    lab.want(6, 40)
+    lab.finish()
+    began: dict[int, int] = {}
+    for turn, ends in groupby(lab.ends, key=lambda ended: ended.link):
+        waits = [ended.waited_ps for ended in ends]
+        assert all(waited <= 0 for waited in waits[1:])
+        began[turn] = began.get(turn, 0) + 1
+    assert min(began.values()) > 3
+
+
+def test_an_analyser_does_not_wait_for_long() -> None:
+    """SRP-12: a link that does not come back has it for as long as reconfiguring takes; one that says so, no longer."""
+    for says in (False, True):
+        lab = Lab(analysers=1, stay=10**9)
+        lab.want(1)
+        lab.run(until=DELAY)
+        lab.reserve(6)
+        lab.run(until=DELAY + RECONFIGURE)
+        while not lab.ends:
+            lab.run(until=lab.now + SLOT)
+        ended = lab.now
+        assert lab.switch._waiting
+        if says:
+            lab.switch.receive(SrpRelease(1, lab.messages(SrpGrant)[0].ticket), 1, lab.now)
+        lab.run(until=ended + 2 * RECONFIGURE)
+        (at,) = (time for time, _, to, message in lab.sent if isinstance(message, SrpGrant) and message.link == 6)
+        waited = at - ended
+        assert -SLOT <= waited - (0 if says else RECONFIGURE) <= SLOT
+        lab.finish()
 
 
 def test_two_pairs_at_once_with_two_analysers_only() -> None:
@@ -530,13 +589,14 @@ trouble = st.builds(
     seed=st.integers(0, 1 << 30),
     analysers=st.integers(1, 3),
     comes=st.floats(0.4, 1),
+    stay=st.sampled_from([0, 300_000]),
     deaths=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3_000_000)), max_size=3),
 )
 def test_nothing_leaks_whatever_happens(
-    faults: Faults, seed: int, analysers: int, comes: float, deaths: list[tuple[int, int]]
+    faults: Faults, seed: int, analysers: int, comes: float, stay: int, deaths: list[tuple[int, int]]
 ) -> None:
-    """SRP-3, SRP-5, SRP-8, SRP-10: what Lab checks at every grant, and that all comes to its end."""
-    lab = Lab(4, analysers, faults, seed)
+    """SRP-3, SRP-5, SRP-8, SRP-10, SRP-12: what Lab checks at every grant, and that all comes to its end."""
+    lab = Lab(4, analysers, faults, seed, stay=stay)
     lab.comes = comes
     for link in lab.links:
         lab.want(link, 3)

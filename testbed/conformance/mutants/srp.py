@@ -186,6 +186,23 @@ def tells_no_qubits() -> Wrong:
     return never_says(SrpReady)
 
 
+@breaks("SRP-12")
+def waits_for_ever() -> Wrong:
+    """An analyser waits for its link until that comes back."""
+    return nothing(SwitchSrp, "_stay_no_longer")
+
+
+@breaks("SRP-12")
+def knows_no_turns() -> Wrong:
+    """An analyser waits for its link after every train."""
+
+    def ends(right: Any, machine: SwitchSrp, *row: Any) -> None:
+        machine._facts = machine._facts._replace(stay_ps=10**15)
+        right(machine, *row)
+
+    return instead(SwitchSrp, "train_ends", ends)
+
+
 @breaks("EGP-19")
 def begins_a_slot_late() -> Wrong:
     """A train begins with the second slot of its grant."""

@@ -32,6 +32,8 @@ from testbed.conformance.scene import (
     MS,
     RECONFIGURE_PS,
     SLOT_PS,
+    STAY_PS,
+    STAYING,
     SWITCH,
     SWITCHED,
 )
@@ -205,6 +207,56 @@ async def strangers_are_denied(stage: Stage) -> None:
         await stage.peers[node].expect(SrpDeny, link=link, ticket=5, reason=SrpReason.STRANGER)
     if any(isinstance(command, DeviceConnect) for _, command in stage.devices.commands):
         raise NotMet("an analyser is set on the link of a stranger")
+
+
+async def _herald(stage: Stage, grant: SrpGrant) -> None:
+    """Its train comes, and succeeds in its first slot."""
+    gen = _train(stage, grant.link, grant.first_slot)
+    listens = {"link": grant.link, "first_slot": gen.first_slot}
+    await stage.devices.expect(DeviceListen, gen.first_slot * SLOT_PS - stage.now + SOON_PS, **listens)
+    await stage.wait_slot(gen.first_slot)
+    stage.devices.herald(grant.link, DeviceOutcome.PSI_PLUS, gen.first_slot)
+
+
+@decides("SRP-12", scene=STAYING)
+async def an_analyser_does_not_wait_for_long(stage: Stage) -> None:
+    """Link 1 has its pair and does not come back: link 4 is granted when reconfiguring could have been done."""
+    _reserve(stage, 1)
+    first = await _granted(stage, 1)
+    _reserve(stage, 4)
+    await _queued(stage, 4)
+    await _herald(stage, first)
+    await _granted(stage, 4, within=2 * DELAY_PS + RECONFIGURE_PS + HOST_PS)
+
+
+@decides("SRP-12", scene=STAYING)
+async def who_says_release_has_no_analyser_waiting(stage: Stage) -> None:
+    """Link 1 has its pair and wants no other: link 4 is granted at once."""
+    _reserve(stage, 1)
+    first = await _granted(stage, 1)
+    _reserve(stage, 4)
+    await _queued(stage, 4)
+    await _herald(stage, first)
+    _release(stage, 1)
+    await _granted(stage, 4, within=2 * DELAY_PS + HOST_PS)
+
+
+@decides("SRP-12", scene=STAYING)
+async def a_turn_is_over_after_the_stay(stage: Stage) -> None:
+    """Whether the analyser waits for link 1 or not: after two trains, which take longer than the stay, it does not."""
+    began = stage.now
+    _reserve(stage, 1)
+    grant = await _granted(stage, 1)
+    await _herald(stage, grant)
+    await stage.wait(DELAY_PS + HOST_PS)
+    _reserve(stage, 1, ticket=2)
+    grant = await _granted(stage, 1, ticket=2)
+    _reserve(stage, 4)
+    await _queued(stage, 4)
+    await _herald(stage, grant)
+    if stage.now - began < STAY_PS + 4 * DELAY_PS:
+        raise NotMet("two trains took less than a stay")
+    await _granted(stage, 4, within=2 * DELAY_PS + HOST_PS)
 
 
 @decides("SRP-3", scene=SWITCH)
