@@ -175,5 +175,5 @@ SCENES: Final = {
         LED,
         SWITCH,
         STAYING,
-    )  # fmt: skip
+    )
 }
