@@ -200,6 +200,9 @@ class NodeConfig:
     """None: nobody tells the time here, and nobody asks."""
     freezes: tuple[tuple[int, int], ...] = ()
     paths: dict[int, Path] = field(default_factory=dict)
+    disturbed: dict[int, Path] = field(default_factory=dict)
+    """Ways that somebody has made other than ``paths``, while the network ran.  The emulator's business: no protocol
+    goes by it."""
     keys: dict[int, str] = field(default_factory=dict)
     """Secret keys by node, hexadecimal.  With a node that has none here, the key follows from the seed."""
     device: Device | None = None
@@ -229,7 +232,8 @@ class NodeConfig:
         fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
         fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
-        fields["paths"] = {int(n): _path(path) for n, path in data["paths"].items()}
+        fields["paths"] = {int(n): path_from_json(path) for n, path in data["paths"].items()}
+        fields["disturbed"] = {int(n): path_from_json(path) for n, path in data["disturbed"].items()}
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else Device(**data["device"])
         fields["links"] = tuple(_link(link) for link in data["links"])
@@ -243,7 +247,8 @@ class NodeConfig:
         return cls(**fields)
 
 
-def _path(data: dict[str, Any]) -> Path:
+def path_from_json(data: dict[str, Any]) -> Path:
+    """The way that ``asdict`` has taken apart."""
     cuts = tuple((int(start), int(end)) for start, end in data["cuts"])
     return Path(data["name"], data["delay_ps"], Faults(**data["faults"]), cuts)
 

@@ -4,8 +4,12 @@ What may live here: packing and unpacking, for both ends.  One packet socket per
 by ``MORE`` when it grows long.  This is the emulator's own language, not part of the emulated wire.
 """
 
+import json
+from dataclasses import asdict
 from struct import Struct
 from typing import Final, NamedTuple
+
+from stack.config import Path, path_from_json
 
 REPORT, GRANT, START, COMMANDS, ANSWERS = range(1, 6)
 
@@ -27,8 +31,8 @@ LAST: Final = 4
 DONE: Final = 8
 """Report (``paced``): an order has been carried out."""
 
-KILL, REVIVE = 1, 2
-"""Orders for a node that shares its process with others."""
+KILL, REVIVE, WAYS, FREEZE, THAW = range(1, 6)
+"""What a host is ordered to do to one of its nodes.  Deaths and births are ordered where nodes share a process only."""
 
 PACKET_MAX: Final = 60_000
 
@@ -62,12 +66,12 @@ class Answer(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A planned kill or restart, at true time ``t``, of a node that shares a process."""
+    """What befalls a node at true time ``t``.  ``body``: of ``WAYS`` the new ones, as ``way_orders`` packs them."""
 
     kind: int
     node: int
     t: int
-    incarnation: int
+    body: bytes = b""
 
 
 class Report(NamedTuple):
@@ -151,7 +155,7 @@ def pack_grant(grant: Grant) -> list[bytes]:
         count += 1
     head = _GRANT.pack(GRANT, grant.end, grant.flags, len(grant.expect), count, len(grant.orders))
     expect = b"".join([_EXPECT.pack(*e) for e in grant.expect])
-    orders = b"".join([_ORDER.pack(*o) for o in grant.orders])
+    orders = b"".join([_ORDER.pack(o.kind, o.node, o.t, len(o.body)) + o.body for o in grant.orders])
     packets.append(head + expect + b"".join(parts) + orders)
     return packets
 
@@ -171,11 +175,31 @@ def unpack_grant(packet: bytes, earlier: list[Answer]) -> Grant | None:
         at += length
     order = []
     for _ in range(orders):
-        order.append(Order(*_ORDER.unpack_from(packet, at)))
+        what, node, t, length = _ORDER.unpack_from(packet, at)
         at += _ORDER.size
+        order.append(Order(what, node, t, packet[at : at + length]))
+        at += length
     if kind == ANSWERS:
         return None
     return Grant(end, flags, expect, earlier, order)
+
+
+_WAYS_IN_ONE: Final = 100
+"""So many fit into a packet."""
+
+
+def way_orders(node: int, t: int, ways: dict[int, Path]) -> list[Order]:
+    """The orders by which a node comes to have these ways to others."""
+    peers = list(ways)
+    parts = [peers[i : i + _WAYS_IN_ONE] for i in range(0, len(peers), _WAYS_IN_ONE)]
+    return [
+        Order(WAYS, node, t, json.dumps({peer: asdict(ways[peer]) for peer in part}).encode()) for part in parts
+    ]
+
+
+def ordered_ways(order: Order) -> dict[int, Path]:
+    """What ``way_orders`` has packed."""
+    return {int(peer): path_from_json(path) for peer, path in json.loads(order.body).items()}
 
 
 def pack_start(epoch_ns: int, dilation: float) -> bytes:

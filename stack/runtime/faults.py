@@ -26,11 +26,15 @@ class Channel:
     """The channel from one node to another; ``carry`` is called once per frame."""
 
     def __init__(self, seed: int, source: int, destination: int, path: Path) -> None:
+        self.become(path)
+        self._key = blake2b(f"nic/{seed}/{source}/{destination}".encode(), digest_size=32).digest()
+        self._n = 0
+
+    def become(self, path: Path) -> None:
+        """From the next frame on it is like this; which draws are that frame's does not depend on it."""
         self.delay_ps = path.delay_ps
         self.clean = path.faults.none
         self._faults = path.faults
-        self._key = blake2b(f"nic/{seed}/{source}/{destination}".encode(), digest_size=32).digest()
-        self._n = 0
 
     def carry(self, frame: bytes) -> tuple[list[Copy], str]:
         """The copies that arrive, and a note on the frame as sent ("lost", "duplicate", ... or nothing)."""

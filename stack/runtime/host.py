@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from stack.config import Path
 from stack.runtime.kernel import FRAME, TIMER, Kernel, Timer
 from stack.runtime.quiescence import QuiescenceClock
 from stack.runtime.session import Session
@@ -41,6 +42,8 @@ class Host:
         self.frames_lost: dict[int, int] = {}
         self.steps = 0
         self.trio_clock: trio.abc.Clock | None = self.clock
+        self.on_rerouted: Callable[[int, dict[int, Path]], None] = lambda node, ways: None
+        """Called before a node's ways change: its next life is to have them, too."""
         self._owing: list[Session] = []
         self._nursery: trio.Nursery | None = None
 
@@ -97,7 +100,7 @@ class Host:
     async def kill(self, number: int, true_ps: int) -> int:
         """Cut a node off and drop its tasks; returns how many frames in flight to it are lost with it."""
         kernel = self.kernels[number]
-        lost = sum(1 for entry in self.heap if entry[7] is kernel and entry[2] == FRAME)
+        lost = sum(1 for entry in (*self.heap, *(kernel.held or ())) if entry[7] is kernel and entry[2] == FRAME)
         kernel.alive = False
         kernel.results, kernel.counters, kernel.frames_out = {}, {}, 0  # volatile, as everything of the node
         self._owing = [s for s in self._owing if s.kernel is not kernel]
@@ -107,6 +110,26 @@ class Host:
         await self.settle()
         kernel.recorder.close()
         return lost
+
+    def rerouted(self, number: int, ways: dict[int, Path]) -> None:
+        """A node's ways to others are other ones from now on."""
+        self.on_rerouted(number, ways)
+        kernel = self.kernels[number]
+        if kernel.alive and kernel.on_ways is not None:
+            kernel.on_ways(ways)
+
+    def freeze(self, number: int) -> None:
+        """Keep a node's inputs from it until it is thawed."""
+        kernel = self.kernels[number]
+        if kernel.held is None:
+            kernel.held = []
+
+    def thaw(self, number: int, true_ps: int) -> None:
+        """It handles now what it has not got meanwhile, in the order in which it would have."""
+        kernel = self.kernels[number]
+        held, kernel.held = kernel.held or [], None
+        for _, _, kind, a, b, c, _, _, item in held:
+            self.push(true_ps, kernel, kind, a, b, c, item)
 
     async def settle(self) -> None:
         """Until every task has come to rest."""
@@ -154,6 +177,9 @@ class Host:
     def _dispatch(self, entry: Entry) -> None:
         due, _, kind, a, b, c, _, kernel, item = entry
         if not kernel.alive:
+            return
+        if kernel.held is not None:
+            kernel.held.append(entry)
             return
         thawed = kernel.thawed(due)
         if thawed != due:

@@ -18,8 +18,9 @@ from stack.runtime.clock import NodeClock
 from stack.runtime.times import NEVER
 
 if TYPE_CHECKING:
+    from stack.config import Path
     from stack.record import NullRecorder, Recorder
-    from stack.runtime.host import Host
+    from stack.runtime.host import Entry, Host
     from stack.runtime.session import Session
 
 ANSWER: Final = 0
@@ -144,10 +145,13 @@ class Kernel:
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
         self.scope = trio.CancelScope()
         self.on_frame: Callable[[bytes], None] | None = None
+        self.on_ways: Callable[[dict[int, Path]], None] | None = None
         self.on_arrival: Callable[[bytes], list[tuple[int, bytes]]] | None = None
         self.sessions: list[Session] = []
         self._programs = 0
         self._freezes = freezes
+        self.held: list[Entry] | None = None
+        """Frozen until further notice: inputs that have become due, kept for then."""
         self._created = 0
         self._commands = 0
         self._awaited: dict[int, Callable[[int, bytes], None]] = {}

@@ -5,6 +5,7 @@ the business of the handler registered for its protocol.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from protocols.wire import (
@@ -32,13 +33,18 @@ class _Peer:
     __slots__ = ("arriving", "channel", "cuts", "key", "window")
 
     def __init__(self, config: NodeConfig, node: int, receiver_emulates: bool) -> None:
-        path = config.paths[node]
+        path = config.disturbed.get(node, config.paths[node])
         secret = config.keys.get(node)
         self.key = derive_key(config.seed, config.number, node) if secret is None else bytes.fromhex(secret)
         self.window = ReplayWindow()
         self.cuts = path.cuts
         self.channel = Channel(config.seed, config.number, node, Path(path.name, 0) if receiver_emulates else path)
         self.arriving = Channel(config.seed, node, config.number, path) if receiver_emulates else None
+
+    def become(self, path: Path) -> None:
+        """The way there, and back where it is emulated here, is another."""
+        self.cuts = path.cuts
+        (self.arriving or self.channel).become(path)
 
 
 class Nic:
@@ -56,6 +62,7 @@ class Nic:
         self._datagrams = 0
         kernel.on_arrival = self._arrive
         kernel.on_frame = self._receive
+        kernel.on_ways = self._rerouted
 
     def reaches(self, node: int) -> bool:
         return node in self._config.paths
@@ -66,6 +73,13 @@ class Nic:
         if peer is None:
             peer = self._peers[node] = _Peer(self._config, node, self._kernel.host.receiver_emulates)
         return peer
+
+    def _rerouted(self, ways: dict[int, Path]) -> None:
+        """The network has been disturbed, or mended."""
+        self._config = replace(self._config, disturbed=self._config.disturbed | ways)
+        for node, path in ways.items():
+            if node in self._peers:
+                self._peers[node].become(path)
 
     def send(self, destination: int, message: Any) -> None:
         """Send one message of any protocol; raises KeyError for a node that no way leads to."""

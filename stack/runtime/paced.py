@@ -193,8 +193,11 @@ class PacedHost(Host):
                 return
 
     async def _carry_out(self, order: bus.Order) -> None:
-        """A planned death or birth of a node that shares this process."""
+        """What befalls a node of this process."""
         now = self.wall_ps()
+        if order.kind == bus.WAYS:
+            self.rerouted(order.node, bus.ordered_ways(order))
+            return
         if order.kind == bus.KILL:
             lost = await self.kill(order.node, now)
             self.frames_lost[order.node] = self.frames_lost.get(order.node, 0) + lost

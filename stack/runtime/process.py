@@ -15,12 +15,14 @@ import socket
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from stack.config import NodeConfig
+from stack.config import Path as Way
 from stack.node import boot
 from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
@@ -119,7 +121,11 @@ def serve(orders: dict[str, Any]) -> int:
         by_number[node] = by_number[node].reborn(t_ps)
         boot(host, by_number[node], [])
 
+    def rerouted(node: int, ways: dict[int, Way]) -> None:
+        by_number[node] = replace(by_number[node], disturbed=by_number[node].disturbed | ways)
+
     host.revive = revive
+    host.on_rerouted = rerouted
 
     def start() -> None:
         for config in configs:

@@ -108,11 +108,17 @@ class VirtualHost(Host):
             return True
 
     async def between(self) -> None:
-        """Carry out planned deaths and births of nodes that share this process."""
+        """Carry out what befalls nodes of this process."""
         orders, self._orders = self._orders, []
         for order in orders:
             if order.kind == bus.KILL:
                 self._lost(order.node, await self.kill(order.node, order.t))
+            elif order.kind == bus.WAYS:
+                self.rerouted(order.node, bus.ordered_ways(order))
+            elif order.kind == bus.FREEZE:
+                self.freeze(order.node)
+            elif order.kind == bus.THAW:
+                self.thaw(order.node, order.t)
             elif self.revive is not None:
                 self.revive(order.node, order.t)
 

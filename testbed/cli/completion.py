@@ -56,6 +56,13 @@ def nodes(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     return []
 
 
+def kinds(**_: Any) -> Iterable[str]:
+    """What can be wrong with a network."""
+    from testbed.lab.troubles import KINDS
+
+    return [*KINDS, "broker"]
+
+
 def testbeds(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Those that are up."""
     from testbed.lab.places import standing
@@ -70,4 +77,4 @@ def completed_by(action: argparse.Action, completer: Any) -> None:
     action.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 
 
-__all__ = ["add", "complete", "completed_by", "nodes", "testbeds"]
+__all__ = ["add", "complete", "completed_by", "kinds", "nodes", "testbeds"]

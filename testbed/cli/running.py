@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from testbed.cli.terminal import EXITS, Commands, ProgressLine, Terminable, check_writable, opening, say
 from testbed.errors import BadInput
+from testbed.program import program
 
 if TYPE_CHECKING:
     from testbed.lab.run import Finished
@@ -108,7 +109,7 @@ def _summary(finished: "Finished") -> list[str]:
     names = [p.name for p in sorted(folder.path.iterdir()) if p.is_file() and not p.name.startswith(".")]
     lines.append(f"files in {folder.path}: {', '.join([*names, 'logs/'])}")
     if merged is None or not merged.complete:
-        lines.append(f"trace not whole yet; write it with: bellwire trace {shlex.quote(str(folder.path))}")
+        lines.append(f"trace not whole yet; write it with: {program()} trace {shlex.quote(str(folder.path))}")
     if merged is not None:
         lines += [f"trace: {merged.frames} frames, {merged.events} events; open it with", *opening(folder.trace)]
     return lines

@@ -1,4 +1,4 @@
-"""`bellwire up`, `status`, `ping`, `kill`, `restart`, `freeze`, `thaw`, `down`: a testbed that stays."""
+"""`bellwire up`, `status`, `ping`, `kill`, `restart`, `freeze`, `thaw`, `fault`, `heal`, `down`: a testbed that stays."""
 
 import argparse
 import json
@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed.cli.completion import completed_by, nodes, testbeds
-from testbed.cli.terminal import Commands, Parser, say
+from testbed.cli.completion import completed_by, kinds, nodes, testbeds
+from testbed.cli.terminal import Commands, Parser, say, span_ps
 from testbed.errors import BadInput
+from testbed.program import program
 
 if TYPE_CHECKING:
-    from testbed.lab.testbed import Ping, Status, Testbed
+    from testbed.lab.testbed import FaultStatus, Ping, Status, Testbed
 
 UP = """Bring a scenario's network up, every node a process of its own, and leave it up; its work is left out.
 Time is the wall's (clock paced): --dilation 100 gives the nodes 100 wall seconds for each of theirs.
@@ -23,6 +24,20 @@ Time is the wall's (clock paced): --dilation 100 gives the nodes 100 wall second
   bellwire ping west east
   bellwire kill east; bellwire restart east
   bellwire down                                      writes trace, events and run.json
+"""
+
+
+FAULT = """Disturb the network of a testbed, from now on or for a time.
+
+  bellwire fault loss 0.1                      a tenth of all frames, everywhere
+  bellwire fault loss 0.3 west-east            on a link's channels
+  bellwire fault delay 5ms west mid            between two nodes; virtual time, on top of what there is
+  bellwire fault jitter 1ms                    every frame is late by up to that much
+  bellwire fault duplicate 0.2                 corrupt, reorder: likewise
+  bellwire fault cut west-east --for 200ms     a fibre, for a time
+  bellwire fault partition west mid            these nodes from all others
+  bellwire fault broker                        the MQTT broker of its own is gone
+  bellwire heal; bellwire heal loss            everything; one kind
 """
 
 
@@ -61,13 +76,25 @@ def add(commands: Commands) -> None:
         ("thaw", "let a frozen node go on"),
     ):
         completed_by(_command(commands, name, _deed, text).add_argument("node", metavar="NODE"), nodes)
+    fault = _command(commands, "fault", _fault, "disturb the network: loss, delay, a cut, a partition, ...", FAULT)
+    completed_by(fault.add_argument("kind", metavar="KIND", help="loss, duplicate, corrupt, ...; see above"), kinds)
+    fault.add_argument("rest", metavar="[VALUE] [WHERE ...]", nargs="*", help="how much; links or nodes")
+    fault.add_argument("--for", dest="span", metavar="T", help="for so much virtual time: 200ms; then it heals")
+    heal = _command(commands, "heal", _heal, "undo faults: of a kind, at a place, or all")
+    completed_by(heal.add_argument("kind", metavar="KIND", nargs="?", help="one kind (default: all)"), kinds)
+    heal.add_argument("where", metavar="WHERE", nargs="*", help="as it was told to `fault`")
     down = _command(commands, "down", _down, "end it, and write its files")
     down.add_argument("--all", action="store_true", help="all testbeds that are up")
     down.add_argument("--force", action="store_true", help="at once: only the trace is written")
 
 
-def _command(commands: Commands, name: str, do: Any, text: str) -> Parser:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _command(commands: Commands, name: str, do: Any, text: str, more: str = "") -> Parser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=more or text[0].upper() + text[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(do=do)
     which = parser.add_argument("--testbed", "-t", metavar="NAME", help="which one (default: the only one that is up)")
     completed_by(which, testbeds)
@@ -99,7 +126,7 @@ def _up(args: argparse.Namespace) -> int:
     say(
         [
             f"{bed.name} is up: {', '.join(status.nodes)}",
-            f"files will be in {bed.out}; end it with: bellwire down{which}",
+            f"files will be in {bed.out}; end it with: {program()} down{which}",
         ],
         2,
     )
@@ -133,7 +160,7 @@ def _status(args: argparse.Namespace) -> int:
         say([json.dumps([asdict(one) for one in found], default=str, indent=2)], 2)
         return 0
     lines = [line for one in found for line in _status_lines(one)]
-    say(lines or ["no testbed is up; start one: bellwire up SCENARIO"], 2)
+    say(lines or [f"no testbed is up; start one: {program()} up SCENARIO"], 2)
     return 0
 
 
@@ -149,6 +176,7 @@ def _status_lines(status: "Status") -> list[str]:
         where = f"process {node.pid} at {node.address}" if node.pid else (node.why or "no process")
         lines.append(f"  {node.name:<{width}}  {node.state:<8} {node.kind}, {where}{life}")
     lines += [f"  {one.name}: {one.a} - {one.station} - {one.b}, {one.length_m:g} m" for one in status.links]
+    lines += [f"  fault: {_fault_line(one)}" for one in status.faults]
     return lines
 
 
@@ -190,6 +218,52 @@ def _deed(args: argparse.Namespace) -> int:
         return _gone(args, error)
     done = {"kill": "killed", "restart": f"up, life {life}", "freeze": "frozen", "thaw": "up"}
     say([f"{args.node} is {done[args.command]}"], 2)
+    return 0
+
+
+def _fault(args: argparse.Namespace) -> int:
+    from testbed.lab.testbed import TestbedError
+
+    value: float | None = None
+    where = list(args.rest)
+    if args.kind in ("loss", "duplicate", "corrupt", "reorder", "delay", "jitter"):
+        if not where:
+            raise BadInput("command line", args.kind, "how much is not said", f"see {program()} fault --help")
+        value = _value(args.kind, where.pop(0))
+    span = span_ps("--for", args.span)
+    try:
+        made = _found(args).fault(args.kind, value, *where, for_s=None if span is None else span * 1e-12)
+    except TestbedError as error:
+        return _gone(args, error)
+    say([_fault_line(made)], 2)
+    return 0
+
+
+def _value(kind: str, text: str) -> float:
+    if kind in ("delay", "jitter"):
+        span = span_ps(kind, text)
+        assert span is not None
+        return span * 1e-12
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput("command line", kind, f"{text} is no probability", "give a number, then where") from None
+
+
+def _fault_line(fault: "FaultStatus") -> str:
+    where = " at " + ", ".join(fault.at) if fault.at else ""
+    much = f" {fault.value * 1e3:g} ms" if fault.kind in ("delay", "jitter") else f" {fault.value:g}" * bool(fault.value)
+    return f"{fault.kind}{much}{where}, since virtual time {fault.since_s:.6f} s"
+
+
+def _heal(args: argparse.Namespace) -> int:
+    from testbed.lab.testbed import TestbedError
+
+    try:
+        healed = _found(args).heal(args.kind, *args.where)
+    except TestbedError as error:
+        return _gone(args, error)
+    say([f"{healed} healed"], 2)
     return 0
 
 

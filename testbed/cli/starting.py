@@ -5,6 +5,7 @@ from pathlib import Path
 
 from testbed.cli.terminal import Commands, say
 from testbed.errors import BadInput
+from testbed.program import program
 
 
 def add(commands: Commands) -> None:
@@ -33,5 +34,6 @@ def _new(args: argparse.Namespace) -> int:
         raise BadInput(file, "FILE", "it is there already", "name another one") from None
     except OSError as error:
         raise BadInput(file, "FILE", error.strerror or str(error), "name another one") from None
-    say([f"{file} is written; run it: bellwire run {file}, or bring it up: bellwire up {file} --dilation 100"], 2)
+    run = f"{program()} run {file}, or bring it up: {program()} up {file} --dilation 100"
+    say([f"{file} is written; run it: {run}"], 2)
     return 0

@@ -5,6 +5,7 @@ What may live here: how text goes out and what a person may press; nothing about
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import sys
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from testbed.errors import BadInput
+from testbed.program import program
 
 EXITS = """exit codes:
   0 well   1 a check failed, or the work was not finished   2 bad input   3 a process died
   4 the emulator broke its own rules   130 interrupted (Ctrl-C)   143 terminated (SIGTERM)
 """
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|ms|us|µs|ns|ps)")
+_UNITS = {"s": 10**12, "ms": 10**9, "us": 10**6, "µs": 10**6, "ns": 10**3, "ps": 1}
 
 type Commands = "argparse._SubParsersAction[Parser]"
 
@@ -54,7 +59,7 @@ def say(lines: list[str], code: int) -> None:
 
 def opening(trace: Path) -> list[str]:
     return [
-        "  bellwire dissector > bellwire.lua",
+        f"  {program()} dissector > bellwire.lua",
         f"  tshark -X lua_script:bellwire.lua -r {shlex.quote(str(trace))}     (or wireshark, without -r)",
     ]
 
@@ -144,3 +149,16 @@ def abandon_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def span_ps(option: str, text: str | None) -> int | None:
+    """A time on the command line, in picoseconds."""
+    if text is None:
+        return None
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise BadInput("command line", option, f"{text} is no time", "write a number and its unit: 3ms, 2.5us, 800ns")
+    number, unit = found.groups()
+    whole, _, fraction = number.partition(".")
+    size = _UNITS[unit]
+    return int(whole) * size + (int(fraction) * size // 10 ** len(fraction) if fraction else 0)

@@ -1,10 +1,9 @@
 """`bellwire trace`: a run's trace in the terminal, or as a drawing; and the trace of a run that did not write one."""
 
 import argparse
-import re
 from pathlib import Path
 
-from testbed.cli.terminal import Commands, opening, say
+from testbed.cli.terminal import Commands, opening, say, span_ps
 from testbed.errors import BadInput
 
 TRACE = """Show what happened in a run: a line per frame (when, between whom, how long it took, what it said) and per
@@ -18,9 +17,6 @@ event, and behind each in brackets the ebits and pairs that it is about.
 An ebit, a pair on one link, is called LINK:SEQUENCE; a pair between two ends is called HEAD/PAIR_ID.
 For a run that was cut short, or that still runs, its trace is written first.
 """
-
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|ms|us|µs|ns|ps)")
-_UNITS = {"s": 10**12, "ms": 10**9, "us": 10**6, "µs": 10**6, "ns": 10**3, "ps": 1}
 
 
 def add(commands: Commands) -> None:
@@ -70,8 +66,8 @@ def _trace(args: argparse.Namespace) -> int:
         nodes=args.node,
         protocols=args.protocol,
         kinds=args.kind,
-        start_ps=_time("--from", args.start) or 0,
-        end_ps=_time("--to", args.end),
+        start_ps=span_ps("--from", args.start) or 0,
+        end_ps=span_ps("--to", args.end),
         pair=args.pair,
         frames=not args.no_frames,
         events=not args.no_events,
@@ -118,16 +114,3 @@ def _pairs_remedy(names: tuple[str, ...]) -> str:
         return "there is no pair in this trace"
     some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     return f"name an ebit LINK:SEQUENCE or a pair HEAD/PAIR_ID, such as {some}"
-
-
-def _time(option: str, text: str | None) -> int | None:
-    """A time on the command line, in picoseconds."""
-    if text is None:
-        return None
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        raise BadInput("command line", option, f"{text} is no time", "write a number and its unit: 3ms, 2.5us, 800ns")
-    number, unit = found.groups()
-    whole, _, fraction = number.partition(".")
-    size = _UNITS[unit]
-    return int(whole) * size + (int(fraction) * size // 10 ** len(fraction) if fraction else 0)

@@ -14,8 +14,9 @@ from typing import Protocol
 from stack.runtime import bus
 from stack.runtime.times import NEVER
 from stack.runtime.virtual import CountError
-from testbed.clock.agenda import Agenda, Deed, Ending, Planned
+from testbed.clock.agenda import Agenda, Deed, Ending, Inputs, Planned
 from testbed.clock.federate import Federate
+from testbed.clock.orders import Orders
 
 PROGRESS_EVERY_S = 0.25
 
@@ -48,6 +49,9 @@ class Lab(Protocol):
 
     def spent(self, number: int, fidelities: list[tuple[float, ...] | None]) -> None:
         """The oracle's answer to order ``number`` of a standing testbed."""
+
+    def obeyed(self, number: int, t_ps: int) -> None:
+        """Order ``number`` has been carried out, and counted at ``t_ps``."""
 
     def progress(self, t_ps: int, windows: int) -> None:
         """About four times a second of wall time."""
@@ -94,7 +98,10 @@ class Coordinator:
         any_programs: bool,
         undrained_max: int,
         lab: Lab,
+        inputs: Inputs,
+        orders: Orders | None = None,
     ) -> None:
+        """``orders``: what comes from outside; who gives any may let time stand still, see ``Orders.standing``."""
         self.windows = 0
         self.grants = 0
         self.frames = 0
@@ -111,6 +118,12 @@ class Coordinator:
         self._any_programs = any_programs
         self._undrained_max = undrained_max
         self._lab = lab
+        self._inputs = inputs
+        self._orders = orders
+        self._done_ps = 0
+        """What comes from outside counts from here on: something may have been done at all times before."""
+        self._told_end = NEVER
+        self._dead: set[int] = set()
         self._sent = dict.fromkeys(self._host_of, 0)
         self._said = time.monotonic()
 
@@ -122,11 +135,16 @@ class Coordinator:
         self._lab.up()
         while True:
             self._empty_outboxes()
+            if self._orders is not None:
+                self._take(self._orders)
             effective = self._settle()
             first = min(effective.values(), default=NEVER)
             planned = self._agenda.next_ps()
             devices = self._plane.next_ps()
             stop = self._stop_ps()
+            if first == devices == planned == stop == NEVER and self._orders is not None and self._orders.standing:
+                self._orders.wait()
+                continue
             if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
                 self.stuck = stop == NEVER and any(h.programs for h in self._hosts)
                 self.end_ps = stop if stop != NEVER else max(h.closed_at for h in self._hosts)
@@ -134,14 +152,17 @@ class Coordinator:
                 self._finish()
                 return
             if planned <= min(first, devices):
-                self._carry_out(self._agenda.pop())
+                deed = self._agenda.pop()
+                self._carry_out(deed)
+                if deed.order:
+                    self._lab.obeyed(deed.order, deed.t_ps)
                 continue
             self._window(effective, min(stop, planned, self._program_cap(effective)))
 
     def _stop_ps(self) -> int:
         open_programs = sum(h.programs for h in self._hosts)
         last = max(h.closed_at for h in self._hosts)
-        return self._ending.stop_ps(open_programs, last, self._any_programs)
+        return min(self._ending.stop_ps(open_programs, last, self._any_programs), self._told_end)
 
     def _program_cap(self, effective: dict[int, int]) -> int:
         """Nobody may run past the earliest end that the last open program could still cause."""
@@ -155,7 +176,8 @@ class Coordinator:
         effective = {i: hosts[i].effective for i in self._live}
         first = min(effective.values(), default=NEVER)
         limit = min(first, self._agenda.next_ps(), self._stop_ps())
-        while plane.next_ps() < limit:
+        while (at := plane.next_ps()) < limit:
+            self._done_ps = max(self._done_ps, at + 1)
             plane.step()
             for answer in plane.take_answers():
                 index = self._host_of[answer.node]
@@ -191,6 +213,7 @@ class Coordinator:
                         horizon = bound
                 if e < horizon:
                     self._grant(i, min(horizon, NEVER), 0, [])
+                    self._done_ps = max(self._done_ps, horizon)
                     running.append(i)
                     continue
             if self._undrained(i) > self._undrained_max // 3:
@@ -280,8 +303,22 @@ class Coordinator:
     # -- planned deaths -----------------------------------------------------------------------------------------
 
     def _carry_out(self, planned: Planned) -> None:
-        t, node, deed = planned
+        t, node, deed, about, _ = planned
+        self._done_ps = max(self._done_ps, t)
+        if deed is Deed.END:
+            self._told_end = t
+            return
+        if deed in (Deed.FAULT, Deed.HEAL):
+            self._disturb(planned)
+            return
         index = self._host_of[node]
+        if deed in (Deed.FREEZE, Deed.THAW):
+            if index in self._live:
+                self._inputs.note(t, node, "frozen" if deed is Deed.FREEZE else "thawed")
+                self._order(index, bus.Order(bus.FREEZE if deed is Deed.FREEZE else bus.THAW, node, t))
+            return
+        if about is not None and (index in self._live and node not in self._dead) == (deed is Deed.RESTART):
+            return  # it has died, or been restarted, between the order and now
         host = self._hosts[index]
         alone = len(host.nodes) == 1
         if deed is Deed.KILL:
@@ -296,8 +333,9 @@ class Coordinator:
                 self.frames_lost[node] = self.frames_lost.get(node, 0) + lost
             else:
                 before = host.lost.get(node, 0)
-                self._order(index, bus.Order(bus.KILL, node, t, 0))
+                self._order(index, bus.Order(bus.KILL, node, t))
                 lost = host.lost.get(node, 0) - before
+            self._dead.add(node)
             self._plane.reset_node(node, t)
             self._lab.buried(node, t, lost)
         elif alone:
@@ -309,11 +347,32 @@ class Coordinator:
             self._live = sorted([*self._live, index])
             self._collect([index])
         else:
-            self._order(index, bus.Order(bus.REVIVE, node, t, 0))
+            self._order(index, bus.Order(bus.REVIVE, node, t))
         if deed is Deed.RESTART:
+            self._dead.discard(node)
             self._lab.born(node, t)
 
-    def _order(self, index: int, order: bus.Order) -> None:
-        """A death or birth inside a process that other nodes share: it is carried out there, and nothing else."""
-        self._grant(index, 0, 0, [order])
+    def _order(self, index: int, *orders: bus.Order) -> None:
+        """What befalls nodes of one process: it is carried out there, and nothing else."""
+        self._grant(index, 0, 0, list(orders))
         self._collect([index])
+
+    # -- from outside -------------------------------------------------------------------------------------------
+
+    def _take(self, orders: Orders) -> None:
+        """Orders that have come: each counts at the first instant before which all is done, and after which nothing."""
+        while (order := orders.next()) is not None:
+            if order["do"] == "spent":
+                self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
+                continue
+            self._agenda.add(self._inputs.stamped(self._done_ps, order["what"])._replace(order=order["id"]))
+
+    def _disturb(self, planned: Planned) -> None:
+        done = self._inputs.befall(planned)
+        for node, ways in done.ways.items():
+            index = self._host_of[node]
+            if index in self._live:
+                for order in bus.way_orders(node, planned.t_ps, ways):
+                    self._order(index, order)
+        if done.next is not None:
+            self._agenda.add(done.next)

@@ -9,7 +9,7 @@ from typing import Protocol
 from stack.runtime.host import Host
 from stack.runtime.kernel import ANSWER, FRAME, Kernel
 from stack.runtime.times import NEVER
-from testbed.clock.agenda import Agenda, Deed, Ending, Planned
+from testbed.clock.agenda import Agenda, Deed, Ending, Inputs, Planned
 from testbed.clock.federate import Federate
 
 
@@ -30,6 +30,7 @@ class LocalHost(Host):
         any_programs: bool,
         revive: Callable[[int, int], None],
         buried: Undertaker,
+        inputs: Inputs,
     ) -> None:
         super().__init__()
         self.plane = plane
@@ -39,6 +40,9 @@ class LocalHost(Host):
         self._any_programs = any_programs
         self._revive = revive
         self._buried = buried
+        self._inputs = inputs
+        self._dead: set[int] = set()
+        self._told_end = NEVER
         self._deed: Planned | None = None
 
     def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
@@ -57,7 +61,7 @@ class LocalHost(Host):
         self.end = min(self.end, self._stop_ps())
 
     def _stop_ps(self) -> int:
-        return self._ending.stop_ps(self.open_programs, self.last_closed, self._any_programs)
+        return min(self._ending.stop_ps(self.open_programs, self.last_closed, self._any_programs), self._told_end)
 
     def refill(self) -> bool:
         plane = self.plane
@@ -88,10 +92,31 @@ class LocalHost(Host):
         deed, self._deed = self._deed, None
         if deed is None:
             return
-        if deed.deed is Deed.KILL:
-            lost = await self.kill(deed.node, deed.t_ps)
-            self.plane.reset_node(deed.node, deed.t_ps)
-            self.frames_lost[deed.node] = self.frames_lost.get(deed.node, 0) + lost
-            self._buried(deed.node, deed.t_ps, lost)
-        else:
-            self._revive(deed.node, deed.t_ps)
+        t_ps, node, kind, about, _ = deed
+        alive = node not in self._dead
+        if kind in (Deed.KILL, Deed.RESTART) and about is not None and alive == (kind is Deed.RESTART):
+            return  # from outside, and too late
+        match kind:
+            case Deed.KILL:
+                lost = await self.kill(node, t_ps)
+                self._dead.add(node)
+                self.plane.reset_node(node, t_ps)
+                self.frames_lost[node] = self.frames_lost.get(node, 0) + lost
+                self._buried(node, t_ps, lost)
+            case Deed.RESTART:
+                self._dead.discard(node)
+                self._revive(node, t_ps)
+            case Deed.FREEZE | Deed.THAW if alive:
+                self._inputs.note(t_ps, node, "frozen" if kind is Deed.FREEZE else "thawed")
+                if kind is Deed.FREEZE:
+                    self.freeze(node)
+                else:
+                    self.thaw(node, t_ps)
+            case Deed.FAULT | Deed.HEAL:
+                done = self._inputs.befall(deed)
+                for sender, ways in done.ways.items():
+                    self.rerouted(sender, ways)
+                if done.next is not None:
+                    self._agenda.add(done.next)
+            case Deed.END:
+                self._told_end = t_ps

@@ -4,20 +4,18 @@ What may live here: the loop that executes the plane's events, and what is plann
 stamped in the past (its packet took a while) is executed at once and counted.  A planned death falls on the wall time
 of its virtual time, or as soon after it as the machine can: it is recorded at the instant at which it happened.
 
-A standing testbed gives orders while time passes: `kill` and `restart` do at once what could have been planned, `end`
-ends it, `spent` asks the oracle about pairs.  There the death of a process that nobody planned is no end of anything:
-the node is cut off, as by a planned one.
+A standing testbed gives orders while time passes: they are obeyed at once.  There the death of a process that nobody
+planned is no end of anything: the node is cut off, as by a planned one.
 """
 
-import json
 import select
-import socket
 import time
 
 from stack.runtime import bus
-from testbed.clock.agenda import Agenda, Deed, Ending, Planned
+from testbed.clock.agenda import Agenda, Deed, Ending, Inputs, Planned
 from testbed.clock.coordinator import PROGRESS_EVERY_S, HostDied, HostLink, Lab
 from testbed.clock.federate import Federate
+from testbed.clock.orders import Orders
 
 START_AFTER_S = 0.05
 REMEMBERED = 10_000
@@ -36,11 +34,14 @@ class PacedPlane:
         any_programs: bool,
         dilation: float,
         lab: Lab,
-        orders: socket.socket | None = None,
+        inputs: Inputs,
+        orders: Orders | None = None,
     ) -> None:
-        """``orders``: a packet socket of JSON, see above; only with it does an unplanned death pass."""
+        """Only of a testbed that stands does an unplanned death pass."""
         self.end_ps = 0
         self._orders = orders
+        self._stands = orders is not None and orders.standing
+        self._inputs = inputs
         self._asked_to_end = False
         self._hosts = hosts
         self._live = dict.fromkeys(range(len(hosts)))
@@ -96,7 +97,7 @@ class PacedPlane:
             if time.monotonic() - said > PROGRESS_EVERY_S:
                 said = time.monotonic()
                 self._lab.progress(max(0, now), 0)
-                if self._orders is not None:
+                if self._stands:
                     self._plane.forget(REMEMBERED)
             next_ps = min(self._plane.next_ps(), self._agenda.next_ps(), stop)
             wait_s = (next_ps - now) * 1e-12 * self._dilation
@@ -123,33 +124,38 @@ class PacedPlane:
 
     # -- a standing testbed -------------------------------------------------------------------------------------
 
-    def _obey(self, orders: socket.socket) -> None:
+    def _obey(self, orders: Orders) -> None:
         """Do what the launcher says, now."""
-        try:
-            packet = orders.recv(1 << 20)
-        except OSError:
-            packet = b""
-        if not packet:  # it has gone; the lifeline ends us
+        order = orders.next()
+        if order is None:  # it has gone; the lifeline ends us
             self._poll.unregister(orders.fileno())
-            return
-        order = json.loads(packet)
-        match order["do"]:
-            case "end":
-                self._asked_to_end = True
-            case "kill" | "restart" as deed:
-                node = order["node"]
-                alive = self._host_of[node] in self._live
-                if alive == (deed == "kill"):
-                    self._carry_out(Planned(max(0, self._now()), node, Deed(deed)))
-            case "spent":
-                self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
+        elif order["do"] == "spent":
+            self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
+        else:
+            t_ps = max(0, self._now(), self._executed)
+            planned = self._inputs.stamped(t_ps, order["what"])
+            alive = self._host_of.get(planned.node) in self._live
+            if planned.deed not in (Deed.KILL, Deed.RESTART) or alive == (planned.deed is Deed.KILL):
+                self._carry_out(planned)
+            self._lab.obeyed(order["id"], t_ps)
+
+    def _disturb(self, planned: Planned) -> None:
+        """The network becomes another, to those that live; the next lives of others are told at their births."""
+        done = self._inputs.befall(planned)
+        for node, ways in done.ways.items():
+            index = self._host_of[node]
+            if index in self._live:
+                for order in bus.way_orders(node, planned.t_ps, ways):
+                    self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [order])))
+        if done.next is not None:
+            self._agenda.add(done.next)
 
     def _attend_to(self, index: int) -> None:
         """Hear a host; in a standing testbed it may have died."""
         try:
             self._hear(index, max(0, self._now()))
         except HostDied:
-            if self._orders is None:
+            if not self._stands:
                 raise
             self._fallen(index)
 
@@ -180,7 +186,7 @@ class PacedPlane:
             for packet in packets:
                 host.sock.send(packet)
         except OSError:
-            if self._orders is None:
+            if not self._stands:
                 raise HostDied(host.nodes) from None
             # Its end of the bus says so as well, and is heard in its turn.
 
@@ -211,7 +217,16 @@ class PacedPlane:
     # -- planned deaths -----------------------------------------------------------------------------------------
 
     def _carry_out(self, planned: Planned) -> None:
-        _, node, deed = planned
+        node, deed = planned.node, planned.deed
+        if deed in (Deed.FAULT, Deed.HEAL):
+            self._disturb(planned)
+            return
+        if deed is Deed.END:
+            self._asked_to_end = True
+            return
+        if deed in (Deed.FREEZE, Deed.THAW):  # its process is stopped by the launcher
+            self._inputs.note(planned.t_ps, node, "frozen" if deed is Deed.FREEZE else "thawed")
+            return
         index = self._host_of[node]
         alone = len(self._hosts[index].nodes) == 1
         if deed is Deed.KILL:
@@ -256,6 +271,6 @@ class PacedPlane:
     def _order(self, index: int, kind: int, node: int) -> None:
         """A death or birth inside a process that other nodes share; it is done, and all said before is heard."""
         t_ps = max(0, self._now())
-        self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [bus.Order(kind, node, t_ps, 0)])))
+        self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [bus.Order(kind, node, t_ps)])))
         while not self._hear(index, max(0, self._now())).flags & bus.DONE:
             pass

@@ -208,6 +208,7 @@ def compose(
         programs=tuple(Program(numbers[p.node], str(p.run)) for p in scenario.programs),
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
         dilation=scenario.dilation,
+        network=scenario,
     )
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import trio
 
+from stack.config import Path as Way
 from stack.node import boot
 from stack.record import Recorder, spool_name
 from testbed.clock.local import LocalHost
+from testbed.lab.inputs import Outside
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 
@@ -68,7 +70,12 @@ def run_local(
         graveyard.buried(node, t_ps, frames_lost)
         on_state(node, "killed")
 
-    host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, buried)
+    def rerouted(node: int, ways: dict[int, Way]) -> None:
+        configs[node] = replace(configs[node], disturbed=configs[node].disturbed | ways)
+
+    inputs = Outside(plan.network, None, spool_dir)
+    host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, buried, inputs)
+    host.on_rerouted = rerouted
 
     def start() -> None:
         for config in list(configs.values()):
@@ -83,6 +90,7 @@ def run_local(
         results[kernel.name] = kernel.findings
         counters[kernel.name] = kernel.counters
         kernel.recorder.close()
+    inputs.close()
     if spool_dir is not None:
         chronicle(plan, spool_dir, host.true_now)
     names = {n.number: n.name for n in plan.nodes}

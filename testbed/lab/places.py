@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import BadInput
+from testbed.program import program
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,39}")
 LONGEST_PATH = 107
@@ -117,9 +118,8 @@ class Place:
                     return descriptor
             except BlockingIOError:
                 os.close(descriptor)
-                raise BadInput(
-                    self.name, "testbed", "one of that name is up", "give this one a --name, or end it: bellwire down"
-                ) from None
+                remedy = f"give this one a --name, or end it: {program()} down"
+                raise BadInput(self.name, "testbed", "one of that name is up", remedy) from None
             os.close(descriptor)  # its keeper has just taken the file away: once more
 
     def _is_lock(self, descriptor: int) -> bool:
@@ -161,10 +161,10 @@ def the_one(name: str | None, folder: Path | None = None) -> Place:
         for one in up:
             if one.name == name:
                 return one
-        remedy = f"there is {names}" if up else "start one: bellwire up SCENARIO"
+        remedy = f"there is {names}" if up else f"start one: {program()} up SCENARIO"
         raise BadInput("command line", "--testbed", f"no testbed {name!r:.60} is up", remedy)
     if not up:
-        raise BadInput("this machine", "testbed", "none is up", "start one: bellwire up SCENARIO")
+        raise BadInput("this machine", "testbed", "none is up", f"start one: {program()} up SCENARIO")
     if len(up) > 1:
         raise BadInput("command line", "--testbed", f"{len(up)} testbeds are up", f"say which: {names}")
     return up[0]

@@ -11,6 +11,7 @@ from stack.config import NodeConfig
 from stack.runtime.times import LEAST_DELAY, NEVER
 from testbed.clock.agenda import Agenda, Ending, Planned
 from testbed.clock.federate import Federate, NoPlane
+from testbed.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Plan:
     programs: tuple[Program, ...] = ()
     plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0
+    network: Scenario | None = None
+    """What may be disturbed while it runs."""
     standing: bool = False
     """It stays until it is told to end, whatever its programs do."""
 

@@ -11,15 +11,18 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN, PLANE, result_name
 from stack.runtime.virtual import CountError
+from testbed.clock.agenda import Done, Planned
 from testbed.clock.coordinator import Coordinator, HostDied, HostLink
+from testbed.clock.orders import Orders
 from testbed.clock.paced import PacedPlane
 from testbed.errors import BadInput
+from testbed.lab.inputs import InputLog, Outside
 from testbed.lab.local import Graveyard
 from testbed.lab.plan import Plan
 from testbed.lab.rescue import rescue_on_orphanhood
@@ -42,14 +45,15 @@ class PlaneOrders:
     out: str
     identities: list[NodeIdentity]
     orders: int | None = None
-    """Of a standing testbed: the socket on which it is told what to do."""
+    """The socket on which it is told what to do, while it runs."""
 
 
 class ControlLine:
     """The coordinator's ``Lab``: wishes to the launcher over a packet socket."""
 
-    def __init__(self, sock: socket.socket, spool_dir: Path) -> None:
+    def __init__(self, sock: socket.socket, spool_dir: Path, inputs: "Telling") -> None:
         self._sock = sock
+        self._inputs = inputs
         self._graveyard = Graveyard(spool_dir)
 
     def kill(self, node: int, t_ps: int) -> None:
@@ -58,7 +62,8 @@ class ControlLine:
             wait_for_the_end()
 
     def restart(self, node: int, t_ps: int) -> socket.socket:
-        self.say("restart", node=node, t_ps=t_ps)
+        ways = {} if self._inputs.troubles is None else self._inputs.troubles.ways_of(node)
+        self.say("restart", node=node, t_ps=t_ps, ways={peer: asdict(way) for peer, way in ways.items()})
         _, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
         if not fds:
             wait_for_the_end()
@@ -73,6 +78,9 @@ class ControlLine:
 
     def spent(self, number: int, fidelities: list[tuple[float, ...] | None]) -> None:
         self.say("spent", id=number, fidelities=fidelities)
+
+    def obeyed(self, number: int, t_ps: int) -> None:
+        self.say("obeyed", id=number, t_ps=t_ps)
 
     def up(self) -> None:
         self.say("up")
@@ -90,6 +98,18 @@ class ControlLine:
             wait_for_the_end()
 
 
+class Telling(Outside):
+    """Inputs, of whose effects the launcher hears."""
+
+    control: ControlLine
+
+    def befall(self, planned: Planned) -> Done:
+        done = super().befall(planned)
+        active = [] if self.troubles is None else [trouble.facts() for trouble in self.troubles.active]
+        self.control.say("troubles", active=active)
+        return done
+
+
 def wait_for_the_end() -> NoReturn:
     """The launcher has gone (the lifeline's thread then saves the trace and ends us), or it is about to end us."""
     while True:
@@ -100,14 +120,16 @@ def main() -> int:
     orders: PlaneOrders = pickle.load(sys.stdin.buffer)
     rescue_on_orphanhood(orders.lifeline, RunFolder(Path(orders.out)), orders.identities, EXIT_ORPHAN)
     plan = orders.plan
-    control = ControlLine(socket.socket(fileno=orders.control), Path(orders.spool_dir))
+    spool_dir = Path(orders.spool_dir)
+    inputs = Telling(plan.network, InputLog(RunFolder(Path(orders.out)).inputs), spool_dir)
+    control = inputs.control = ControlLine(socket.socket(fileno=orders.control), spool_dir, inputs)
+    told = None if orders.orders is None else Orders(socket.socket(fileno=orders.orders), plan.standing)
     plane = plan.plane.build()
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
-            told = None if orders.orders is None else socket.socket(fileno=orders.orders)
             paced = PacedPlane(
-                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control, told
+                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control, inputs, told
             )
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
@@ -121,6 +143,8 @@ def main() -> int:
                 plan.any_programs,
                 orders.undrained_max,
                 control,
+                inputs,
+                told,
             )
             began = time.monotonic()
             coordinator.run()
@@ -144,6 +168,7 @@ def main() -> int:
     except HostDied as death:
         control.say("lost host", nodes=death.nodes)
         wait_for_the_end()  # the launcher knows by now who died; it ends us
+    inputs.close()
     # What the oracle saw of thousands of pairs is more than a packet holds.
     (Path(orders.spool_dir) / result_name(PLANE)).write_text(json.dumps(plan.plane.summarise(plane)))
     control.say("done", **facts)

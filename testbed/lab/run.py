@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 import trio
 
 from stack.runtime.virtual import CountError
+from testbed.broker import EmbeddedBroker
 from testbed.circuits import CompiledJob, compile_jobs
 from testbed.errors import BadInput
 from testbed.lab import sync_report
@@ -84,8 +85,8 @@ class Standing(Protocol):
     def network(self, scenario: Scenario) -> Scenario:
         """The scenario's network, without its work."""
 
-    def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch) -> None:
-        """All is ready to be started."""
+    def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None) -> None:
+        """All is ready to be started; ``broker``: the one of its own, if it has one."""
 
 
 def run(
@@ -133,7 +134,7 @@ def run(
             live["telemetry"] = watch.facts
             announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
         with ending.judged():
-            enter = None if standing is None else partial(standing.enter, scenario, folder)
+            enter = None if standing is None else partial(standing.enter, scenario, folder, broker=watch.broker)
             outcome = _under_clock(plan, options, folder, watch, live, enter)
         live["wall_s"] = round(time.monotonic() - began, 3)
         with ending.judged():

@@ -14,6 +14,7 @@ from struct import Struct
 
 from protocols.wire import PORT
 from testbed.errors import BadInput
+from testbed.program import program
 
 RECEIVE_BUFFER = 4 << 20
 DATAGRAM_COST = 2560
@@ -62,7 +63,8 @@ def bind_nodes(
                 ) from None
             if error.errno != errno.EADDRINUSE:
                 raise
-    raise BadInput("this machine", "loopback", "no free addresses in 127.0.0.0/8", "end other testbeds (bellwire down)")
+    remedy = f"end other testbeds: {program()} down --all"
+    raise BadInput("this machine", "loopback", "no free addresses in 127.0.0.0/8", remedy)
 
 
 def capacity(sock: socket.socket) -> int:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +20,20 @@ from typing import Any
 
 import trio
 
+from testbed.broker import EmbeddedBroker
 from testbed.errors import BadInput
 from testbed.lab.children import Children
 from testbed.lab.places import LONGEST_PATH, Place
+from testbed.lab.troubles import NoTrouble, Trouble, Troubles
 from testbed.lab.virtual import Launch
+from testbed.program import program
 from testbed.rundir import RunFolder
 from testbed.scenario import Scenario
 
 _FULL = 2**32 - 1
 _LINE_MAX = 1 << 20
+BROKER = "broker"
+"""The one fault that is none of the network's."""
 PATIENCE_S = 10.0
 """How long a node may take to die or to come up before its command gives up."""
 
@@ -54,10 +59,13 @@ class StandingTestbed:
         self._why: dict[str, str] = {}
         self._changed = trio.Event()
         self._answers: dict[int, list[list[float] | None]] = {}
+        self._stamps: dict[int, int] = {}
         self._questions = 0
+        self._active: list[dict[str, Any]] = []
         self._t_ps = 0
         self._began = time.monotonic()
         self._ending = False
+        self._dumb: tuple[Trouble, ...] = ()
         self._commands: dict[str, Callable[..., Awaitable[Any]]] = {
             "status": self._status,
             "ping": self._ping,
@@ -65,6 +73,8 @@ class StandingTestbed:
             "restart": self._restart,
             "freeze": self._freeze,
             "thaw": self._thaw,
+            "fault": self._fault,
+            "heal": self._heal,
             "attach": self._attach,
             "down": self._down,
         }
@@ -76,7 +86,9 @@ class StandingTestbed:
         none: dict[str, Any] = dict.fromkeys(("jobs", "requests", "link_loads", "programs", "plots"), ())
         return replace(scenario, **nothing, **none)
 
-    def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch) -> None:
+    def enter(
+        self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None = None
+    ) -> None:
         self._scenario, self._folder, self._launch = scenario, folder, launch
         self._numbers = {name: number for number, name in launch.names.items()}
         self._states = dict.fromkeys(self._numbers, "booting")
@@ -94,6 +106,10 @@ class StandingTestbed:
         launch.on_state = on_state
         launch.on_up = self._up
         launch.on_spent = self._spent
+        launch.on_obeyed = self._obeyed_at
+        launch.on_troubles = self._troubled
+        self._troubles = Troubles(scenario)
+        self._broker = broker
         launch.beside = self._serve
 
     def progress(self, facts: dict[str, Any]) -> None:
@@ -113,6 +129,16 @@ class StandingTestbed:
 
     def _spent(self, number: int, fidelities: list[list[float] | None]) -> None:
         self._answers[number] = fidelities
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _obeyed_at(self, number: int, t_ps: int) -> None:
+        self._stamps[number] = t_ps
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _troubled(self, active: list[dict[str, Any]]) -> None:
+        self._active = active
         self._changed.set()
         self._changed = trio.Event()
 
@@ -196,6 +222,7 @@ class StandingTestbed:
             "up_s": round(time.monotonic() - self._began, 3),
             "nodes": nodes,
             "links": links,
+            "faults": [*self._active, *(one.facts() for one in self._dumb)],
         }
 
     async def _ping(
@@ -254,7 +281,7 @@ class StandingTestbed:
     async def _kill(self, node: str) -> dict[str, Any]:
         """End a node's process, as a power cut would."""
         self._alive(node, frozen=True)
-        self._running().order("kill", node=self._numbers[node])
+        await self._input("kill", node=node)
         await self._until(node, ("killed", "down"))
         return {"node": node, "state": self._states[node]}
 
@@ -262,13 +289,14 @@ class StandingTestbed:
         """A node's next life; one that lives is killed first."""
         if self._known(node) not in ("killed", "down"):
             await self._kill(node)
-        self._running().order("restart", node=self._numbers[node])
+        await self._input("restart", node=node)
         await self._until(node, ("up",))
         return {"node": node, "state": "up", "incarnation": self._running().configs[self._numbers[node]].incarnation}
 
     async def _freeze(self, node: str) -> dict[str, Any]:
         """Stop a node's process: time passes, and what is for it waits."""
         self._alive(node)
+        await self._input("freeze", node=node)
         self._signal(node, signal.SIGSTOP)
         self._turn(node, "frozen")
         return {"node": node, "state": "frozen"}
@@ -277,9 +305,48 @@ class StandingTestbed:
         """Let a frozen node go on."""
         if self._known(node) != "frozen":
             raise Refused(node, f"it is {self._states[node]}", "only what is frozen can be thawed")
+        await self._input("thaw", node=node)
         self._signal(node, signal.SIGCONT)
         self._turn(node, "up")
         return {"node": node, "state": "up"}
+
+    async def _fault(
+        self, kind: str, value: float | None = None, at: Sequence[str] = (), for_ps: int | None = None
+    ) -> dict[str, Any]:
+        """Disturb the network, or its broker; ``value`` is a probability or picoseconds."""
+        about = {"kind": kind, "value": value, "at": at, "for_ps": for_ps}
+        if kind == BROKER:
+            self._embedded().stop(0.0)
+            self._dumb = (Trouble(BROKER, (), 0.0, self._t_ps),)
+            return self._dumb[0].facts()
+        try:
+            trouble = self._troubles.checked(about)
+        except NoTrouble as no:
+            raise Refused(no.place, no.problem, no.remedy) from None
+        t_ps = await self._input("fault", **about)
+        return trouble._replace(since_ps=t_ps).facts()
+
+    async def _heal(self, kind: str | None = None, at: Sequence[str] = ()) -> dict[str, Any]:
+        """Undo what ``fault`` has done: of a kind, at a place, or all."""
+        mended = len(self._dumb) if kind in (None, BROKER) else 0
+        if mended:
+            self._embedded().start()
+            self._dumb = ()
+        if kind == BROKER or (mended and not self._active):
+            return {"healed": mended}
+        known = [Trouble(one["kind"], tuple(one["at"]), 0.0) for one in self._active]
+        self._troubles.active = known
+        try:
+            over = self._troubles.matching({"kind": kind, "at": at})
+        except NoTrouble as no:
+            raise Refused(no.place, no.problem, no.remedy) from None
+        await self._input("heal", kind=kind, at=at)
+        return {"healed": mended + len(over)}
+
+    def _embedded(self) -> EmbeddedBroker:
+        if self._broker is None:
+            raise Refused(BROKER, "this testbed has none of its own", "bring it up with --mqtt embedded")
+        return self._broker
 
     async def _attach(self, node: str) -> dict[str, Any]:
         """Where a program attaches to a node."""
@@ -292,10 +359,21 @@ class StandingTestbed:
         for name, state in self._states.items():
             if state == "frozen":
                 self._signal(name, signal.SIGCONT)
-        self._running().order("end")
+        self._running().order("input", id=0, what={"do": "end"})
         return {"out": str(self._folder.path.resolve())}
 
     # -- what they need ----------------------------------------------------------------------------------------------
+
+    async def _input(self, what: str, **about: Any) -> int:
+        """Something that may change the run: the true time at which it counts."""
+        self._questions += 1
+        number = self._questions
+        self._running().order("input", id=number, what={"do": what, **about})
+        with trio.move_on_after(PATIENCE_S):
+            while number not in self._stamps:
+                await self._changed.wait()
+            return self._stamps.pop(number)
+        raise Refused(what, f"nothing came of it within {PATIENCE_S:g} s", "look at logs/plane.log")
 
     def _running(self) -> Launch:
         assert self._launch is not None
@@ -310,7 +388,7 @@ class StandingTestbed:
     def _alive(self, node: str, frozen: bool = False) -> None:
         state = self._known(node)
         if state != "up" and not (frozen and state == "frozen"):
-            remedy = f"bellwire {'thaw' if state == 'frozen' else 'restart'} {node}"
+            remedy = f"{program()} {'thaw' if state == 'frozen' else 'restart'} {node}"
             raise Refused(node, f"it is {state}", remedy)
 
     async def _until(self, node: str, states: tuple[str, ...]) -> None:
@@ -337,10 +415,10 @@ class StandingTestbed:
                 while b"\n" not in pending:
                     more = await stream.receive_some()
                     if not more:
-                        raise Refused(node, "it died meanwhile", f"bellwire restart {node}")
+                        raise Refused(node, "it died meanwhile", f"{program()} restart {node}")
                     pending += more
         except (OSError, trio.BrokenResourceError):
-            raise Refused(node, "it cannot be reached", f"bellwire restart {node}") from None
+            raise Refused(node, "it cannot be reached", f"{program()} restart {node}") from None
         reply = json.loads(pending)
         if "error" in reply:
             raise Refused(node, reply["error"], "see docs/testbed.md")

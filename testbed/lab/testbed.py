@@ -66,6 +66,17 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultStatus:
+    """Something that is wrong with the network since virtual time ``since_s``; ``value``: a probability, or of a delay
+    and of jitter seconds; ``at``: links or nodes, none: everywhere."""
+
+    kind: str
+    at: tuple[str, ...]
+    value: float
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A testbed as it is now; ``t_s`` is its virtual time, ``up_s`` wall time since it came up."""
 
@@ -78,6 +89,7 @@ class Status:
     up_s: float
     nodes: dict[str, NodeStatus] = field(default_factory=dict)
     links: tuple[LinkStatus, ...] = ()
+    faults: tuple[FaultStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +167,7 @@ class Testbed:
         facts = self._ask("status")
         facts["nodes"] = {node["name"]: NodeStatus(**node) for node in facts["nodes"]}
         facts["links"] = tuple(LinkStatus(**link) for link in facts["links"])
+        facts["faults"] = tuple(_fault(fault) for fault in facts["faults"])
         facts["out"] = Path(facts["out"])
         return Status(**facts)
 
@@ -180,6 +193,22 @@ class Testbed:
     def thaw(self, node: str) -> None:
         """Let a frozen node go on."""
         self._ask("thaw", node=node)
+
+    def fault(self, kind: str, value: float | None = None, *at: str, for_s: float | None = None) -> FaultStatus:
+        """Disturb the network from now on, or for ``for_s`` virtual seconds.
+
+        ``kind``: loss, duplicate, corrupt, reorder (``value``: a probability per frame), delay, jitter (seconds),
+        cut (of links), partition (of nodes from all others), broker (the embedded one is gone).  ``at``: names of links
+        or nodes; two nodes are the channel between them, none is everywhere.
+        """
+        if kind in ("delay", "jitter") and isinstance(value, int | float):
+            value = round(value * 1e12)
+        for_ps = None if for_s is None else round(for_s * 1e12)
+        return _fault(self._ask("fault", kind=kind, value=value, at=at, for_ps=for_ps))
+
+    def heal(self, kind: str | None = None, *at: str) -> int:
+        """Undo faults: of a kind, at a place, or all; how many."""
+        return int(self._ask("heal", kind=kind, at=at)["healed"])
 
     def attach(self, node: str) -> Session:
         """A program's session with a node, see ``stack.sdk``."""
@@ -276,6 +305,12 @@ class AsyncTestbed:
     async def thaw(self, node: str) -> None:
         await _in_thread(self._testbed.thaw, node)
 
+    async def fault(self, kind: str, value: float | None = None, *at: str, for_s: float | None = None) -> FaultStatus:
+        return await _in_thread(self._testbed.fault, kind, value, *at, for_s=for_s)
+
+    async def heal(self, kind: str | None = None, *at: str) -> int:
+        return await _in_thread(self._testbed.heal, kind, *at)
+
     async def attach(self, node: str) -> Session:
         """Its calls block: give them a thread of their own."""
         return await _in_thread(self._testbed.attach, node)
@@ -291,6 +326,10 @@ class AsyncTestbed:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await _in_thread(self._testbed.__exit__, kind, error, trace)
+
+
+def _fault(facts: dict[str, Any]) -> FaultStatus:
+    return FaultStatus(**(facts | {"at": tuple(facts["at"])}))
 
 
 async def _in_thread[T](function: Callable[..., T], *arguments: Any, **options: Any) -> T:

@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from stack.config import path_from_json
 from stack.runtime.process import PLANE, result_name
 from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
@@ -64,6 +65,10 @@ class Launch:
         """Runs beside a standing testbed, and says when it is to end."""
         self.on_spent: Callable[[int, list[list[float] | None]], None] = lambda number, fidelities: None
         """Called with the oracle's answers to ``order("spent", ...)``."""
+        self.on_obeyed: Callable[[int, int], None] = lambda number, t_ps: None
+        """Called when an ``order`` has been obeyed, with the true time at which it counted."""
+        self.on_troubles: Callable[[list[dict[str, Any]]], None] = lambda active: None
+        """Called with all that is wrong with the network when that has changed, see ``testbed.lab.troubles``."""
         self._orders: socket.socket | None = None
         self.done: dict[str, Any] | None = None
         self._emptied: dict[int, int] = {}
@@ -137,11 +142,11 @@ class Launch:
             assert self.beside is not None
             await self.beside(children)
 
-    def order(self, what: str, **facts: object) -> None:
-        """Tell the plane of a standing testbed what to do; see ``testbed.clock.paced``."""
+    def order(self, do: str, /, **facts: object) -> None:
+        """Tell the keeper of the clock what to do; see ``testbed.clock.orders``."""
         assert self._orders is not None
         with suppress(OSError):  # the plane has died: its watch ends the testbed
-            self._orders.send(json.dumps({"do": what, **facts}).encode())
+            self._orders.send(json.dumps({"do": do, **facts}).encode())
 
     async def _bring_up(self, children: Children, passed_on: ExitStack) -> None:
         """Start plane, nodes and programs.  The ends of sockets that are theirs join ``passed_on``, to be closed."""
@@ -234,11 +239,15 @@ class Launch:
                         self._dead.add(wish["node"])
                         self.on_state(self.names[wish["node"]], "killed")
                     case "restart":
-                        await self._restart(children, wish["node"], wish["t_ps"])
+                        await self._restart(children, wish["node"], wish["t_ps"], wish["ways"])
                     case "born":
                         self.on_state(self.names[wish["node"]], "restarted")
                     case "spent":
                         self.on_spent(wish["id"], wish["fidelities"])
+                    case "obeyed":
+                        self.on_obeyed(wish["id"], wish["t_ps"])
+                    case "troubles":
+                        self.on_troubles(wish["active"])
                     case "ending":
                         children.over = True
                     case "done":
@@ -268,11 +277,12 @@ class Launch:
         except OSError:
             await trio.sleep_forever()  # as above
 
-    async def _restart(self, children: Children, node: int, t_ps: int) -> None:
+    async def _restart(self, children: Children, node: int, t_ps: int, ways: dict[str, dict[str, Any]]) -> None:
         """The next incarnation of a node: what still lies in its socket was lost with the last one."""
         self._emptied[node] += self._empty(node)
         self._dead.discard(node)
-        self.configs[node] = self.configs[node].reborn(t_ps)
+        disturbed = {int(peer): path_from_json(way) for peer, way in ways.items()}
+        self.configs[node] = replace(self.configs[node].reborn(t_ps), disturbed=disturbed)
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with plane_end:
             await self._answer(b"{}", plane_end.fileno())  # at once: a plane that follows the wall's clock waits for it

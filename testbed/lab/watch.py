@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from testbed.broker import EmbeddedBroker
 from testbed.clock.local import LocalHost
 from testbed.lab.plan import Plan
 from testbed.lab.virtual import Progress
@@ -51,9 +52,14 @@ class Watch:
         return {"broker": repr(self._telemetry.address), "topics": f"{self._telemetry.root}/#"}
 
     @property
+    def broker(self) -> EmbeddedBroker | None:
+        """The embedded one, if there is one."""
+        return None if self._telemetry is None else self._telemetry.broker
+
+    @property
     def pids(self) -> dict[str, int]:
         """The embedded broker's process."""
-        broker = None if self._telemetry is None else self._telemetry.broker
+        broker = self.broker
         return {} if broker is None or broker.process is None else {"broker": broker.process.pid}
 
     def __enter__(self) -> Self:

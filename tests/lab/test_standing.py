@@ -76,7 +76,7 @@ def test_a_killed_node_is_dead_until_it_is_restarted(bed):
     bed.kill("east")
     assert states(bed) == {"west": "up", "mid": "up", "east": "killed"}
     assert not lives(old)
-    with pytest.raises(BadInput, match="east: it is killed; bellwire restart east"):
+    with pytest.raises(BadInput, match="east: it is killed; .*bellwire restart east"):
         bed.ping("west", "east")
     assert bed.restart("east") == 2
     assert bed.ping("east", "west", 1, patience_s=60).pairs == 1
@@ -101,6 +101,58 @@ def test_a_frozen_node_hears_later(bed):
     assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
     with pytest.raises(BadInput, match="only what is frozen"):
         bed.thaw("mid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("loss", 0.2), ("duplicate", 0.5), ("reorder", 0.5), ("corrupt", 0.1), ("jitter", 2e-5), ("delay", 2e-5)],
+)
+def test_pairs_come_and_are_good_whatever_becomes_of_frames(bed, kind, value):
+    fault = bed.fault(kind, value, "west-east")
+    assert bed.status().faults == (fault,)
+    made = bed.ping("west", "east", 1, patience_s=60)
+    assert (made.pairs, made.lost) == (1, 0)
+    assert made.fidelity_oracle == pytest.approx(0.985, abs=0.01), "both ends know which pair it is, and what it is"
+    assert bed.heal(kind) == 1
+    assert bed.status().faults == ()
+
+
+@pytest.mark.parametrize("fault", [("cut", None, "west-east"), ("partition", None, "east")])
+def test_what_is_broken_stays_so_over_a_restart_and_is_whole_when_it_is_healed(bed, fault):
+    bed.fault(*fault)
+    bed.restart("east")
+    assert bed.ping("west", "east", 1, patience_s=1.0).pairs == 0
+    bed.heal()
+    assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
+
+
+def test_a_fault_for_a_time_is_over_by_itself(bed):
+    bed.fault("cut", None, "west-east", for_s=0.01)
+    assert len(bed.status().faults) == 1
+    assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
+    assert bed.status().faults == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("lose", 0.1), "name one of loss"),
+        (("loss", 2), "above 0, up to 1"),
+        (("loss", None), "no probability"),
+        (("delay", 2.0), "up to 1 s"),
+        (("loss", 0.1, "north"), "name one of west-east, west, mid, east"),
+        (("cut", None, "west"), "no link is named"),
+        (("cut", 0.5, "west-east"), "leave the number out"),
+        (("partition", None, "west", "mid", "east"), "nobody on one side"),
+        (("partition", None, "west-east"), "nobody on one side"),
+        (("broker",), "has none of its own"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(bed, asked, said):
+    with pytest.raises(BadInput, match=said):
+        bed.fault(*asked)
+    with pytest.raises(BadInput, match="nothing wrong"):
+        bed.heal()
 
 
 def test_programs_attach_at_any_time_and_half_a_line_holds_up_nobody(bed):
@@ -141,6 +193,12 @@ def test_the_same_from_the_command_line(bed, folder, capsys):
     assert "  mid   up       station, process" in capsys.readouterr().out
     assert main(["ping", "west", "east", "-n", "1", "--patience", "60", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["pairs"] == 1
+    assert main(["fault", "loss", "0.1", "west", "east", "--for", "1s", *where]) == 0
+    assert "loss 0.1 at east, west, since" in capsys.readouterr().out
+    assert main(["fault", "loss", "west", *where]) == 2
+    assert "west is no probability" in capsys.readouterr().err
+    assert main(["heal", *where]) == 0
+    assert "1 healed" in capsys.readouterr().out
     assert main(["kill", "north", *where]) == 2
     assert main(["up", str(CLASSICAL), "--name", "two", *where]) == 2
     kill, up = capsys.readouterr().err.splitlines()
@@ -156,7 +214,13 @@ def test_down_leaves_files_and_no_process(bed, folder):
     assert not (folder / "two").exists()
     assert json.loads((out / "run.json").read_text())["exit_code"] == 0
     events = [event["event"] for event in read_events(out / "events.jsonl")]
-    assert events.count("started") == 5, "three nodes, two of them twice"
+    assert events.count("started") == 7, "three nodes, west twice, east four times"
+    inputs = [json.loads(line) for line in (out / "inputs.jsonl").read_text().splitlines()]
+    assert [one["t_ps"] for one in inputs] == sorted(one["t_ps"] for one in inputs)
+    done = [(one["do"], one.get("node") or one.get("kind")) for one in inputs]
+    assert done[:3] == [("kill", "east"), ("restart", "east"), ("restart", "west")]
+    assert ("fault", "partition") in done
+    assert done[-1] == ("end", None)
     assert any(True for _ in read_trace(out / "trace.pcapng"))
     with pytest.raises(TestbedError):
         bed.status()

@@ -1,0 +1,108 @@
+"""What comes to a run from outside while it goes on: written down in ``inputs.jsonl``, each with its stamp, and done.
+
+What may live here: the log, its reading, and what an input does to the network.  An input is stamped with the true
+time at which it counts: the earliest of which nothing has been done yet.  One line each, ``do`` says what it is:
+
+    {"t_ps": 1500, "do": "kill", "node": "mid"}       restart, freeze, thaw: likewise
+    {"t_ps": 1500, "do": "fault", "kind": "loss", "value": 0.1, "at": ["west-east"], "for_ps": null}
+    {"t_ps": 1500, "do": "heal", "kind": "loss", "at": ["west-east"]}
+    {"t_ps": 1500, "do": "end"}
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stack.record import Recorder, spool_name
+from testbed.clock.agenda import Deed, Done, Planned
+from testbed.lab.troubles import NoTrouble, Troubles
+from testbed.scenario import Scenario
+
+_DEEDS = {deed.value: deed for deed in Deed}
+_SMALL_WINDOW = 1 << 16
+
+
+class InputLog:
+    """Appends lines, each whole however suddenly its writer ends; several processes may write to one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, t_ps: int, what: Mapping[str, Any]) -> None:
+        """Raises OSError when the disk is full."""
+        line = json.dumps({"t_ps": t_ps, **what}, separators=(",", ":")).encode() + b"\n"
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+
+class Outside:
+    """The inputs of one run, for whoever keeps its clock.  Implements ``testbed.clock.agenda.Inputs``."""
+
+    def __init__(self, scenario: Scenario | None, log: InputLog | None, spool_dir: Path | None) -> None:
+        self.troubles = None if scenario is None else Troubles(scenario)
+        self._numbers: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        if scenario is not None:
+            self._numbers = {node.name: node.number for node in scenario.nodes}
+            self._ends = {link.name: self._numbers[link.a] for link in scenario.links}
+            self._ends |= {link.name: self._numbers[link.a] for link in scenario.classical_links}
+        self._log = log
+        self._spool_dir = spool_dir
+        self._recorders: dict[int, Recorder] = {}
+
+    def stamped(self, t_ps: int, what: Mapping[str, Any]) -> Planned:
+        """An input that has just come is to count at ``t_ps``: it is written down, and this is what it does."""
+        if self._log is not None:
+            self._log.write(t_ps, what)
+        return self.planned(t_ps, what)
+
+    def planned(self, t_ps: int, what: Mapping[str, Any]) -> Planned:
+        """What an input does; ``what`` is right, as its sender has made sure."""
+        return Planned(t_ps, self._numbers.get(what.get("node", ""), 0), _DEEDS[what["do"]], what)
+
+    def befall(self, planned: Planned) -> Done:
+        """A disturbance of the network begins or is over."""
+        t_ps, deed, about = planned.t_ps, planned.deed, planned.about
+        if self.troubles is None or about is None:
+            return Done({})
+        try:
+            begins = deed is Deed.FAULT
+            ways = self.troubles.fault(t_ps, about) if begins else self.troubles.heal(t_ps, about)
+        except NoTrouble:  # healed before its time was over
+            return Done({})
+        at = ",".join(about.get("at") or ())
+        self.note(t_ps, self._node(about.get("at") or ()), deed.value, kind=about.get("kind") or "all", at=at)
+        over_ps = about.get("for_ps") if begins else None
+        if over_ps is None:
+            return Done(ways)
+        heal = {"kind": about["kind"], "at": about.get("at", ()), "since_ps": t_ps}
+        return Done(ways, Planned(t_ps + over_ps, 0, Deed.HEAL, heal))
+
+    def note(self, t_ps: int, node: int, event: str, **about: str) -> None:
+        """A line of ``events.jsonl``."""
+        if self._spool_dir is None or not node:
+            return
+        recorder = self._recorders.get(node)
+        if recorder is None:
+            path = self._spool_dir / spool_name(node, 1, "-inputs")
+            recorder = self._recorders[node] = Recorder(path, node, 1, _SMALL_WINDOW)
+        recorder.event(t_ps, "lab", event, **about)
+
+    def close(self) -> None:
+        for recorder in self._recorders.values():
+            recorder.close()
+
+    def _node(self, at: tuple[str, ...] | list[str]) -> int:
+        """Under which node a disturbance stands in the trace."""
+        for name in at:
+            if name in self._ends or name in self._numbers:
+                return self._ends.get(name) or self._numbers[name]
+        return min(self._numbers.values(), default=0)
+
+
+__all__ = ["InputLog", "Outside"]
