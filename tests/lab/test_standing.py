@@ -76,7 +76,7 @@ def test_a_killed_node_is_dead_until_it_is_restarted(bed):
     bed.kill("east")
     assert states(bed) == {"west": "up", "mid": "up", "east": "killed"}
     assert not lives(old)
-    with pytest.raises(BadInput, match="east: it is killed; .*bellwire restart east"):
+    with pytest.raises(BadInput, match=r"east: it is killed; .*bellwire restart east"):
         bed.ping("west", "east")
     assert bed.restart("east") == 2
     assert bed.ping("east", "west", 1, patience_s=60).pairs == 1
