@@ -9,13 +9,15 @@ from typing import Any
 from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
 from protocols.machine import Send
 from protocols.measuring import PLAIN
-from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId
+from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId, Purification
 from stack.application.results import ResultMissing
-from stack.config import Device, Link, NodeConfig, Path, Routing, Switch, TimeKeeping
+from stack.config import Circuits, Device, Link, NodeConfig, Path, RouteHop, Routing, Switch, TimeKeeping
 from stack.network.routing import LinkStateRoutes
 from stack.node import Node
+from testbed.conformance.users import Gates, Pairs, Sessions
 
-_KINDS = {"station": "station", "switch": "station", "router": "repeater"}
+_KINDS = {"station": "station", "switch": "station", "router": "repeater", "repeater": "repeater"}
+_METHODS = {"none": Purification.NONE, "dejmps": Purification.DEJMPS}
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -23,7 +25,8 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
     """The configuration of one of our nodes, from what the kit tells every implementation."""
     links = tuple(_link(row) for row in told["links"])
     qubits = told["communication_qubits"]
-    device = Device(0, qubits, 0, 0, 0, 1.0) if qubits else None
+    device = Device(told["data_qubits"], qubits, 0, 0, 0, 1.0) if qubits else None
+    circuits = told["circuits"]
     return NodeConfig(
         number=told["node"],
         name="iut",
@@ -35,10 +38,19 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         device=device,
         links=links,
         time=None if told["time"] is None else TimeKeeping(**told["time"]),
-        routing=None if told["routing"] is None else Routing("hops", **told["routing"], patience_ps=0),
+        routing=None if told["routing"] is None else Routing("hops", **told["routing"]),
+        routes={int(node): tuple(map(_way, ways)) for node, ways in told["ways"].items()},
+        circuits=Circuits(
+            refresh_ps=circuits["refresh_ps"], method=_METHODS[circuits["method"]], link_rounds=circuits["rounds"]
+        ),
         switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
     )
+
+
+def _way(hops: list[dict[str, int]]) -> tuple[RouteHop, ...]:
+    offered = "fidelity", "pairs_per_ks", "delay_ps", "memories"
+    return tuple(RouteHop(hop["link"], hop["node"], tuple(hop[name] for name in offered)) for hop in hops)
 
 
 def _link(row: dict[str, Any]) -> Link:
@@ -100,6 +112,8 @@ class Adaptor:
         self._tell = tell
         self._served: set[int] = set()
         self._attached = False
+        self._above: dict[str, Callable[..., None]] = {}
+        """Orders for the layers above the link layer."""
         self._attach()
 
     def _attach(self) -> None:
@@ -110,12 +124,19 @@ class Adaptor:
         # An Echo travels bare; one that comes over the reliable sublayer is the kit's way to see what is delivered.
         self._node.messenger.register(ProtocolId.ECHO, self._heard)
         self._node.messenger.on_broken(lambda peer: self._tell({"event": "broken", "node": peer}))
+        if hasattr(self._node, "network"):
+            for users in (Pairs, Sessions, Gates):
+                self._above |= users(self._node, self._tell).orders
 
     def order(self, order: dict[str, Any]) -> None:
         """One line of the upper tester; raises KeyError for one that we do not know."""
         self._attach()
         arguments = {key: value for key, value in order.items() if key != "do"}
-        _ORDERS[order["do"]](self, **arguments)
+        above = self._above.get(order["do"])
+        if above is not None:
+            above(**arguments)
+        else:
+            _ORDERS[order["do"]](self, **arguments)
 
     def _serve(self, purpose: int) -> None:
         if purpose not in self._served:

@@ -33,9 +33,14 @@ ROUTING: Final = {
     "forget_ps": 60_000 * MS,
     "hold_ps": 200 * MS,
     "most_hold_ps": 2_000 * MS,
+    "patience_ps": 12_000 * MS,
 }
 """The times of LSR."""
 FULL: Final = 0xFFFFFFFF
+REFRESH_PS: Final = 1_000 * MS
+"""Between two Refreshes of a circuit that the implementation has set up."""
+PAIRS_PER_KS: Final = 10_000
+"""What a link makes: one pair in two slots."""
 LINK: Final = 1
 
 
@@ -58,6 +63,10 @@ class TimeRow:
     server: int | None
 
 
+Way = tuple[tuple[int, int], ...]
+"""(link, node at its far end), hop by hop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """``role`` is what an implementation says that it can be."""
@@ -74,6 +83,11 @@ class Scene:
     estimate: float = 0.9
     time: TimeRow | None = None
     routing: bool = False
+    data_qubits: int = 0
+    ways: tuple[Way, ...] = ()
+    """To nodes that the implementation has pairs with; the best first."""
+    rounds: int = 0
+    """Of purification on each link of its circuits."""
     secret: bytes | None = None
 
     def key(self, a: int, b: int) -> bytes:
@@ -110,7 +124,14 @@ class Scene:
             ],
             "time": None if self.time is None else {"server": self.time.server, "interval_ps": TIME_INTERVAL_PS},
             "routing": dict(ROUTING) if self.routing else None,
+            "data_qubits": self.data_qubits,
             "communication_qubits": self.qubits,
+            "ways": self._ways(),
+            "circuits": {
+                "refresh_ps": REFRESH_PS,
+                "method": "dejmps" if self.rounds else "none",
+                "rounds": self.rounds,
+            },
             "switch": {
                 "analysers": self.analysers,
                 "reconfigure_ps": RECONFIGURE_PS,
@@ -121,6 +142,15 @@ class Scene:
             if self.analysers
             else None,
         }
+
+    def _ways(self) -> dict[str, list[list[dict[str, int]]]]:
+        """By destination."""
+        offer = {"fidelity": round(self.estimate * FULL), "pairs_per_ks": PAIRS_PER_KS, "delay_ps": DELAY_PS}
+        ways: dict[str, list[list[dict[str, int]]]] = {}
+        for way in self.ways:
+            hops = [{"link": link, "node": node, **offer, "memories": 2} for link, node in way]
+            ways.setdefault(str(way[-1][1]), []).append(hops)
+        return ways
 
 
 _ENDS: Final = (LinkRow(LINK, 1, 2, 3),)
@@ -152,6 +182,27 @@ SWITCH: Final = Scene("switch", "switch", 9, (1, 2, 3, 4, 5, 6), _STAR, analyser
 STAYING: Final = replace(SWITCH, name="staying", analysers=1, stay_ps=STAY_PS)
 """The same with one analyser, which waits for its link's next train."""
 
+_DIRECT: Final = (((LINK, 2),),)
+QPU: Final = Scene("qpu", "qpu", 1, (2, 3), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT)
+"""All layers of a QPU, which leads the link with the only other one."""
+SECOND_QPU: Final = Scene("second-qpu", "qpu", 2, (1, 3), _ENDS, qubits=4, data_qubits=4, ways=(((LINK, 1),),))
+"""The same with the other QPU leading."""
+PURIFYING: Final = Scene("purifying", "qpu", 1, (2, 3), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT, rounds=1)
+"""As `qpu`, and of two pairs it makes one."""
+REPEATER: Final = Scene("repeater", "repeater", 2, (1, 3, 9), (LinkRow(LINK, 1, 2, 9), LinkRow(2, 2, 3, 9)), qubits=4)
+"""Two qubits for either link."""
+CROSSROADS: Final = Scene(
+    "crossroads",
+    "qpu",
+    1,
+    (2, 4, 9),
+    (LinkRow(LINK, 1, 2, 9), LinkRow(2, 1, 4, 9)),
+    qubits=4,
+    data_qubits=4,
+    ways=(((LINK, 2), (3, 3)), ((2, 4), (4, 3))),
+)
+"""A QPU with two ways to node 3: over node 2, and over node 4."""
+
 DEVICES: Final = Scene("devices", "devices", 0, ())
 """The quantum plane of two nodes, whose devices do one operation after the other."""
 PARALLEL: Final = Scene("parallel devices", "devices", 0, ())
@@ -163,17 +214,7 @@ CLOCKED_DEVICES: Final = Scene("clocked devices", "devices", 0, ())
 SCENES: Final = {
     scene.name: scene
     for scene in (
-        ECHO,
-        MASTER,
-        URGENT,
-        FOLLOWER,
-        STATION,
-        MASTER_CLOCK,
-        CLOCKED,
-        ROUTER,
-        SWITCHED,
-        LED,
-        SWITCH,
-        STAYING,
+        *(ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH, STAYING),
+        *(QPU, SECOND_QPU, PURIFYING, REPEATER, CROSSROADS),
     )
 }

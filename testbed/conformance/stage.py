@@ -7,6 +7,7 @@ A peer answers reliable messages by the rules of REL by itself (`Peer.reliable`)
 
 import hmac
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final, NoReturn
 
 from protocols.machine import Send
@@ -66,9 +67,12 @@ class Undecided(Exception):
 class Seen:
     """One message of the implementation, at one of the kit's peers."""
 
-    __slots__ = ("at", "header", "message", "reliable")
+    __slots__ = ("at", "header", "message", "order", "reliable")
+    _order = count()
 
     def __init__(self, at: int, header: Any, message: Any, reliable: bool) -> None:
+        self.order = next(self._order)
+        """Which came first."""
         self.at = at
         self.header = header
         self.message = message
@@ -85,6 +89,8 @@ class Peer:
         self.reliable: Reliable | None = Reliable(1, 2 * DELAY_PS)
         self.incarnation = stage.ground.first_incarnation
         self.sequence = 0
+        self.takers: list[Callable[[Any], bool]] = []
+        """Who sees each message before the script does; one that says True has dealt with it."""
         self._stage = stage
         self._key = stage.scene.key(number, stage.scene.node)
 
@@ -146,7 +152,7 @@ class Peer:
                 except (KeyError, WireError) as error:
                     raise NotMet(f"node {self.number} got {output} over REL, which is no message: {error}") from None
                 self._stage.log(self._stage.now, f"IUT ⇒ {self.number}  {message}")
-                self.seen.append(Seen(self._stage.now, None, message, True))
+                self._came(Seen(self._stage.now, None, message, True))
 
     def take(self, at: int, frame: bytes) -> None:
         """A frame has come; raises NotMet if it is none."""
@@ -164,7 +170,13 @@ class Peer:
             self.reliable.receive(message, header.source, at)
             self.flush()
             return
-        self.seen.append(Seen(at, header, message, False))
+        self._came(Seen(at, header, message, False))
+
+    def _came(self, seen: Seen) -> None:
+        for taker in self.takers:
+            if taker(seen.message):
+                return
+        self.seen.append(seen)
 
     async def expect[M](
         self, kind: type[M], /, within: int = SOON_PS, where: Callable[[M], bool] = lambda message: True, **fields: Any
@@ -271,12 +283,14 @@ class Devices:
         listening = self._listens.get(link)
         return None if listening is None else listening[1]
 
-    async def expect[M](self, kind: type[M], /, within: int = SOON_PS, **fields: Any) -> M:
+    async def expect[M](
+        self, kind: type[M], /, within: int = SOON_PS, where: Callable[[M], bool] = lambda command: True, **fields: Any
+    ) -> M:
         """The next command of a kind, which is then forgotten."""
         deadline = self._stage.now + within
         while True:
             for index, (_, command) in enumerate(self.commands):
-                if isinstance(command, kind):
+                if isinstance(command, kind) and where(command):
                     del self.commands[index]
                     _compare(command, fields)
                     return command

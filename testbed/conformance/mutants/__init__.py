@@ -9,9 +9,9 @@ decides its requirement does not pass.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links")
+from testbed.conformance.scripts import FAMILIES
 
 Wrong = AbstractContextManager[object]
 """While it is entered, our node is wrong."""

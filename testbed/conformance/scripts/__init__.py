@@ -9,7 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from testbed.conformance.scene import Scene
 
-FAMILIES: Final = ("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links")
+FAMILIES: Final = (
+    *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links"),
+    *("qnp", "qnp_relay"),
+)
+"""Files of scripts, and of the mutants that they catch."""
 
 Act = Callable[[Any], Awaitable[None]]
 """It takes what it stands on: a `Stage`, or for devices a `Bench`."""

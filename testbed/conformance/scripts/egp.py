@@ -460,7 +460,7 @@ async def measured_pairs_are_results(stage: Stage) -> None:
     if len(request.measuring) != 2:
         raise NotMet(f"the Add of an M request has {len(request.measuring)} Measuring records, not two")
     stage.peers[2].send(ready(train))
-    row = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
+    row: dict[str, Any] = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
     command = await stage.devices.expect(DeviceMeasuringTrain, **row)
     gen = await stage.peers[STATION].expect(MhpGen, queue_id=train.queue_id)
     stage.devices.remembered = DeviceRemembered(1, 1, EgpBasis.X)
@@ -477,7 +477,7 @@ async def measured_pairs_share_a_train(stage: Stage) -> None:
     if train.pairs != 3 or train.test:
         raise NotMet(f"the train for three measured pairs is {train}")
     stage.peers[2].send(ready(train))
-    row = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
+    row: dict[str, Any] = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
     command = await stage.devices.expect(DeviceMeasuringTrain, **row)
     station = stage.peers[STATION]
     gen = await station.expect(MhpGen, queue_id=train.queue_id, pairs=3)

@@ -4,13 +4,12 @@ Towards node 3 the implementation leads; node 1 leads towards it.
 """
 
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from protocols.wire import (
     LsrAck,
     LsrAdvert,
     LsrHello,
-    LsrLink,
     LsrPart,
     LsrRequest,
     LsrSummary,
@@ -18,75 +17,18 @@ from protocols.wire import (
 )
 from testbed.conformance.scene import MS, ROUTER, ROUTING
 from testbed.conformance.scripts import decides
+from testbed.conformance.scripts.neighbours import FAR, NODE, TOLD_PS, Side, advert_of, link_to, up, version
 from testbed.conformance.stage import SOON_PS, NotMet, Seen, Stage
 
-NODE: Final = 2
-FAR: Final = 7
-"""A node beyond the neighbours."""
 LAST: Final = (0xFFFF, 0xFF)
-TOLD_PS: Final = 1_000 * MS
-"""In which a change is told, with the times of the scene."""
-
-
-class _Side:
-    """A neighbour of the implementation."""
-
-    def __init__(self, stage: Stage, number: int) -> None:
-        self.peer = stage.peers[number]
-        self.life = 1
-        self.number = 0
-
-    def hello(self, heard: int = 1, answer: int = 0, digest: int = 0, number: int | None = None) -> None:
-        self.number += 1
-        self.peer.send(LsrHello(self.life, heard, self.number if number is None else number, answer, digest))
-
-    def acknowledge(self, advert: LsrAdvert) -> None:
-        self.peer.send(LsrAck((_version(advert),)))
-
-    async def advert(self, within: int = TOLD_PS, origin: int = NODE, **fields: Any) -> LsrAdvert:
-        """The next advert of an origin, which is acknowledged."""
-        advert = await self.peer.expect(LsrAdvert, within, lambda a: a.origin == origin, **fields)
-        self.acknowledge(advert)
-        return advert
-
-
-def _version(advert: LsrAdvert) -> LsrVersion:
-    return LsrVersion(advert.origin, advert.part, advert.incarnation, advert.sequence)
-
-
-def _link(number: int, neighbour: int) -> LsrLink:
-    return LsrLink(number, neighbour, 3_000_000_000, 1_000, 50 * MS, 2, 0)
-
-
-def _advert(sequence: int, origin: int = FAR, life: int = 1, part: int = 0, **fields: Any) -> LsrAdvert:
-    row: dict[str, Any] = {"transit": 1, "links": ()}
-    return LsrAdvert(origin, part, life, sequence, **{**row, **fields})
-
-
-async def _up(stage: Stage, *numbers: int) -> list[_Side]:
-    """These neighbours and the implementation hear each other, and have its advert."""
-    sides = [_Side(stage, number) for number in numbers]
-    for side in sides:
-        await side.peer.expect(LsrHello)
-        side.hello()
-    for side in sides:
-        advert = await side.advert()
-        if {link.neighbour for link in advert.links} != set(numbers):
-            advert = await side.advert()
-        if {link.neighbour for link in advert.links} != set(numbers):
-            raise NotMet(f"{advert} does not name the neighbours {numbers}")
-    await stage.wait(SOON_PS)
-    for side in sides:
-        side.peer.forget()
-    return sides
 
 
 @decides("LSR-1", scene=ROUTER)
 async def up_is_who_hears_us(stage: Stage) -> None:
     """A Hello that does not name this life is answered by one that names the life it came from; one that does brings
     the neighbour up; one that does no more takes it down: node 3 is told each time."""
-    (other,) = await _up(stage, 3)
-    side = _Side(stage, 1)
+    (other,) = await up(stage, 3)
+    side = Side(stage, 1)
     side.peer.forget()
     side.hello(heard=0)
     await side.peer.expect(LsrHello, heard=1)
@@ -107,7 +49,7 @@ async def up_is_who_hears_us(stage: Stage) -> None:
 async def overtaken_hellos_are_nothing(stage: Stage) -> None:
     """Number 5, then 5 and 4 again: no answer.  A newer life is answered; the earlier one is not, whatever its
     number."""
-    (side,) = await _up(stage, 1)
+    (side,) = await up(stage, 1)
     side.hello(answer=1, number=5)
     await side.peer.expect(LsrHello)
     for number in (5, 4):
@@ -125,7 +67,7 @@ async def overtaken_hellos_are_nothing(stage: Stage) -> None:
 @decides("LSR-2", scene=ROUTER)
 async def a_newer_life_was_down(stage: Stage) -> None:
     """A Hello of a newer life that hears this node: it was down, and is up again: it is sent what there is anew."""
-    (side,) = await _up(stage, 1)
+    (side,) = await up(stage, 1)
     side.life, side.number = 2, 0
     side.peer.send(LsrHello(2, 1, 1, 0, 0))
     side.peer.send(LsrSummary(0, 0, *LAST, ()))
@@ -135,7 +77,7 @@ async def a_newer_life_was_down(stage: Stage) -> None:
 @decides("LSR-3", scene=ROUTER)
 async def a_question_is_answered_at_once(stage: Stage) -> None:
     """With answer = 1 a Hello is answered by a Hello, with 0 it is not."""
-    (side,) = await _up(stage, 1)
+    (side,) = await up(stage, 1)
     side.hello(answer=1)
     await side.peer.expect(LsrHello, heard=1, answer=0)
     side.peer.forget()
@@ -150,20 +92,20 @@ async def a_question_is_answered_at_once(stage: Stage) -> None:
 async def the_newer_version_counts(stage: Stage) -> None:
     """Sequences 0xFFFFFFF0, 3 (it wraps), and 1 of the next life: each goes to the other neighbour and is acknowledged.
     An older one, of sequence or of life, is answered by the newer."""
-    side, other = await _up(stage, 1, 3)
+    side, other = await up(stage, 1, 3)
     for life, sequence in ((1, 0xFFFFFFF0), (1, 3), (2, 1)):
-        advert = _advert(sequence, life=life)
+        advert = advert_of(sequence, life=life)
         side.peer.send(advert)
         passed = await other.advert(SOON_PS, FAR)
         if passed != advert:
             raise NotMet(f"{passed} is not what was to be passed on")
         ack = await side.peer.expect(LsrAck)
-        if ack.versions != (_version(advert),):
+        if ack.versions != (version(advert),):
             raise NotMet(f"{ack} acknowledges {advert}")
     for life, sequence in ((1, 0xFFFFFFF1), (2, 0)):
-        side.peer.send(_advert(sequence, life=life))
+        side.peer.send(advert_of(sequence, life=life))
         newer = await side.advert(SOON_PS, FAR)
-        if _version(newer) != _version(advert):
+        if version(newer) != version(advert):
             raise NotMet(f"an older version is answered by {newer}")
     await other.peer.silence(LsrAdvert, where=lambda a: a.origin == FAR)
 
@@ -172,8 +114,8 @@ async def the_newer_version_counts(stage: Stage) -> None:
 async def an_advert_is_repeated_until_it_is_acknowledged(stage: Stage) -> None:
     """Node 3 does not acknowledge: it comes again, and again; then it does: no more.  Node 1, from which it came, does
     not get it."""
-    side, other = await _up(stage, 1, 3)
-    advert = _advert(5)
+    side, other = await up(stage, 1, 3)
+    advert = advert_of(5)
     side.peer.send(advert)
     for _ in range(3):
         await other.peer.expect(LsrAdvert, 3_000 * MS, origin=FAR, sequence=5)
@@ -187,13 +129,13 @@ async def an_advert_is_repeated_until_it_is_acknowledged(stage: Stage) -> None:
 @decides("LSR-5", scene=ROUTER)
 async def a_newer_life_replaces_all_parts(stage: Stage) -> None:
     """Parts 0 and 1 of one life, part 0 of the next: part 1 is there no more."""
-    side, _ = await _up(stage, 1, 3)
+    side, _ = await up(stage, 1, 3)
     for part in (0, 1):
-        side.peer.send(_advert(5 + part, part=part))
+        side.peer.send(advert_of(5 + part, part=part))
     await stage.wait(SOON_PS)
     side.peer.send(LsrRequest((LsrPart(FAR, 1),)))
     await side.advert(SOON_PS, FAR, part=1)
-    side.peer.send(_advert(1, life=2))
+    side.peer.send(advert_of(1, life=2))
     await stage.wait(SOON_PS)
     side.peer.forget()
     side.peer.send(LsrRequest((LsrPart(FAR, 1), LsrPart(FAR, 0))))
@@ -204,10 +146,10 @@ async def a_newer_life_replaces_all_parts(stage: Stage) -> None:
 @decides("LSR-7", scene=ROUTER)
 async def what_is_said_in_its_name_is_outdone(stage: Stage) -> None:
     """Adverts of the implementation that it has not sent: of an earlier life, and of this one with a high sequence."""
-    (side,) = await _up(stage, 1)
-    side.peer.send(_advert(9, origin=NODE, life=0))
+    (side,) = await up(stage, 1)
+    side.peer.send(advert_of(9, origin=NODE, life=0))
     await side.advert(incarnation=1)
-    side.peer.send(_advert(70_000, origin=NODE))
+    side.peer.send(advert_of(70_000, origin=NODE))
     advert = await side.advert(incarnation=1)
     if advert.sequence <= 70_000:
         raise NotMet(f"{advert} does not outdo sequence 70000")
@@ -218,8 +160,8 @@ async def what_is_said_in_its_name_is_outdone(stage: Stage) -> None:
 @decides("LSR-8", scene=ROUTER)
 async def the_lower_number_sends_summaries(stage: Stage) -> None:
     """Another digest at node 3: a Summary of all keys, again until the digests are equal.  At node 1: none."""
-    side, other = await _up(stage, 1, 3)
-    side.peer.send(_advert(5, links=(_link(8, 1),)))
+    side, other = await up(stage, 1, 3)
+    side.peer.send(advert_of(5, links=(link_to(8, 1),)))
     await other.advert(SOON_PS, FAR)
     other.hello(digest=0x1234)
     for _ in range(2):
@@ -242,8 +184,8 @@ async def the_lower_number_sends_summaries(stage: Stage) -> None:
 async def a_summary_is_compared(stage: Stage) -> None:
     """Nothing of the implementation listed: it sends it.  An unknown version: it is asked for.  An older one: the newer
     is sent."""
-    side, _ = await _up(stage, 1, 3)
-    side.peer.send(_advert(5))
+    side, _ = await up(stage, 1, 3)
+    side.peer.send(advert_of(5))
     await stage.wait(SOON_PS)
     side.peer.forget()
     side.peer.send(LsrSummary(0, 0, *LAST, (LsrVersion(FAR, 0, 1, 4), LsrVersion(FAR + 1, 0, 1, 1))))
@@ -257,7 +199,7 @@ async def a_summary_is_compared(stage: Stage) -> None:
 @decides("LSR-9", scene=ROUTER)
 async def small_changes_are_not_told(stage: Stage) -> None:
     """A load of 1/2: told.  Then 9/16 is near, and is not; 7/8 is.  Between two versions lies the hold, or more."""
-    (side,) = await _up(stage, 1)
+    (side,) = await up(stage, 1)
     stage.user.order("load", link=1, sixteenths=8)
     first = await side.peer.expect_seen(LsrAdvert, TOLD_PS)
     side.acknowledge(first.message)
@@ -278,7 +220,7 @@ async def small_changes_are_not_told(stage: Stage) -> None:
 async def who_is_depended_on_is_asked(stage: Stage) -> None:
     """A circuit leads over node 1: a Hello that asks, every hello interval; answered, nothing changes.  Then it is not
     answered, for the dead interval and six times: lost, and node 3 is told."""
-    side, other = await _up(stage, 1, 3)
+    side, other = await up(stage, 1, 3)
     stage.user.order("depend", node=1)
     for _ in range(3):
         await side.peer.expect(LsrHello, 2 * ROUTING["hello_ps"], answer=1)
@@ -296,7 +238,7 @@ async def who_is_depended_on_is_asked(stage: Stage) -> None:
         raise NotMet(f"node 1 was given up after {asked} questions")
 
 
-async def _digest(stage: Stage, side: _Side) -> int:
+async def _digest(stage: Stage, side: Side) -> int:
     """What the implementation holds, by its own word."""
     side.hello(answer=1)
     return (await side.peer.expect(LsrHello, where=lambda hello: hello.answer == 0)).digest
@@ -306,9 +248,9 @@ async def _digest(stage: Stage, side: _Side) -> int:
 async def what_cannot_be_reached_ages(stage: Stage) -> None:
     """No chain of links leads to node 7: its advert is not in the digest nor in a Summary; it is kept for the age
     limit, and then dropped."""
-    (other,) = await _up(stage, 3)
+    (other,) = await up(stage, 3)
     before = await _digest(stage, other)
-    other.peer.send(_advert(5))
+    other.peer.send(advert_of(5))
     await stage.wait(SOON_PS)
     if await _digest(stage, other) != before:
         raise NotMet("an advert out of reach is part of the digest")
@@ -330,7 +272,7 @@ async def what_cannot_be_reached_ages(stage: Stage) -> None:
 async def ways_use_what_both_ends_say(stage: Stage) -> None:
     """Node 3 advertises a link to node 4, which does not: no way.  It does: a way.  Node 3 is none to pass through: no
     way."""
-    _, other = await _up(stage, 1, 3)
+    _, other = await up(stage, 1, 3)
 
     async def ways(*expected: list[int]) -> None:
         await stage.wait(TOLD_PS)
@@ -338,18 +280,18 @@ async def ways_use_what_both_ends_say(stage: Stage) -> None:
         # No time is set for the search: it may have to load a library first.
         await stage.user.expect("ways", 5_000 * MS, ways=list(expected))
 
-    other.peer.send(_advert(1, origin=3, links=(_link(2, NODE), _link(5, 4))))
+    other.peer.send(advert_of(1, origin=3, links=(link_to(2, NODE), link_to(5, 4))))
     await ways()
-    other.peer.send(_advert(1, origin=4, links=(_link(5, 3),)))
+    other.peer.send(advert_of(1, origin=4, links=(link_to(5, 3),)))
     await ways([3, 4])
-    other.peer.send(_advert(2, origin=3, transit=0, links=(_link(2, NODE), _link(5, 4))))
+    other.peer.send(advert_of(2, origin=3, transit=0, links=(link_to(2, NODE), link_to(5, 4))))
     await ways()
 
 
 @decides("LSR-13", scene=ROUTER)
 async def an_idle_network_is_silent(stage: Stage) -> None:
     """Node 1 agrees, and hears nothing for a minute.  Node 3 is down: it is asked at intervals that double."""
-    (side,) = await _up(stage, 1)
+    (side,) = await up(stage, 1)
     side.hello(digest=(await _digest(stage, side)))
     await stage.wait(SOON_PS)
     side.peer.forget()
@@ -370,9 +312,9 @@ async def an_idle_network_is_silent(stage: Stage) -> None:
 @decides("LSR-15", scene=ROUTER)
 async def who_comes_late_is_told_of_those_out_of_reach(stage: Stage) -> None:
     """Node 1 tells of a node to which no way is known; node 3, which comes up later, is told of it, too."""
-    (side,) = await _up(stage, 1)
-    side.peer.send(_advert(1))
+    (side,) = await up(stage, 1)
+    side.peer.send(advert_of(1))
     await side.peer.expect(LsrAck, TOLD_PS)
-    late = _Side(stage, 3)
+    late = Side(stage, 3)
     late.hello()
     await late.advert(origin=FAR)

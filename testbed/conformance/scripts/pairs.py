@@ -94,7 +94,7 @@ async def begun(stage: Stage, request: int, train: EgpTrain) -> Running:
         spacing=train.spacing,
         count=train.count,
     )
-    row = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
+    row: dict[str, Any] = {"link": LINK, "first_slot": train.first_slot, "spacing": train.spacing, "count": train.count}
     return Running(request, train.queue_id, gen, await stage.devices.expect(DeviceTrain, **row))
 
 

@@ -1,0 +1,195 @@
+"""Heads and tails that are wrong about their circuits."""
+
+from typing import Any
+
+from protocols.qnp import distill, purify
+from protocols.qnp.book import Book
+from protocols.qnp.circuit import Circuit
+from protocols.qnp.demand import Demand
+from protocols.qnp.end import End
+from protocols.qnp.node import Qnp
+from protocols.qnp.states import TAIL_TABLE, CircuitInput, Do, PairInput, PairState, Phase
+from protocols.wire import (
+    PairUse,
+    QnpDiscard,
+    QnpForward,
+    QnpForwardAck,
+    QnpPurify,
+    QnpPurifyAck,
+    QnpTeardown,
+    QnpTrack,
+)
+from testbed.conformance.mutants import Wrong, breaks
+from testbed.conformance.mutants.means import instead, never_says, nothing, rows, says, value
+
+
+@breaks("QNP-1")
+def announces_nothing() -> Wrong:
+    """A circuit without a word about what it is for."""
+    return never_says(QnpForward)
+
+
+@breaks("QNP-2")
+def answers_only_yes() -> Wrong:
+    """What it cannot serve it leaves unanswered."""
+    return says(QnpForwardAck, lambda message: message if message.accepted else None)
+
+
+@breaks("QNP-2")
+def accepts_everything() -> Wrong:
+    """Whatever is asked for, and whoever listens."""
+    return says(QnpForwardAck, lambda message: message._replace(accepted=1, error=0))
+
+
+@breaks("QNP-2")
+def answers_twice() -> Wrong:
+    """Each Forward has two answers."""
+    return says(QnpForwardAck, lambda message: (message, message))
+
+
+@breaks("QNP-3")
+def names_no_pair() -> Wrong:
+    """Tracks carry no pair id."""
+    return says(QnpTrack, lambda message: message._replace(pair_id=0))
+
+
+@breaks("QNP-3")
+def names_all_pairs_alike() -> Wrong:
+    """A head has one number for all its pairs."""
+    return instead(End, "_number", _one_number)
+
+
+def _one_number(right: Any, one: End, record: Any) -> None:
+    right(one, record)
+    record.pair_id = 1
+
+
+@breaks("QNP-3")
+def tracks_for_no_request() -> Wrong:
+    """A head does not say what a pair is for."""
+    return says(QnpTrack, lambda message: message._replace(request=0))
+
+
+@breaks("QNP-4")
+def gives_what_it_has() -> Wrong:
+    """A half is given as soon as it is tracked."""
+
+    def step(right: Any, one: End, record: Any, stimulus: PairInput, now: int, incoming: Any = None) -> None:
+        right(one, record, stimulus, now, incoming)
+        if stimulus is PairInput.LINK_PAIR and record.state is PairState.HERE and one.is_head:
+            half = record.half
+            name = (record.name.link, record.name.number)
+            index = half.bell_index
+            other = QnpTrack(one.id.label, record.pair_id, *name, index, index, PairUse.DELIVER, 0, 0)
+            right(one, record, PairInput.TRACK, now, other)
+
+    return instead(End, "_step", step)
+
+
+@breaks("QNP-4")
+def believes_its_own_index() -> Wrong:
+    """A pair has the Bell index of its last link."""
+
+    def pair(right: Any, one: End, record: Any) -> Any:
+        return right(one, record)._replace(bell_index=record.half.bell_index)
+
+    return instead(End, "_pair", pair)
+
+
+@breaks("QNP-5")
+def keeps_what_was_given_up() -> Wrong:
+    """A Discard is not listened to."""
+    return nothing(Circuit, "take_discard")
+
+
+@breaks("QNP-5")
+def hides_losses() -> Wrong:
+    """The loss of a pair that was given is not told."""
+    return nothing(End, "_lose")
+
+
+@breaks("QNP-6")
+def drops_what_is_early() -> Wrong:
+    """What comes before its circuit is lost."""
+    return nothing(Book, "without_circuit")
+
+
+@breaks("QNP-6")
+def holds_what_is_late() -> Wrong:
+    """A pair of a circuit that has ended is told, as if it had come early."""
+    return instead(Book, "is_past", lambda right, book, circuit_id: False)
+
+
+@breaks("QNP-7")
+def makes_up_for_nothing() -> Wrong:
+    """A lost pair is not replaced."""
+    return nothing(Demand, "died")
+
+
+@breaks("QNP-7")
+def ends_in_silence() -> Wrong:
+    """The tail hears nothing of the end."""
+    return never_says(QnpTeardown)
+
+
+@breaks("QNP-7")
+def asks_for_one_too_many() -> Wrong:
+    """A spare pair of each circuit."""
+
+    def ask(right: Any, demand: Demand) -> None:
+        wanted, demand.wanted = demand.wanted, demand.wanted + 1
+        right(demand)
+        demand.wanted = wanted
+
+    return instead(Demand, "ask", ask)
+
+
+@breaks("QNP-8")
+def closes_without_a_word() -> Wrong:
+    """A head that closes discards nothing."""
+    return never_says(QnpDiscard)
+
+
+@breaks("QNP-8")
+def keeps_halves() -> Wrong:
+    """A tail whose circuit has ended has its halves still."""
+    return nothing(End, "_drop")
+
+
+@breaks("QNP-9")
+def takes_any_state() -> Wrong:
+    """What the other end says of the link's pair is not compared."""
+    return instead(End, "_fits", lambda right, one, record, half, track: True)
+
+
+@breaks("QNP-10")
+def waits_for_the_lost() -> Wrong:
+    """A lost neighbour changes nothing."""
+    return nothing(Qnp, "peer_lost")
+
+
+@breaks("QNP-10")
+def speaks_to_the_lost() -> Wrong:
+    """A neighbour that has started anew is sent the end of what it does not know."""
+    key = (Phase.OPEN, CircuitInput.UP_LOST)
+    return rows(TAIL_TABLE, {key: (Phase.CLOSED, (Do.RELEASE_ALL, Do.TELL_UP, Do.END))})
+
+
+@breaks("QNP-16")
+def invents_its_outcome() -> Wrong:
+    """What is said was not measured."""
+    return says(QnpPurify, lambda message: message._replace(outcome=1 - message.outcome))
+
+
+@breaks("QNP-16")
+def answers_what_it_did_not_read() -> Wrong:
+    """The same at the other end."""
+    return says(QnpPurifyAck, lambda message: message._replace(outcome=1 - message.outcome))
+
+
+@breaks("QNP-16")
+def keeps_what_failed() -> Wrong:
+    """Outcomes are not compared."""
+    return value(distill, "verdict", lambda *case: purify.verdict(*case) or 0)
+
+

@@ -1,0 +1,172 @@
+"""Orders of the kit's upper tester for the layers above the link layer, carried out on our own node.
+
+What may live here: one class per layer, its orders by name, and what it tells.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from protocols.pairs import Pair
+from protocols.rgp.service import Role
+from protocols.wire import QtpService, RgpKind
+from stack.application.gates import GateFailed
+from stack.node import Node
+from stack.transport.service import Session, SessionClosed, SessionRefused
+
+Tell = Callable[[dict[str, Any]], None]
+Orders = dict[str, Callable[..., None]]
+
+_FULL = 0xFFFFFFFF
+
+
+def _facts(pair: Pair) -> dict[str, Any]:
+    return {"head": pair.head, "pair_id": pair.pair_id, "bell_index": int(pair.bell_index), "qubit": pair.qubit}
+
+
+class Pairs:
+    """Who asks the network layer for pairs, and gets them.  Implements ``NetworkUser``."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        network = node.network
+        self._network, self._tell = network, tell
+        self.orders: Orders = {
+            "listen": lambda purpose: network.listen(purpose, self),
+            "unlisten": network.unlisten,
+            "request": self._request,
+            "want": network.want,
+            "finish": network.finish,
+        }
+
+    def _request(
+        self,
+        node: int,
+        purpose: int,
+        fidelity: int = 0,
+        priority: int = 0,
+        pairs_per_ks: int = 0,
+        max_time_ps: int = 0,
+    ) -> None:
+        rate = {"priority": priority, "pairs_per_s": pairs_per_ks / 1_000, "max_time_ps": max_time_ps}
+        request = self._network.request(node, purpose, self, fidelity / _FULL, **rate)  # type: ignore[arg-type]
+        self._tell({"event": "requested", "node": node, "request": request})
+
+    def pair(self, peer: int, purpose: int, pair: Pair) -> None:
+        self._tell({"event": "pair", "node": peer, "purpose": purpose, **_facts(pair)})
+
+    def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
+        self._tell({"event": "pair-lost", "node": peer, "purpose": purpose, **_facts(pair)})
+
+    def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
+        self._tell({"event": "no-pairs", "node": peer, "purpose": purpose, "cause": cause})
+
+    def peer_finished(self, peer: int, purpose: int) -> None:
+        self._tell({"event": "finished", "node": peer, "purpose": purpose})
+
+
+class Sessions:
+    """Who opens sessions, and accepts them."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._kernel, self._transport, self._tell = node.kernel, node.transport, tell
+        self._sessions: dict[tuple[int, int], Session] = {}
+        self.orders: Orders = {
+            "accept": self._accept,
+            "open": self._open,
+            "teleport": self._teleport,
+            "ask-pairs": lambda node, session, number: self._sessions[node, session].ask_pairs(number),
+            "finish-session": lambda node, session: self._sessions[node, session].finish(),
+            "close-session": lambda node, session: self._sessions[node, session].close(),
+            "reset-session": lambda node, session: self._sessions[node, session].reset(),
+        }
+
+    def _accept(self, port: int, service: str) -> None:
+        self._transport.listen(port, QtpService[service])
+
+        async def accept() -> None:
+            while True:
+                self._opened(await self._transport.accept(port), port, service)
+
+        self._kernel.spawn(accept, name="accept")
+
+    def _open(self, node: int, port: int, service: str) -> None:
+        async def open_one() -> None:
+            facts = {"node": node, "port": port}
+            try:
+                session = await self._transport.open(node, port, QtpService[service])
+            except SessionRefused:
+                self._tell({"event": "session-refused", **facts})
+            except SessionClosed:
+                self._tell({"event": "session-closed", **facts})
+            else:
+                self._opened(session, port, service)
+
+        self._kernel.spawn(open_one, name="open")
+
+    def _opened(self, session: Session, port: int, service: str) -> None:
+        facts = {"node": session.ident.peer, "session": session.ident.number}
+        self._sessions[session.ident.peer, session.ident.number] = session
+        self._tell({"event": "session-opened", **facts, "port": port, "service": service})
+
+        async def receive() -> None:
+            try:
+                while True:
+                    came = await session.receive()
+                    row = {"index": came.index, "qubit": came.qubit, "x": came.x, "z": came.z}
+                    self._tell({"event": "arrived", **facts, **row})
+            except SessionClosed:
+                if session.closed is None:
+                    self._tell({"event": "peer-finished", **facts})
+
+        async def pairs() -> None:
+            try:
+                while True:
+                    self._tell({"event": "session-pair", **facts, **_facts(await session.pair())})
+            except SessionClosed:
+                assert session.closed is not None
+                self._tell({"event": "session-closed", **facts, "reason": session.closed.name})
+
+        if service == "TELEPORT":
+            self._kernel.spawn(receive, name="receive")
+        self._kernel.spawn(pairs, name="pairs")
+
+    def _teleport(self, node: int, session: int, qubit: int, frame: int = 0) -> None:
+        facts = {"event": "teleported", "node": node, "session": session, "qubit": qubit}
+        try:
+            waiter = self._sessions[node, session].send(qubit, frame=frame)
+        except SessionClosed:
+            self._tell({**facts, "outcome": "returned"})
+            return
+
+        async def hear() -> None:
+            try:
+                outcome = "delivered" if await waiter.wait() else "lost"
+            except SessionClosed:
+                outcome = "returned"
+            self._tell({**facts, "outcome": outcome})
+
+        self._kernel.spawn(hear, name="teleport")
+
+
+class Gates:
+    """Whose gates are with qubits of other nodes."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._kernel, self._gates, self._tell = node.kernel, node.gates, tell
+        self.orders: Orders = {"gate": self._gate, "cancel": self._cancel}
+
+    def _gate(self, job: int, gate: int, role: str, kind: str, qubit: int, node: int) -> None:
+        async def act() -> None:
+            facts = {"job": job, "gate": gate}
+            try:
+                z = await self._gates.gate(job, gate, Role[role], RgpKind[kind], qubit, node)
+            except GateFailed as failed:
+                why = {"reason": failed.reason.name, "intact": failed.intact}
+                self._tell({"event": "gate-refused", **facts, **why})
+            else:
+                self._tell({"event": "gate-done", **facts, "z": z})
+
+        self._kernel.spawn(act, name="gate")
+
+    def _cancel(self, job: int, gates: list[int], node: int) -> None:
+        """This node will do none of these gates, and no other of the job that it has begun."""
+        self._gates.abandon((job, gate, node) for gate in gates)
