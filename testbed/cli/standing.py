@@ -1,4 +1,4 @@
-"""`bellwire up`, `status`, `ping`, `kill`, `restart`, `freeze`, `thaw`, `fault`, `heal`, `down`: a testbed that stays."""
+"""`bellwire up`, `status`, `ping`, `kill`, `restart`, `freeze`, `thaw`, `fault`, `heal`, `down`: testbeds that stay."""
 
 import argparse
 import json
@@ -252,7 +252,8 @@ def _value(kind: str, text: str) -> float:
 
 def _fault_line(fault: "FaultStatus") -> str:
     where = " at " + ", ".join(fault.at) if fault.at else ""
-    much = f" {fault.value * 1e3:g} ms" if fault.kind in ("delay", "jitter") else f" {fault.value:g}" * bool(fault.value)
+    late = fault.kind in ("delay", "jitter")
+    much = f" {fault.value * 1e3:g} ms" if late else f" {fault.value:g}" * bool(fault.value)
     return f"{fault.kind}{much}{where}, since virtual time {fault.since_s:.6f} s"
 
 

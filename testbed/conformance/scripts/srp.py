@@ -212,7 +212,7 @@ async def strangers_are_denied(stage: Stage) -> None:
 async def _herald(stage: Stage, grant: SrpGrant) -> None:
     """Its train comes, and succeeds in its first slot."""
     gen = _train(stage, grant.link, grant.first_slot)
-    listens = {"link": grant.link, "first_slot": gen.first_slot}
+    listens: dict[str, Any] = {"link": grant.link, "first_slot": gen.first_slot}
     await stage.devices.expect(DeviceListen, gen.first_slot * SLOT_PS - stage.now + SOON_PS, **listens)
     await stage.wait_slot(gen.first_slot)
     stage.devices.herald(grant.link, DeviceOutcome.PSI_PLUS, gen.first_slot)
