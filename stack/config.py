@@ -75,8 +75,10 @@ class Device:
     memory_t1_ps: int
     """Of a communication qubit; 0 = infinite.  The same for T2."""
     memory_t2_ps: int
-    swap_w: float
-    """What a Bell measurement here, its gates and readout, leaves of the w = (4F - 1)/3 of a chain of Werner pairs."""
+    swap_errors: tuple[float, float, float, float]
+    """Errors I, Z, X, Y that a Bell measurement here, its gates and readout, adds to a chain."""
+    readout: tuple[float, float] = (0.0, 0.0)
+    """Chances of reading 1 from |0>, and 0 from |1>."""
     storage_qubits: int = 0
     """Places into which the link layer moves its halves; they come after the communication qubits."""
 
@@ -235,7 +237,7 @@ class NodeConfig:
         fields["paths"] = {int(n): path_from_json(path) for n, path in data["paths"].items()}
         fields["disturbed"] = {int(n): path_from_json(path) for n, path in data["disturbed"].items()}
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
-        fields["device"] = None if data["device"] is None else Device(**data["device"])
+        fields["device"] = None if data["device"] is None else _own_device(data["device"])
         fields["links"] = tuple(_link(link) for link in data["links"])
         fields["switch"] = None if data["switch"] is None else Switch(**data["switch"])
         fields["routes"] = {
@@ -245,6 +247,10 @@ class NodeConfig:
         fields["circuits"] = Circuits(**data["circuits"])
         fields["routing"] = None if data["routing"] is None else Routing(**data["routing"])
         return cls(**fields)
+
+
+def _own_device(data: dict[str, Any]) -> Device:
+    return Device(**{**data, "swap_errors": tuple(data["swap_errors"]), "readout": tuple(data["readout"])})
 
 
 def path_from_json(data: dict[str, Any]) -> Path:

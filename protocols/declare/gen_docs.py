@@ -90,9 +90,9 @@ def vectors(families: tuple[Family, ...]) -> list[tuple[str, bytes, bytes, bytes
     layers: dict[str, Any] = {
         f"{family.name} {layer.__name__}": layer for family in families for layer in family.messages
     }
-    track = layers["QNP Track"](
-        circuit=1, pair_id=7, link=2, link_sequence=65534, bell_index=3, goodness=0xF0000000, request=3
-    )
+    chain = {"circuit": 1, "pair_id": 7, "link": 2, "link_sequence": 65534, "bell_index": 3}
+    errors = {"error_z": 0x08000000, "error_x": 0x08000000, "error_y": 0}
+    track = layers["QNP Track"](**chain, **errors, age_ps=50_000, request=3)
     gen = layers["MHP Gen"](kind=0, link=1, queue_id=42, first_slot=1 << 40, spacing=1, count=1000, alpha=0)
     opened = bytes(layers["QTP Open"](session=1, port=4000, service=1))
     cases = [

@@ -80,6 +80,7 @@ NAMING: dict[type[Message], Naming] = {
     qnp.Purify: _PURIFIED,
     qnp.PurifyAck: _PURIFIED,
     qnp.Outcome: _said(Name(Names.PAIR, ("circuit", "pair_id"))),
+    qnp.Claim: _said(Name(Names.PAIR, ("circuit", "pair_id"))),
     qtp.Teleport: Naming((_QUBIT, Name(Names.ENDS, ("pair_id",))), joins=True),
     qtp.Delivered: _said(_QUBIT),
     rgp.Ready: _said(_GATE),

@@ -1,5 +1,7 @@
 """QNP: the network layer's messages along a circuit (requests, tracking of pairs through swaps)."""
 
+from typing import Any
+
 from protocols.declare.family import Departure, Family
 from protocols.declare.fields import (
     CodePoint,
@@ -52,6 +54,7 @@ class PairFate(CodePoint):
     IMPURE = 4, "purification failed"
     UNKNOWN = 5, "no circuit was found for it"
     CLOSED = 6, "its circuit or its request has ended"
+    AGED = 7, "it has lain in a bank for too long"
 
 
 class PairUse(CodePoint):
@@ -61,6 +64,15 @@ class PairUse(CodePoint):
     TEST_X = 1, "measure both halves in X: a test round"
     TEST_Y = 2, "measure both halves in Y: a test round"
     TEST_Z = 3, "measure both halves in Z: a test round"
+    BANK = 4, "keep it until the head says for which request it is"
+
+
+class PairKind(CodePoint):
+    """What is to become of a request's pairs."""
+
+    KEEP = 0, "handed up when both ends hold them"
+    EARLY = 1, "each half is handed up as soon as it is there, and confirmed when both ends hold theirs"
+    MEASURE = 2, "each half is measured as soon as it is there"
 
 
 class Purification(CodePoint):
@@ -79,6 +91,26 @@ class PurifyScope(CodePoint):
     ENDS = 1, "head and tail; pairs are named by pair id"
 
 
+def _errors(of: str) -> list[Any]:
+    """Parts of a Bell-diagonal state, by the XOR with the Bell index that it is taken for."""
+    return [
+        u32("error_z", f"probability of a phase flip {of}", "of 2³² − 1"),
+        u32("error_x", f"probability of a bit flip {of}", "of 2³² − 1"),
+        u32("error_y", f"probability of both {of}", "of 2³² − 1"),
+    ]
+
+
+def _device() -> list[Any]:
+    """What an end tells the other of its memories and readout."""
+    return [
+        u64("t1_ps", "T1 of the sender's memories; 0 = infinite", "ps", default=0),
+        u64("t2_ps", "T2 of the sender's memories; 0 = infinite", "ps", default=0),
+        u32("readout_0", "the sender's chance of reading 1 from |0⟩", "of 2³² − 1", default=0),
+        u32("readout_1", "the sender's chance of reading 0 from |1⟩", "of 2³² − 1", default=0),
+        u16("memories", "communication qubits that the sender has for circuits; 0 = it does not say", default=0),
+    ]
+
+
 class Track(Message):
     """Follows a chain of pairs along the circuit, and gathers what its swaps did to the Bell state."""
 
@@ -95,7 +127,8 @@ class Track(Message):
             Reserved(4),
         ],
         enum8("use", PairUse, "what becomes of the pair"),
-        u32("goodness", "estimate of the chain's fidelity so far", "of 2³² − 1"),
+        _errors("of the chain so far"),
+        u64("age_ps", "how long the half of the end that began has been waiting when this arrives", "ps"),
         u32("request", "request that the pair is for, given by the head end; 0 from the tail"),
     )
 
@@ -122,10 +155,12 @@ class Forward(Message):
     fields_desc = in_order(
         u16("circuit", "label of the circuit on this hop", key=True),
         u32("request", "number of the request at the head end", key=True),
-        u8("kind", "what is to become of the pairs, as in EgpKind"),
+        u8("kind", "what is to become of the pairs, as in PairKind"),
         u32("pairs", "pairs wanted; 0 = until Complete", key=True),
         u32("minimum_fidelity", "least end-to-end fidelity that serves", "of 2³² − 1"),
         u16("purpose", "what the pairs are for", key=True),
+        u8("bases", "from which the tail chooses at random, where pairs are measured; as in EgpBases", default=0),
+        _device(),
     )
 
 
@@ -139,6 +174,7 @@ class ForwardAck(Message):
         u32("request", "the request of the Forward", key=True),
         u8("accepted", "1 = the request is served, 0 = not", key=True),
         u8("error", "why not, as in EgpError; 0 if accepted"),
+        _device(),
     )
 
 
@@ -252,6 +288,7 @@ class Purify(Message):
         u8("measured_turn", "the same on the measured one"),
         u8("outcome", "what the sender measured", key=True),
         u32("request", "request that the kept pair is for, between ends"),
+        enum8("use", PairUse, "what becomes of the kept pair after the last round, between ends"),
     )
 
 
@@ -281,6 +318,18 @@ class Outcome(Message):
     )
 
 
+class Claim(Message):
+    """A pair from the bank is for a request."""
+
+    name = "Claim"
+    code = 15
+    fields_desc = in_order(
+        u16("circuit", "label of the circuit on this hop", key=True),
+        u32("pair_id", "number of the end-to-end pair", key=True),
+        u32("request", "request that it is for", key=True),
+    )
+
+
 FAMILY = Family(
     number=4,
     name="QNP",
@@ -301,14 +350,16 @@ FAMILY = Family(
         Purify,
         PurifyAck,
         Outcome,
+        Claim,
     ),
-    points=(BellIndex, CircuitFate, PairFate, PairUse, Purification, PurifyScope),
+    points=(BellIndex, CircuitFate, PairFate, PairKind, PairUse, Purification, PurifyScope),
     departures=(
         Departure(
             "A published data plane has a 64-bit egp header (link label 16, pair sequence 16, Bell index "
             "2, reserved 30) before a 64-bit qnp header (circuit 16, pair 16, Bell index 2, reserved 30).",
             "Track joins both: circuit 16, pair 32, link 16, link sequence 16, Bell index 2, and adds "
-            "goodness, use, request, and the last link's own Bell index.",
+            "an estimate of the chain's errors, the age of the half at its end, use, request, and the last link's own "
+            "Bell index.",
             "A Track always needs both halves. 2¹⁶ pairs pass in minutes, so the pair number has 32 bits. "
             "The Bell index keeps its width, its coding and its place at the head of its byte.",
         ),

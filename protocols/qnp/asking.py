@@ -4,18 +4,20 @@ What may live here: setting circuits up and keeping requests alive, at the head.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final, NamedTuple
 
 from protocols.qnp.book import Book
 from protocols.qnp.circuit import Circuit
-from protocols.qnp.end import End, Request
+from protocols.qnp.end import End
 from protocols.qnp.promise import UNKNOWN, Wishes, install, promise
-from protocols.qnp.service import CircuitId, RequestEnded
+from protocols.qnp.requests import Request
+from protocols.qnp.service import CircuitId, Delivery, RequestEnded
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Phase
 from protocols.routes import Hop, Route, Routes
-from protocols.wire.codec import CircuitFate, EgpKind, QnpInstall
+from protocols.wire.codec import CircuitFate, EgpBases, PairKind, QnpInstall
 
 WAYS: Final = 4  # that are considered for a circuit
 TRIES: Final = 2  # of a way that breaks while a circuit is being set up on it
@@ -46,9 +48,7 @@ class _Waiting(NamedTuple):
 class Asking:
     """One per node."""
 
-    def __init__(
-        self, book: Book, shared: Shared, routes: Routes | None, wishes: Wishes, patience_ps: int
-    ) -> None:
+    def __init__(self, book: Book, shared: Shared, routes: Routes | None, wishes: Wishes, patience_ps: int) -> None:
         """patience_ps: how long a request waits for a way, where ways come and go."""
         self._book, self._shared = book, shared
         self._routes = routes or DirectRoutes(book.links)
@@ -72,9 +72,12 @@ class Asking:
         priority: int,
         pairs_per_ks: int,
         max_time_ps: int,
+        delivery: Delivery,
     ) -> int:
         """A new request, under way; its number."""
-        request = Request(next(self._request_numbers), purpose, number, minimum_fidelity, EgpKind.KEEP, wanted=number)
+        request = Request(
+            next(self._request_numbers), purpose, number, minimum_fidelity, checked(delivery), wanted=number
+        )
         self._avoid[request.number] = frozenset()
         if max_time_ps:
             self._shared.timers.set(_deadline(request.number), now + max_time_ps)
@@ -96,7 +99,7 @@ class Asking:
         known = circuit.requests[request]
         if known.pairs:
             raise ValueError(f"request {request} asked for a fixed number of pairs")
-        circuit.want(known, number)
+        circuit.want(known, number, now)
 
     def due(self, key: TimerKey, now: int) -> bool:
         """A timer of a request has run out; False if it is none."""
@@ -136,8 +139,10 @@ class Asking:
 
     # Circuits.
 
-    def _open_circuit(self, destination: int, minimum_fidelity: int, priority: int) -> End | None:
+    def _open_circuit(self, request: Request, destination: int, priority: int) -> End | None:
         """One of this node's that serves another request as it is."""
+        if request.alone:
+            return None
         for circuit in self._book.circuits.values():
             if (
                 isinstance(circuit, End)
@@ -145,10 +150,21 @@ class Asking:
                 and circuit.peer == destination
                 and circuit.priority == priority
                 and not circuit.install.pairs_per_ks
-                and circuit.promised >= minimum_fidelity
+                and circuit.promised >= request.minimum_fidelity
+                and circuit.wishes == self._wishes_of(request)
+                and circuit.alone is None
             ):
                 return circuit
         return None
+
+    def _wishes_of(self, request: Request) -> Wishes:
+        """What the operator wishes, and what the request would have otherwise."""
+        wishes = self._wishes
+        if request.delivery.cutoff_ps is not None:
+            wishes = replace(wishes, cutoff_ps=request.delivery.cutoff_ps)
+        if request.alone and wishes.end_rounds != 0:
+            wishes = replace(wishes, end_rounds=0)  # a half that is handed up or measured at once cannot be purified
+        return wishes
 
     def _route(
         self,
@@ -163,10 +179,11 @@ class Asking:
         least = max(request.minimum_fidelity for request in requests)
         avoid = frozenset[int]().union(*(self._avoid[request.number] for request in requests))
         cause = CircuitInput.NO_ROUTE
+        wishes = self._wishes_of(requests[0])
         for route in self._routes.paths(destination, WAYS):
             if avoid.intersection(hop.link for hop in route):
                 continue
-            made = promise(route, least, self._shared.facts, self._wishes)
+            made = promise(route, least, self._shared.facts, wishes)
             if made is None:
                 cause = CircuitInput.NO_PROMISE
                 continue
@@ -182,9 +199,10 @@ class Asking:
                 priority,
                 pairs_per_ks,
                 made,
-                self._wishes,
+                wishes,
             )
             circuit = End(message, None, down, self._shared)
+            circuit.wishes = wishes
             circuit.promised = made.expected if len(route) > 1 else least
             self._book.enter(circuit)
             self._shared.send(down.neighbour, message)  # QNP-11
@@ -214,7 +232,7 @@ class Asking:
         failed: CircuitInput | None,
     ) -> None:
         """A request without a circuit: onto one that is open, or onto one of its own."""
-        shared = None if pairs_per_ks else self._open_circuit(destination, request.minimum_fidelity, priority)
+        shared = None if pairs_per_ks else self._open_circuit(request, destination, priority)
         if shared is not None:
             request.phase, request.underway = Phase.OPENING, 0
             self._requests[request.number] = shared
@@ -228,7 +246,7 @@ class Asking:
         for timer in (_deadline, _way, _again):
             self._shared.timers.cancel(timer(request.number))
         where = (CircuitId(destination, 0), request.number, self._shared.node, destination, request.purpose)
-        self._shared.outputs.append(RequestEnded(*where, request.delivered, cause, request.error))
+        self._shared.outputs.append(RequestEnded(*where, request.delivered, cause, request.error, self._shared.node))
 
     def fail(self, circuit: Circuit, stimulus: CircuitInput, now: int) -> None:
         """A circuit ends before its time; at its head the requests take another way, if there is one (QNP-15)."""
@@ -280,6 +298,18 @@ class Asking:
         self._requests.pop(request, None)
         self._avoid.pop(request, None)
         self._tries.pop(request, None)
+
+
+def checked(delivery: Delivery) -> Delivery:
+    """Raises ValueError if it contradicts itself."""
+    kept = delivery.kind is PairKind.KEEP
+    if not kept and (delivery.bank or delivery.test_share):
+        raise ValueError("only pairs that are kept can be banked or tested")
+    if delivery.bank and delivery.test_share:
+        raise ValueError("pairs from a bank are not tested")
+    if delivery.kind is PairKind.MEASURE and delivery.bases is EgpBases.CHSH:
+        raise ValueError("the head folds the Pauli frame into outcomes in X, Y and Z only")
+    return delivery
 
 
 def _deadline(request: int) -> TimerKey:

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Final
 
 from protocols.qnp.demand import MOST_AHEAD, Demand
-from protocols.qnp.distill import Distiller, Stored
-from protocols.qnp.purify import werner
+from protocols.qnp.diagonal import FULL, Diagonal, goodness, shaped, waited
+from protocols.qnp.distill import Distiller, Order, Stored
 from protocols.qnp.service import CircuitClosed, CircuitId, LinkPair, LinkSequence
-from protocols.qnp.shared import FULL, Shared, TimerKey, TimerKind
+from protocols.qnp.shared import Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Do, Phase
 from protocols.wire.codec import (
     CircuitFate,
@@ -75,7 +75,15 @@ class Circuit:
                 leads = hop_id is down
                 failed = partial(self._link_pair_died, leads)
                 self._distillers[link] = Distiller(
-                    install, PurifyScope.LINK, rounds, leads, hop_id, shared, self._link_pair_pure, failed
+                    install,
+                    PurifyScope.LINK,
+                    rounds,
+                    leads,
+                    hop_id,
+                    shared,
+                    self._link_pair_pure,
+                    failed,
+                    self._waited_at_link,
                 )
 
     # What node.py asks of it.
@@ -120,16 +128,15 @@ class Circuit:
         """The link layer made a pair: it is purified first, if the circuit says so."""
         if self.demand is not None and pair.link == self.link_down:
             self.demand.arrived()
+        errors = shaped(self._shared.facts.diagonals.get(pair.link), pair.goodness / FULL)
         distiller = self._distillers.get(pair.link)
         if distiller is None or self._is_void(pair.name):
-            self._take_pure(pair, now)
+            self._take_pure(pair._replace(diagonal=errors), now)
             return
         if distiller.leads and self.install.cutoff_ps:
             # Halves that wait for a second one could fill the memories of two circuits for ever.
             self._shared.timers.set(self._waits(pair.name), now + self.install.cutoff_ps)
-        fidelity = pair.goodness / FULL
-        diagonal = self._shared.facts.diagonals.get(pair.link) or werner(fidelity)
-        distiller.take(Stored(pair.link_sequence, pair.bell_index, pair.qubit, diagonal, pair), now)
+        distiller.take(Stored(pair.link_sequence, pair.bell_index, pair.qubit, errors, now, pair), now)
 
     def take_discard(self, discard: QnpDiscard, now: int) -> None:
         """The neighbour gave up a pair."""
@@ -187,12 +194,18 @@ class Circuit:
             self._send(hop, QnpDiscard(hop.label, 0, name.link, number, fate))
         return bool(names)
 
-    def _link_pair_pure(self, stored: Stored, request: int, now: int) -> None:
+    def _waited_at_link(self, diagonal: Diagonal, index: int, elapsed_ps: int) -> Diagonal:
+        """Of a pair with the neighbour, whose memory is taken to be like this node's."""
+        half = (self._shared.facts.memory, elapsed_ps)
+        return waited(diagonal, index, half, half)
+
+    def _link_pair_pure(self, stored: Stored, order: Order, now: int) -> None:
         pair: LinkPair = stored.payload
         for part in (pair, *stored.parts):
             self._shared.timers.cancel(self._waits(part.name))
-        goodness = round(stored.diagonal[0] * FULL)
-        self._take_pure(pair._replace(bell_index=stored.index, goodness=goodness), now)
+        errors = self._waited_at_link(stored.diagonal, stored.index, now - stored.since)
+        pure = pair._replace(bell_index=stored.index, goodness=goodness(errors), diagonal=errors)
+        self._take_pure(pure, now)
 
     def _link_pair_died(self, leads: bool, stored: Stored, now: int) -> None:
         for part in (stored.payload, *stored.parts):

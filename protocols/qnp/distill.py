@@ -7,13 +7,24 @@ Symmetric: two pairs of one level make one of the next.  Pumping: one pair is pu
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from protocols.pairs import ReleaseQubit
-from protocols.qnp.purify import Diagonal, choose_turns, distilled, draws, permuted, program, turned, verdict
+from protocols.qnp.diagonal import Diagonal
+from protocols.qnp.purify import choose_turns, distilled, draws, permuted, program, turned, verdict
 from protocols.qnp.service import CircuitId
 from protocols.qnp.shared import Shared
-from protocols.wire.codec import Purification, PurifyScope, QnpInstall, QnpPurify, QnpPurifyAck
+from protocols.wire.codec import PairUse, Purification, PurifyScope, QnpInstall, QnpPurify, QnpPurifyAck
+
+
+class Order(NamedTuple):
+    """What the kept pair of a round is for, between ends: the leader says it, and the last round counts."""
+
+    request: int = 0
+    use: PairUse = PairUse.DELIVER
+
+
+NOTHING: Final = Order()
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +35,7 @@ class Stored:
     index: int
     qubit: int
     diagonal: Diagonal
+    since: int  # when that held
     payload: Any  # what its owner wants back with it
     level: int = 0
     raw: int = 1  # pairs that it is made of
@@ -37,15 +49,16 @@ class _Round:
     measured: Stored
     kept_turn: int
     measured_turn: int
-    request: int
+    order: Order
     here: int | None = None
 
 
 class Distiller:
     """One node's side.
 
-    `ready(stored, request, now)` gets what is pure; `failed(stored, now)` hears of each half that died, which has been
-    released; `request(stored)` says what the leader wants the pair for.
+    `ready(stored, order, now)` gets what is pure; `failed(stored, now)` hears of each half that died, which has been
+    released; `wait(diagonal, index, elapsed)` says what waiting makes of a pair; `order(stored)` what the leader wants
+    one for.
     """
 
     def __init__(
@@ -56,15 +69,16 @@ class Distiller:
         leads: bool,
         hop: CircuitId,
         shared: Shared,
-        ready: Callable[[Stored, int, int], None],
+        ready: Callable[[Stored, Order, int], None],
         failed: Callable[[Stored, int], None],
-        request: Callable[[Stored], int] = lambda _: 0,
+        wait: Callable[[Diagonal, int, int], Diagonal],
+        order: Callable[[Stored], Order] = lambda _: NOTHING,
     ) -> None:
         self._method = Purification(install.method)
         self._pumping = bool(install.pumping)
         self._scope, self._rounds, self.leads, self._hop = scope, rounds, leads, hop
         self._shared = shared
-        self._ready, self._failed, self._request = ready, failed, request
+        self._ready, self._failed, self._wait, self._order = ready, failed, wait, order
         self._stored: dict[int, Stored] = {}
         self._asked: dict[int, QnpPurify] = {}  # by the kept pair: what the leader asked for too early
         self._draw: Iterator[int] = draws(install.head << 32 | install.number)
@@ -147,7 +161,8 @@ class Distiller:
             for measured in free[position + 1 :]:
                 if measured.level == (0 if self._pumping else kept.level):
                     turns = choose_turns(self._method, kept.diagonal, measured.diagonal, self._draw)
-                    self._begin(_Round(kept, measured, *turns, self._request(kept)), now)
+                    order = self._order(kept) if kept.level + 1 == self._rounds else NOTHING
+                    self._begin(_Round(kept, measured, *turns, order), now)
                     return
 
     def _try(self, message: QnpPurify, now: int) -> None:
@@ -156,12 +171,15 @@ class Distiller:
             return
         del self._asked[message.kept]
         turns = (message.kept_turn % 24, message.measured_turn % 24)
-        doing = _Round(kept, measured, *turns, message.request)
+        doing = _Round(kept, measured, *turns, Order(message.request, message.use))
         self._begin(doing, now, message.outcome)
 
     def _begin(self, doing: _Round, now: int, theirs: int | None = None) -> None:
         kept, measured = doing.kept, doing.measured
         kept.busy = measured.busy = doing
+        for stored in (kept, measured):
+            stored.diagonal = self._wait(stored.diagonal, stored.index, now - stored.since)
+            stored.since = now
         steps = program(kept.qubit, measured.qubit, doing.kept_turn, doing.measured_turn, self.leads)
 
         def done(bits: tuple[int, ...], later: int) -> None:
@@ -171,9 +189,7 @@ class Distiller:
             names = (self._hop.label, self._scope, kept.name, measured.name)
             if theirs is None:
                 turns = (doing.kept_turn, doing.measured_turn)
-                self._shared.send(
-                    self._hop.neighbour, QnpPurify(*names, *turns, doing.here, doing.request)
-                )
+                self._shared.send(self._hop.neighbour, QnpPurify(*names, *turns, doing.here, *doing.order))
             else:
                 self._shared.send(self._hop.neighbour, QnpPurifyAck(*names, doing.here))
                 self._finish(doing, theirs, later)
@@ -204,7 +220,7 @@ class Distiller:
         del self._stored[measured.name]
         if kept.level >= self._rounds:
             del self._stored[kept.name]
-            self._ready(kept, doing.request, now)
+            self._ready(kept, doing.order, now)
         if self.leads:
             self._match(now)
         else:

@@ -1,30 +1,34 @@
-"""One end of a circuit, head or tail: requests, and pairs tracked until both ends hold them.
+"""One end of a circuit, head or tail: pairs tracked until both ends hold them, and handed up as was asked for.
 
-What may live here: the tables of an end at work.  Repeaters are in relay.py.
+What may live here: the tables of an end at work.  Repeaters are in relay.py, requests themselves in requests.py.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
+from protocols.measuring import BASES
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.circuit import INPUTS, Circuit, raw_pairs
-from protocols.qnp.distill import Distiller, Stored
-from protocols.qnp.purify import werner
+from protocols.qnp.bank import Bank
+from protocols.qnp.circuit import raw_pairs
+from protocols.qnp.diagonal import PERFECT, Diagonal, from_wire, goodness, to_wire, waited
+from protocols.qnp.distill import Distiller, Order, Stored
+from protocols.qnp.requests import Request, Serving
 from protocols.qnp.service import (
     CircuitId,
     LinkPair,
     LinkSequence,
     PairDelivered,
+    PairEarly,
     PairLost,
-    RequestEnded,
-    RequestOpened,
+    PairMeasured,
+    PairTested,
 )
-from protocols.qnp.shared import FULL, MOST_REMEMBERED, Shared, TimerKey, TimerKind
+from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind
 from protocols.qnp.states import (
     END_TABLE,
     HEAD_TABLE,
-    REQUEST_TABLE,
     TAIL_TABLE,
     CircuitInput,
     Do,
@@ -32,16 +36,20 @@ from protocols.qnp.states import (
     PairState,
     Phase,
 )
+from protocols.qnp.testing import TESTS, draw, folded, measuring
 from protocols.wire.codec import (
-    EgpError,
+    EgpBasis,
     PairFate,
+    PairKind,
     PairUse,
     PurifyScope,
-    QnpComplete,
+    QnpClaim,
     QnpDiscard,
     QnpForward,
+    QnpForwardAck,
     QnpInstall,
     QnpInstalled,
+    QnpOutcome,
     QnpPurify,
     QnpPurifyAck,
     QnpTrack,
@@ -53,27 +61,25 @@ _FATES: Final = {
     PairInput.MISFIT: PairFate.MISFIT,
     PairInput.SURPLUS: PairFate.SURPLUS,
     PairInput.DROPPED: PairFate.CLOSED,
+    PairInput.AGED: PairFate.AGED,
+    PairInput.NO_ROOM: PairFate.SURPLUS,
 }
 
 
-@dataclass(slots=True)
-class Request:
-    """What pairs are for, at either end; `wanted` is the head's alone."""
+class _Holder(Enum):
+    """Whose a half's qubit is."""
 
-    number: int
-    purpose: int
-    pairs: int  # 0: open-ended
-    minimum_fidelity: int
-    kind: int
-    phase: Phase = Phase.OPENING
-    wanted: int = 0
-    delivered: int = 0
-    underway: int = 0  # pairs of the head's that are tracked for it
-    error: EgpError | None = None
+    NETWORK = auto()
+    USER = auto()
+    NOBODY = auto()  # it has been measured, or is in a program that will give it back
 
-    def lacks(self, each: int) -> int:
-        """Chains for which no half is here yet, if one pair is made of `each`."""
-        return (self.wanted - self.delivered) * each - self.underway if self.phase is Phase.OPEN else 0
+
+class _Reading(Enum):
+    """What has become of a half while it is measured, before it is tracked."""
+
+    WELL = auto()
+    EXPIRED = auto()
+    DISCARDED = auto()
 
 
 @dataclass(slots=True)
@@ -84,23 +90,40 @@ class _Record:
     state: PairState = PairState.ABSENT
     half: LinkPair | None = None
     track: QnpTrack | None = None
+    since: int = 0  # when the half came
+    noted: int = 0  # when the Track came
     pair_id: int = 0  # 0: not known yet
-    request: int = 0  # 0: not known yet
+    request: int = 0  # 0: not known yet, or none
+    use: PairUse = PairUse.DELIVER
+    holder: _Holder = _Holder.NETWORK
+    read: tuple[EgpBasis, int] | None = None  # what measuring the half has given
+    index: int = 0  # of the pair between the ends,
+    errors: Diagonal = PERFECT  # what it was like,
+    at: int = 0  # and when
     final: Pair | None = None  # as it was handed up
     user: Request | None = None  # to whom
 
 
-class End(Circuit):
+class _Test(NamedTuple):
+    """A test round, at the head; `read`: what was read here (True) and there."""
+
+    use: PairUse
+    request: Request
+    bell_index: int
+    read: dict[bool, int]
+
+
+class End(Serving):
     """The head or the tail of a circuit."""
 
     def __init__(self, install: QnpInstall, up: CircuitId | None, down: CircuitId | None, shared: Shared) -> None:
         super().__init__(install, up, down, shared)
-        self.is_head = up is None
-        self.promised = 0  # fidelity that every request on it can have
-        self.requests: dict[int, Request] = {}
         self._complete = 0  # chains that both ends have had, less those that broke later
         self._told = 0  # the last Want
         self._records: dict[LinkSequence, _Record] = {}
+        self._reading: dict[LinkSequence, _Reading] = {}
+        self._tested: dict[int, _Test] = {}  # by pair id: the rounds that are being made
+        self._bank: Bank[_Record] = Bank()
         self._each = raw_pairs(install.end_rounds, bool(install.pumping))
         self._ends: Distiller | None = None
         if install.end_rounds:
@@ -113,84 +136,9 @@ class End(Circuit):
                 shared,
                 self._pure,
                 self._impure,
+                self._waited_at_ends,
                 self._serves,
             )
-
-    @property
-    def peer(self) -> int:
-        """The node at the other end."""
-        return self.tail if self.is_head else self.install.head
-
-    # Requests.
-
-    def add(self, request: Request) -> None:
-        """A request joins the circuit; at the head it is announced, at the tail it is served."""
-        self.requests[request.number] = request
-        if self.is_head:
-            self.announce(request)
-        else:
-            self.move_request(request, CircuitInput.ACCEPTED)
-
-    def announce(self, request: Request) -> None:
-        forward = QnpForward(
-            self.id.label,
-            request.number,
-            request.kind,
-            request.pairs,
-            request.minimum_fidelity,
-            request.purpose,
-        )
-        self._send(self.id, forward)  # QNP-1
-
-    def want(self, request: Request, number: int) -> None:
-        """The user of an open-ended request needs more pairs."""
-        request.wanted += number
-        self._ask()
-
-    def move_request(self, request: Request, stimulus: CircuitInput, now: int = 0) -> None:
-        """One step of a request's table."""
-        request.phase, actions = REQUEST_TABLE[request.phase, stimulus]
-        for action in actions:
-            match action:
-                case Do.ANNOUNCE:
-                    opened = RequestOpened(self.id, request.number, self.install.head, self.peer, request.purpose)
-                    self._shared.outputs.append(opened)
-                case Do.ASK:
-                    if self.is_head:
-                        self._ask()
-                case Do.DROP:
-                    if len(self.requests) > 1:  # else they go with the circuit
-                        self._drop_request(request, now)
-                case Do.COMPLETE:
-                    if len(self.requests) > 1:
-                        self._send(self.id, QnpComplete(self.id.label, request.number))
-                case Do.END:
-                    self._end(request, stimulus)
-                case _:
-                    raise AssertionError(f"{action} is not an action of a request")
-        if request.phase is Phase.CLOSED:
-            self._shared.timers.cancel(TimerKey(TimerKind.DEADLINE, CircuitId(0, 0), None, request.number))
-            del self.requests[request.number]
-            if self.is_head and self.requests:
-                self._ask()  # it needs less
-
-    def _drop_request(self, request: Request, now: int) -> None:
-        for record in list(self._records.values()):
-            if record.state is PairState.HERE and record.request == request.number:
-                self._step(record, PairInput.DROPPED, now)
-
-    def _end(self, request: Request, cause: CircuitInput) -> None:
-        ended = RequestEnded(
-            self.id,
-            request.number,
-            self.install.head,
-            self.peer,
-            request.purpose,
-            request.delivered,
-            cause,
-            request.error,
-        )
-        self._shared.outputs.append(ended)
 
     # The circuit.
 
@@ -212,14 +160,12 @@ class End(Circuit):
             self._drop(tell=False)  # also marks of what was said before the circuit was open
             self._closed()
 
-    def _end_requests(self, now: int) -> None:
-        """The circuit has ended, and with it every request that node.py has not taken to another way."""
-        cause = INPUTS.get(self.fate, CircuitInput.NO_PROMISE)
-        for request in list(self.requests.values()):
-            fits = (request.phase, cause) in REQUEST_TABLE
-            self.move_request(request, cause if fits else CircuitInput.PEER_LOST, now)
-
     def _drop(self, tell: bool) -> None:
+        for record in self._bank.pairs.values():
+            self._leave_bank(record)
+            self._let_go(record)
+        self._bank.pairs.clear()
+        self._reading.clear()  # their qubits come back from their programs
         if self._ends is not None:
             for record in self._ends.payloads():
                 if tell:  # the peer may have handed up what a round has made of it
@@ -227,23 +173,54 @@ class End(Circuit):
             self._ends.release_all()
         for record in self._records.values():
             if record.state is PairState.HERE:
-                assert record.half is not None
                 # QNP-8. The peer may have delivered its half already: it had this end's Track.
                 if tell:
                     self._discard(record, PairFate.CLOSED)
-                self._shared.outputs.append(ReleaseQubit(record.half.qubit))
+                self._let_go(record)
             self._shared.timers.cancel(TimerKey(TimerKind.HOLD, self.id, record.name))
         self._records.clear()
+
+    def _drop_request(self, request: Request, now: int) -> None:
+        for record in list(self._records.values()):
+            if record.state is PairState.HERE and record.request == request.number:
+                self._step(record, PairInput.DROPPED, now)
 
     # Link pairs.
 
     def _take_pure(self, pair: LinkPair, now: int) -> None:
         record = self._record(pair.name)
-        if self.is_head and record.state is not PairState.HERE and not self._lacking():
+        if self.is_head and record.state is not PairState.HERE and not self._lacks():
             self._step(record, PairInput.SURPLUS, now, pair)
             return
+        alone = self.alone
+        if alone is None or alone.delivery.kind is not PairKind.MEASURE or record.state is PairState.VOID:
+            self._arrived(record, pair, now)
+            return
+        # Measured before it is tracked: whoever has both Tracks knows that both outcomes are there.
+        bases = BASES[alone.delivery.bases]
+        facts = self._shared.facts
+        key = f"basis/{facts.seed}/{self._shared.node}/{self.install.head}/{self.install.number}/{pair.name}"
+        basis = bases[draw(f"{key}/{now}") * len(bases) >> 32]
+        self._reading[pair.name] = _Reading.WELL
+
+        def done(bits: tuple[int, ...], later: int) -> None:
+            became = self._reading.pop(pair.name, None)
+            if self.phase is Phase.CLOSED or became is None:
+                return
+            if became is _Reading.DISCARDED:
+                if self.demand is not None:
+                    self.demand.died()
+                return
+            record = self._record(pair.name)
+            self._arrived(record, pair, later, (basis, bits[0]))
+            if became is _Reading.EXPIRED:
+                self._step(self._record(pair.name), PairInput.EXPIRED, later)
+
+        self._shared.run(measuring(pair.qubit, basis), (pair.qubit,), done)
+
+    def _arrived(self, record: _Record, pair: LinkPair, now: int, read: tuple[EgpBasis, int] | None = None) -> None:
         fits = record.state is not PairState.THERE or self._fits(record, pair, record.track)
-        self._step(record, PairInput.LINK_PAIR if fits else PairInput.MISFIT, now, pair)
+        self._step(record, PairInput.LINK_PAIR if fits else PairInput.MISFIT, now, pair, read)
 
     def take_track(self, track: QnpTrack, now: int) -> None:
         record = self._record(LinkSequence(track.link, track.link_sequence))
@@ -251,16 +228,36 @@ class End(Circuit):
         self._step(record, PairInput.TRACK if fits else PairInput.MISFIT, now, track)
 
     def _discarded(self, discard: QnpDiscard, now: int) -> None:
-        self._step(self._record(LinkSequence(discard.link, discard.link_sequence)), PairInput.DISCARD, now)
+        name = LinkSequence(discard.link, discard.link_sequence)
+        record = self._record(name)
+        if name in self._reading:
+            self._reading[name] = _Reading.DISCARDED
+            self._records.pop(name, None)
+            return
+        if self.is_head and record.pair_id in self._bank.pairs and discard.fate == PairFate.SURPLUS:
+            self._bank.refused()
+        self._step(record, PairInput.DISCARD, now)
 
     def _expired(self, name: LinkSequence, now: int) -> None:
-        self._step(self._record(name), PairInput.EXPIRED, now)
+        if name in self._reading:
+            self._reading[name] = _Reading.EXPIRED
+        else:
+            self._step(self._record(name), PairInput.EXPIRED, now)
 
     def held_long(self, name: LinkSequence, now: int) -> None:
         self._step(self._record(name), PairInput.HELD_LONG, now)
 
+    def aged(self, name: LinkSequence, now: int) -> None:
+        """A banked pair has lain there for its time: it is replaced."""
+        self._step(self._record(name), PairInput.AGED, now)
+
     def _step(
-        self, record: _Record, stimulus: PairInput, now: int, incoming: LinkPair | QnpTrack | None = None
+        self,
+        record: _Record,
+        stimulus: PairInput,
+        now: int,
+        incoming: LinkPair | QnpTrack | None = None,
+        read: tuple[EgpBasis, int] | None = None,
     ) -> None:
         """One step of a link pair's table."""
         before = record.state
@@ -278,22 +275,25 @@ class End(Circuit):
             match action:
                 case Do.TAKE:
                     assert isinstance(incoming, LinkPair)
-                    record.half = incoming
+                    record.half, record.since, record.read = incoming, now, read
+                    record.holder = _Holder.NETWORK if read is None else _Holder.NOBODY
                     if self.is_head:
                         self._number(record)
                 case Do.NOTE:
                     assert isinstance(incoming, QnpTrack)
-                    record.track = incoming
+                    record.track, record.noted = incoming, now
                     if not self.is_head:
                         record.pair_id, record.request = incoming.pair_id, incoming.request
+                        record.use = PairUse(incoming.use)
                 case Do.TRACK:
                     self._track(record)
+                case Do.EARLY:
+                    self._early(record)
                 case Do.DELIVER:
                     self._deliver(record, now)
                 case Do.RELEASE:
-                    assert record.half is not None
                     self._underway(record, -1)
-                    self._shared.outputs.append(ReleaseQubit(record.half.qubit))
+                    self._let_go(record)
                 case Do.DISCARD:
                     self._discard(record, _FATES[stimulus])  # QNP-5
                 case Do.LOSE:
@@ -309,7 +309,17 @@ class End(Circuit):
                 case _:
                     raise AssertionError(f"{action} is not an action of a pair")
 
-    # Actions.
+    # What is needed: the head.
+
+    def _wanted(self, now: int) -> None:
+        """The requests of a head want something else than before."""
+        if not self.is_head:
+            return
+        self._bank.asked([r.delivery for r in self.requests.values() if r.phase is Phase.OPEN])
+        for record in list(self._bank.pairs.values())[: max(0, len(self._bank.pairs) - self._bank.size)]:
+            self._step(record, PairInput.AGED, now)
+        self._serve_from_bank(now)
+        self._ask()
 
     def _ask(self) -> None:
         """Every node is to make what is neither here nor on the way (QNP-7)."""
@@ -319,6 +329,7 @@ class End(Circuit):
             for request in self.requests.values()
             if request.phase is Phase.OPEN
         )
+        needed += max(0, self._bank.size - len(self._bank.pairs)) * self._each
         if self._ends is not None:
             needed = max(0, needed - self._ends.raw)
         self.demand.wanted = wanted = self._complete + needed
@@ -333,24 +344,46 @@ class End(Circuit):
         """The request that the next pair is for."""
         return next((request for request in self.requests.values() if request.lacks(self._each) > 0), None)
 
+    def _lacks(self) -> bool:
+        """Is there a use for another half?"""
+        return self._lacking() is not None or self._bank.lacks(self._each) > 0
+
     def _number(self, record: _Record) -> None:
         """The head names the pair, and says what it is for."""
         record.pair_id = next(self._shared.pair_ids)
         request = self._lacking()
+        record.use = PairUse.DELIVER
         record.request = 0 if request is None else request.number
+        if request is None and self._bank.lacks(self._each) > 0:
+            record.use = PairUse.BANK
+        elif request is not None and self._ends is None:
+            record.use = self._chosen(request, record.pair_id)
         self._underway(record, 1)
 
+    def _chosen(self, request: Request, pair_id: int) -> PairUse:
+        """Is this pair of a request handed up, or tested?"""
+        key = f"test/{self._shared.facts.seed}/{self._shared.node}/{request.number}/{pair_id}"
+        return request.tests.use(key, request.delivery.test_share)
+
     def _underway(self, record: _Record, change: int) -> None:
-        if self.is_head and (request := self.requests.get(record.request)) is not None:
+        if not self.is_head:
+            return
+        if record.use is PairUse.BANK:
+            self._bank.underway += change
+            if change < 0:
+                record.use = PairUse.DELIVER
+        elif (request := self.requests.get(record.request)) is not None:
             request.underway += change
             if change < 0:
                 record.request = 0
 
+    # Tracks, and what follows when both ends have theirs.
+
     def _track(self, record: _Record) -> None:
         half = record.half
         assert half is not None
+        assert half.diagonal is not None
         # What this end holds is the whole chain so far; each repeater on the way adds its swap.
-        request = record.request if self.is_head else 0
         index = half.bell_index
         track = QnpTrack(
             self.id.label,
@@ -358,54 +391,98 @@ class End(Circuit):
             *record.name,
             index,
             index,
-            PairUse.DELIVER,
-            half.goodness,
-            request,
+            record.use if self.is_head else PairUse.DELIVER,
+            *to_wire(half.diagonal),
+            self._shared.facts.delays.get(half.link, 0),
+            record.request if self.is_head else 0,
         )
         self._send(self.id, track)  # QNP-3
+
+    def _early(self, record: _Record) -> None:
+        """QNP-18: the half of an early pair is the user's at once."""
+        alone = self.alone
+        if alone is None or alone.phase is not Phase.OPEN or alone.delivery.kind is not PairKind.EARLY:
+            return
+        assert record.half is not None
+        record.holder, record.user = _Holder.USER, alone
+        early = PairEarly(self.id, alone.number, self.peer, alone.purpose, record.half.qubit)
+        self._shared.outputs.append(early)
 
     def _deliver(self, record: _Record, now: int) -> None:
         half, track = record.half, record.track
         assert half is not None
         assert track is not None
         request = self.requests.get(record.request)
-        if request is None or request.phase is not Phase.OPEN:
+        if record.use is not PairUse.BANK and (request is None or request.phase is not Phase.OPEN):
             # The tail knows that the request has ended: the head has given up what it tracked for it.
             record.state = PairState.VOID
             self._shared.hold(self.id, record.name, now)
-            self._shared.outputs.append(ReleaseQubit(half.qubit))
+            self._let_go(record)
             return
         if self.is_head:
             self._complete += 1
+        # The Track has what the whole chain has gone through, apart from the waiting of the halves at its ends.
+        record.index, record.at = track.bell_index, now
+        ages = track.age_ps + now - record.noted, now - record.since
+        errors = from_wire(track.error_z, track.error_x, track.error_y)
+        record.errors = self._waited_at_ends(errors, record.index, *ages)
         if self._ends is not None:
-            pair = self._pair(record)
-            diagonal = werner(pair.goodness / FULL)
-            self._ends.take(Stored(pair.pair_id, pair.bell_index, pair.qubit, diagonal, record), now)
+            stored = Stored(record.pair_id, record.index, half.qubit, record.errors, now, record)
+            self._ends.take(stored, now)
         else:
-            record.final = self._pair(record)
-            self._hand_up(record, request, now)
+            self._dispose(record, request, record.use, now)
         self._forget()
 
-    def _hand_up(self, record: _Record, request: Request, now: int) -> None:
+    def _dispose(self, record: _Record, request: Request | None, use: PairUse, now: int) -> None:
         """Both ends have this pair, as good as it was promised."""
-        half, pair = record.half, record.final
+        self._underway(record, -1)
+        if use is PairUse.BANK or request is None:
+            self._into_bank(record, now)
+        elif use in TESTS:
+            self._test(record, request, use)
+        else:
+            self._hand_up(record, request, now)
+
+    def _hand_up(self, record: _Record, request: Request, now: int) -> None:
+        half = record.half
         assert half is not None
-        assert pair is not None
-        if self.is_head:
-            self._underway(record, -1)
-            record.request = request.number
+        record.request = request.number
         request.delivered += 1
         record.user = request
-        self._shared.outputs.append(
-            PairDelivered(self.id, request.number, self.peer, request.purpose, pair, half.time_of_goodness)
-        )  # QNP-4
+        errors = self._waited_at_ends(record.errors, record.index, now - record.at, now - record.at)
+        record.final = Pair(self.install.head, record.pair_id, record.index, half.qubit, goodness(errors))
+        where = (self.id, request.number, self.peer, request.purpose)
+        if record.read is None:
+            record.holder = _Holder.USER
+            self._shared.outputs.append(PairDelivered(*where, record.final, half.time_of_goodness))  # QNP-4
+        else:
+            basis, outcome = record.read
+            if self.is_head:
+                outcome = folded(basis, outcome, record.index)
+            name = (self.install.head, record.pair_id)
+            self._shared.outputs.append(PairMeasured(*where, *name, basis, outcome, record.final.goodness))  # QNP-19
         if self.is_head and request.pairs and request.delivered == request.wanted:
             self.move_request(request, CircuitInput.SATISFIED, now)
             if not self.requests:
                 self.move(CircuitInput.UNUSED, now)
 
+    def _let_go(self, record: _Record) -> None:
+        """A half that has not become a pair."""
+        half, user = record.half, record.user
+        assert half is not None
+        if record.holder is _Holder.NETWORK:
+            self._shared.outputs.append(ReleaseQubit(half.qubit))
+        elif record.holder is _Holder.USER and user is not None:
+            pair = Pair(self.install.head, record.pair_id, half.bell_index, half.qubit)
+            self._shared.outputs.append(PairLost(self.id, user.number, self.peer, user.purpose, pair))
+
     def _lose(self, record: _Record, now: int) -> None:
-        """A pair that was delivered is a pair no more."""
+        """A pair that was complete is a pair no more."""
+        banked = self._bank.pairs.pop(record.pair_id, None)
+        if banked is not None:
+            self._leave_bank(record)
+            self._let_go(record)
+        self._tested.pop(record.pair_id, None)
         if self.is_head:
             assert self.demand is not None
             # Every node that swapped for it counts a dead pair and makes another: one chain less is wanted.
@@ -421,9 +498,106 @@ class End(Circuit):
             return
         request = record.user
         if request is not None and record.final is not None:  # also if the request has ended meanwhile
-            self._shared.outputs.append(
-                PairLost(self.id, request.number, self.peer, request.purpose, record.final)
-            )
+            self._shared.outputs.append(PairLost(self.id, request.number, self.peer, request.purpose, record.final))
+
+    # Test rounds.
+
+    def _test(self, record: _Record, request: Request, use: PairUse) -> None:
+        """QNP-20: both ends measure, and the head learns from it."""
+        half, pair_id = record.half, record.pair_id
+        assert half is not None
+        record.holder = _Holder.NOBODY
+        if self.is_head:
+            self._tested[pair_id] = _Test(use, request, record.index, {})
+            self._ask()  # another for the user
+
+        def done(bits: tuple[int, ...], _: int) -> None:
+            if self.phase is Phase.CLOSED:
+                return
+            if self.is_head:
+                self._read(pair_id, True, bits[0])
+            else:
+                self._send(self.id, QnpOutcome(self.id.label, pair_id, bits[0]))
+
+        _, basis = TESTS[use]
+        self._shared.run(measuring(half.qubit, basis), (half.qubit,), done)
+
+    def take_outcome(self, message: QnpOutcome) -> None:
+        """What the tail has read of a test round."""
+        if self.is_head:
+            self._read(message.pair_id, False, message.outcome & 1)
+
+    def _read(self, pair_id: int, here: bool, outcome: int) -> None:
+        known = self._tested.get(pair_id)
+        if known is None:
+            return  # lost meanwhile
+        use, request, index, read = known
+        read[here] = outcome
+        if len(read) < 2:
+            return
+        del self._tested[pair_id]
+        if request.phase is not Phase.OPEN:
+            return
+        test, _ = TESTS[use]
+        outcomes, readouts = (read[True], read[False]), (self._shared.facts.readout, self.far.readout)
+        rounds, estimate = request.tests.record(test, index, outcomes, readouts)
+        where = (self.id, request.number, self.peer, request.purpose)
+        self._shared.outputs.append(PairTested(*where, test, index, *outcomes, rounds, estimate))
+
+    # The bank.
+
+    def heard(self, message: QnpForward | QnpForwardAck) -> None:
+        super().heard(message)
+        if self.far.memories and self._shared.facts.memories:
+            self._bank.most = min(self._shared.facts.memories, self.far.memories) - 1
+
+    def _into_bank(self, record: _Record, now: int) -> None:
+        """QNP-21: one memory stays free of all banks."""
+        places = self._shared.facts.memories - 1
+        record.final = record.user = None
+        if self.is_head and (request := self._lacking()) is not None:
+            self._claim(record, request, now)
+        elif places >= 0 and self._shared.banked >= places:
+            if self.is_head:
+                self._bank.refused()
+            self._bank.pairs[record.pair_id] = record
+            self._shared.banked += 1
+            self._step(record, PairInput.NO_ROOM, now)
+        else:
+            self._bank.pairs[record.pair_id] = record
+            self._shared.banked += 1
+            if self.is_head and self._bank.age_ps:
+                self._shared.timers.set(self._grows_old(record), now + self._bank.age_ps)
+
+    def _serve_from_bank(self, now: int) -> None:
+        while self._bank.pairs and (request := self._lacking()) is not None:
+            record = self._bank.freshest()
+            self._leave_bank(record)
+            self._claim(record, request, now)
+
+    def _claim(self, record: _Record, request: Request, now: int) -> None:
+        self._send(self.id, QnpClaim(self.id.label, record.pair_id, request.number))
+        self._hand_up(record, request, now)
+
+    def take_claim(self, message: QnpClaim, now: int) -> None:
+        """The head has found who needs a banked pair."""
+        record = None if self.is_head else self._bank.pairs.pop(message.pair_id, None)
+        if record is None:
+            return  # lost meanwhile, as the head will hear
+        self._leave_bank(record)
+        request = self.requests.get(message.request)
+        if request is None or request.phase is not Phase.OPEN:
+            self._let_go(record)
+            self._step(record, PairInput.EXPIRED, now)
+        else:
+            self._hand_up(record, request, now)
+
+    def _leave_bank(self, record: _Record) -> None:
+        self._shared.banked -= 1
+        self._shared.timers.cancel(self._grows_old(record))
+
+    def _grows_old(self, record: _Record) -> TimerKey:
+        return TimerKey(TimerKind.BANK, self.id, record.name)
 
     # Purification between the ends.
 
@@ -436,29 +610,28 @@ class End(Circuit):
             else:
                 self._ends.on_ack(message, now)
 
-    def _serves(self, stored: Stored) -> int:
-        """The request that a pair is for, when its last round begins."""
-        if stored.payload.request in self.requests:
-            number: int = stored.payload.request
-            return number
-        return next(iter(self.requests), 0)
-
-    def _pure(self, stored: Stored, number: int, now: int) -> None:
+    def _serves(self, stored: Stored) -> Order:
+        """What a pair is for, when its last round begins."""
         record: _Record = stored.payload
-        request = self.requests.get(number)
+        if record.use is PairUse.BANK:
+            return Order(0, PairUse.BANK)
+        request = self.requests.get(record.request) or next(iter(self.requests.values()), None)
+        return Order() if request is None else Order(request.number, self._chosen(request, stored.name))
+
+    def _pure(self, stored: Stored, order: Order, now: int) -> None:
+        record: _Record = stored.payload
+        request = self.requests.get(order.request)
         for part in stored.parts:
             self._underway(part, -1)
-        record.final = Pair(
-            self.install.head, stored.name, stored.index, stored.qubit, round(stored.diagonal[0] * FULL)
-        )
-        if request is None or request.phase is not Phase.OPEN:
+        record.index, record.errors, record.at = stored.index, stored.diagonal, stored.since
+        if order.use is not PairUse.BANK and (request is None or request.phase is not Phase.OPEN):
             self._underway(record, -1)
             record.final = None
             self._shared.outputs.append(ReleaseQubit(stored.qubit))
             if record.state is PairState.BOTH:  # the other end may have handed it up
                 self._step(record, PairInput.EXPIRED, now)
             return
-        self._hand_up(record, request, now)
+        self._dispose(record, request, PairUse(order.use), now)
 
     def _impure(self, stored: Stored, now: int) -> None:
         for part in (stored.payload, *stored.parts):
@@ -466,16 +639,24 @@ class End(Circuit):
         if self.is_head and self.requests:
             self._ask()
 
-    def _forget(self) -> None:
-        if len(self._records) > MOST_REMEMBERED:
-            oldest = next((n for n, r in self._records.items() if r.state is PairState.BOTH), None)
-            if oldest is not None:
-                del self._records[oldest]
+    def _waited_at_ends(self, errors: Diagonal, index: int, there_ps: int, here_ps: int | None = None) -> Diagonal:
+        """Of a pair whose halves have waited so long at the other end, and at this one."""
+        here = (self._shared.facts.memory, there_ps if here_ps is None else here_ps)
+        return waited(errors, index, (self.far.memory, there_ps), here)
 
     # Small things.
 
+    def _forget(self) -> None:
+        if len(self._records) > MOST_REMEMBERED:
+            done = (
+                n for n, r in self._records.items() if r.state is PairState.BOTH and r.pair_id not in self._bank.pairs
+            )
+            oldest = next(done, None)
+            if oldest is not None:
+                del self._records[oldest]
+
     def _has_record(self, name: LinkSequence) -> bool:
-        return name in self._records
+        return name in self._records or name in self._reading
 
     def _is_void(self, name: LinkSequence) -> bool:
         return self._record(name).state is PairState.VOID
@@ -493,14 +674,6 @@ class End(Circuit):
         if self.is_head and track.pair_id not in (0, record.pair_id):
             return False
         return half.bell_index == track.link_bell_index  # QNP-9
-
-    def _pair(self, record: _Record) -> Pair:
-        """Both ends say the same of it: the head's number and the chain's index."""
-        half, track = record.half, record.track
-        assert half is not None
-        assert track is not None
-        goodness = min(half.goodness, track.goodness)
-        return Pair(self.install.head, record.pair_id, track.bell_index, half.qubit, goodness)
 
     def _discard(self, record: _Record, fate: PairFate) -> None:
         self._send(self.id, QnpDiscard(self.id.label, record.pair_id, *record.name, fate))

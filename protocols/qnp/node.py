@@ -28,18 +28,21 @@ from protocols.machine import Output
 from protocols.qnp.admission import Admission
 from protocols.qnp.asking import Asking
 from protocols.qnp.book import Book, Early, load
-from protocols.qnp.end import End, Request
+from protocols.qnp.end import End
 from protocols.qnp.promise import Wishes
 from protocols.qnp.relay import Relay
-from protocols.qnp.service import CircuitId, LinkPair, LinkSequence
+from protocols.qnp.requests import Request
+from protocols.qnp.service import KEPT, CircuitId, Delivery, LinkPair, LinkSequence
 from protocols.qnp.shared import NodeFacts, Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Phase
 from protocols.routes import Offer, Routes
 from protocols.wire.codec import (
     CircuitFate,
+    EgpBases,
     EgpError,
-    EgpKind,
+    PairKind,
     PurifyScope,
+    QnpClaim,
     QnpComplete,
     QnpDiscard,
     QnpForward,
@@ -58,6 +61,7 @@ from protocols.wire.codec import (
 
 HOLD_PS: Final = 10_000_000_000  # 10 ms: more than a round trip over 900 km, more than two ends' heralds are apart
 
+type _About = QnpForward | QnpForwardAck | QnpComplete | QnpRefresh | QnpWant | QnpClaim
 type _Data = QnpTrack | QnpDiscard | QnpReach | QnpPurify | QnpPurifyAck | QnpOutcome
 
 
@@ -106,14 +110,16 @@ class Qnp:
         priority: int = 0,
         pairs_per_ks: int = 0,
         max_time_ps: int = 0,
+        delivery: Delivery = KEPT,
     ) -> int:
         """Ask for `number` pairs with `destination`; 0: as many as `want` will say, until `finish`.
 
         pairs_per_ks: a rate that every link must have left.  max_time_ps: after it the request ends, 0: never.
         Returns the number of the request, which every event about it carries; RequestEnded always comes.
+        Raises ValueError if the delivery contradicts itself.
         """
         what = (destination, purpose, number, minimum_fidelity)
-        return self._asking.request(*what, now, priority, pairs_per_ks, max_time_ps)
+        return self._asking.request(*what, now, priority, pairs_per_ks, max_time_ps, delivery)
 
     def want(self, request: int, number: int, now: int) -> None:
         """`number` more pairs for an open-ended request of this node; one that has ended gets none."""
@@ -196,7 +202,7 @@ class Qnp:
                 self._on_installed(message, source, now)
             case QnpTeardown():
                 self._on_teardown(message, source, now)
-            case QnpForward() | QnpForwardAck() | QnpComplete() | QnpRefresh() | QnpWant():
+            case QnpForward() | QnpForwardAck() | QnpComplete() | QnpRefresh() | QnpWant() | QnpClaim():
                 self._on_request_message(message, source, now)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message of QNP")
@@ -241,6 +247,10 @@ class Qnp:
             case TimerKind.CUTOFF:
                 assert key.pair is not None
                 circuit.cutoff(key.pair, now)
+            case TimerKind.BANK:
+                assert key.pair is not None
+                assert isinstance(circuit, End)
+                circuit.aged(key.pair, now)
             case TimerKind.REFRESH:
                 self._shared.send(circuit.id.neighbour, QnpRefresh(circuit.id.label))
                 self._shared.timers.set(key, now + circuit.install.refresh_ps)
@@ -281,9 +291,7 @@ class Qnp:
 
     # What travels from end to end: repeaters pass it on.
 
-    def _on_request_message(
-        self, message: QnpForward | QnpForwardAck | QnpComplete | QnpRefresh | QnpWant, source: int, now: int
-    ) -> None:
+    def _on_request_message(self, message: _About, source: int, now: int) -> None:
         circuit_id = CircuitId(source, message.circuit)
         circuit = self._circuits.get(circuit_id)
         if circuit is None:
@@ -307,7 +315,7 @@ class Qnp:
     def _at_end(
         self,
         circuit: End,
-        message: QnpForward | QnpForwardAck | QnpComplete | QnpRefresh | QnpWant,
+        message: _About,
         source: int,
         now: int,
     ) -> None:
@@ -319,6 +327,7 @@ class Qnp:
                 if request is None and self._asking.lives(message.request):
                     self._book.ignore(source, message, "answers nothing")
                 elif request is not None and request.phase is Phase.OPENING:
+                    circuit.heard(message)
                     known = message.error in set(EgpError)
                     if not message.accepted:
                         request.error = EgpError(message.error) if known else EgpError.OTHER
@@ -327,6 +336,9 @@ class Qnp:
                     self._asking.settle(circuit, now)
                 elif request is not None:
                     self._book.ignore(source, message, "answers nothing")
+            case QnpClaim():
+                circuit.take_claim(message, now)
+                self._book.sweep(circuit)
             case QnpComplete():
                 request = circuit.requests.get(message.request)
                 if request is not None:
@@ -339,16 +351,17 @@ class Qnp:
         error = None
         if message.request in circuit.requests:
             error = EgpError.CREATE
-        elif message.kind != EgpKind.KEEP:  # QNP-2
+        elif not _fits(message, circuit):  # QNP-2
             error = EgpError.UNSUPP
         elif not self._listening & {(message.purpose, head), (message.purpose, None)}:
             error = EgpError.REJECTED
-        answer = QnpForwardAck(circuit.id.label, message.request, int(error is None), error or 0)
+        devices = circuit.own_devices()
+        answer = QnpForwardAck(circuit.id.label, message.request, int(error is None), error or 0, *devices)
         self._shared.send(circuit.id.neighbour, answer)
         if error is None:
-            circuit.add(
-                Request(message.request, message.purpose, message.pairs, message.minimum_fidelity, message.kind)
-            )
+            circuit.heard(message)
+            how = Delivery(PairKind(message.kind), EgpBases(message.bases))
+            circuit.add(Request(message.request, message.purpose, message.pairs, message.minimum_fidelity, how))
 
     def _pass_on(self, circuit: Relay, message: NamedTuple, source: int) -> None:
         onward = circuit.beyond(source)
@@ -374,8 +387,17 @@ class Qnp:
         elif isinstance(message, QnpReach):
             if isinstance(circuit, Relay):
                 circuit.take_reach(message, now)
+        elif isinstance(message, QnpOutcome) and isinstance(circuit, End):
+            circuit.take_outcome(message)
         elif isinstance(circuit, Relay) and (isinstance(message, QnpOutcome) or message.scope is PurifyScope.ENDS):
             self._pass_on(circuit, message, source)
         elif isinstance(message, QnpPurify | QnpPurifyAck):
             circuit.take_purify(message, source, now)
             self._book.sweep(circuit)
+
+
+def _fits(message: QnpForward, circuit: End) -> bool:
+    """May such a request be on this circuit?"""
+    if message.kind not in set(PairKind) or message.bases not in set(EgpBases):
+        return False
+    return circuit.alone is None and (not circuit.requests or message.kind == PairKind.KEEP)

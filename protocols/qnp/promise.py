@@ -108,12 +108,14 @@ def _cutoff(route: Route, facts: NodeFacts, cost: float) -> int:
 
     Not less than the quantile of the slowest link's waiting time.  0 (never) where memories do not decay.
     """
-    if not facts.t1_ps and not facts.t2_ps:
+    if not facts.memory.t1_ps and not facts.memory.t2_ps:
         # Halves do not suffer, but two circuits could wait for each other: long, not for ever.
         return 100 * _wait_ps(route)
     share = min(cost, CUTOFF_COST) / (len(route) - 1)
     # F = (3w + 1)/4, and for short times w falls by t (2/T1 + 4/T2)/3: see NodeFacts.decay.
-    slope = (2 / facts.t1_ps if facts.t1_ps else 0.0) + (4 / facts.t2_ps if facts.t2_ps else 0.0)
+    slope = (2 / facts.memory.t1_ps if facts.memory.t1_ps else 0.0) + (
+        4 / facts.memory.t2_ps if facts.memory.t2_ps else 0.0
+    )
     return max(round(4 * share / slope), _wait_ps(route))
 
 

@@ -1,9 +1,8 @@
 """Purification on paper: what two pairs become, which local rotations come first, and which outcomes are good.
 
-What may live here: arithmetic of Bell indexes and Bell-diagonal states; no state.
+What may live here: arithmetic of Bell indexes and Bell-diagonal states (diagonal.py); no state.
 
-A Bell-diagonal state is four probabilities, by the XOR between the Bell index that it is taken for and the one that it
-has: (I, Z, X, Y).  If one node turns its half by a Clifford and the other by its complex conjugate, Phi+ stays what it
+If one node turns its half by a Clifford and the other by its complex conjugate, Phi+ stays what it
 is, and indexes and errors alike are permuted.  So nothing has to be corrected first: the permuted indexes say which
 parity to expect (both nodes turn, CNOT from the kept to the measured half, measure; the bit flips must agree), and the
 kept pair has their first bit flip and the XOR of their phase flips.
@@ -14,9 +13,8 @@ from typing import Final
 
 from protocols import bell
 from protocols.device import Program
+from protocols.qnp.diagonal import Diagonal
 from protocols.wire.codec import Purification
-
-type Diagonal = tuple[float, float, float, float]
 
 _QUARTER: Final = 1.5707963267948966
 
@@ -34,12 +32,6 @@ _PAULIS: Final = 4
 def turned(index: int, turn: int) -> int:
     """The Bell index, or the error, after a local turn (0 to 23: permutation times 4, plus a Pauli on both halves)."""
     return _PERMUTATIONS[turn // _PAULIS][index]
-
-
-def werner(fidelity: float) -> Diagonal:
-    """All errors alike."""
-    rest = (1 - fidelity) / 3
-    return (fidelity, rest, rest, rest)
 
 
 def permuted(diagonal: Diagonal, turn: int) -> Diagonal:
@@ -83,9 +75,7 @@ def choose_turns(method: Purification, kept: Diagonal, measured: Diagonal, draw:
     return 0, 0
 
 
-def program(
-    kept: int, measured: int, kept_turn: int, measured_turn: int, conjugate: bool
-) -> Program:
+def program(kept: int, measured: int, kept_turn: int, measured_turn: int, conjugate: bool) -> Program:
     """One node's part: turns, CNOT, measurement; the measured qubit is released."""
     steps = Program()
     for qubit, turn in ((kept, kept_turn), (measured, measured_turn)):

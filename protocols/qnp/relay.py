@@ -12,8 +12,9 @@ from protocols.device import Program
 from protocols.ignored import Ignored
 from protocols.pairs import ReleaseQubit
 from protocols.qnp.circuit import Circuit
+from protocols.qnp.diagonal import PERFECT, Diagonal, composed, from_wire, to_wire, waited
 from protocols.qnp.service import CircuitId, LinkPair, LinkSequence
-from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind, from_w, w
+from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind
 from protocols.qnp.states import RELAY_TABLE, SWAP_TABLE, CircuitInput, Do, PairInput, PairState, Phase
 from protocols.qnp.swapping import END_RANK, Nested, SwapAsap, SwapPolicy, Waiting
 from protocols.wire.codec import (
@@ -43,9 +44,10 @@ class _Record:
     state: PairState = PairState.ABSENT
     half: LinkPair | None = None
     track: QnpTrack | None = None
+    noted: int = 0  # when the Track came
     partner: "_Record | None" = None
     swap: int = 0  # what the Bell measurement found, as an index
-    swap_w: float = 1.0  # what swapping and the wait before it left of w
+    errors: Diagonal = PERFECT  # that the swap added, and this node's halves by waiting for it
     since: int = 0  # when the half came
     fate: PairFate = PairFate.EXPIRED  # what is told of it when its partner dies
 
@@ -190,9 +192,9 @@ class Relay(Circuit):
                 self._match(now)
             case Do.NOTE:
                 assert isinstance(incoming, QnpTrack)
-                record.track = incoming
+                record.track, record.noted = incoming, now
             case Do.PASS:
-                self._pass(record)
+                self._pass(record, now)
             case Do.RELEASE:
                 assert record.half is not None
                 self._shared.outputs.append(ReleaseQubit(record.half.qubit))
@@ -242,9 +244,12 @@ class Relay(Circuit):
                 if record.state is PairState.DOOMED and other.state is PairState.SWAPPING:
                     other.fate = record.fate
                     self._step(other, PairInput.BROKEN, later)
+            errors = facts.swap
             for record in (left, right):
-                record.swap = bell.measured(*bits)  # QNP-13
-                record.swap_w = facts.swap_w * facts.decay(later - left.since) * facts.decay(later - right.since)
+                assert record.half is not None
+                errors = waited(errors, record.half.bell_index, (facts.memory, later - record.since))
+            for record in (left, right):
+                record.swap, record.errors = bell.measured(*bits), errors  # QNP-13
             reaches = left.reach, right.reach
             for record in (left, right):
                 self._step(record, PairInput.MEASURED, later)
@@ -256,20 +261,26 @@ class Relay(Circuit):
 
         self._shared.run(program, qubits, measured)
 
-    def _pass(self, record: _Record) -> None:
+    def _pass(self, record: _Record, now: int) -> None:
         """Send the Track of a swapped pair on, about the pair it was swapped with (QNP-13)."""
         track, partner = record.track, record.partner
         if track is None or partner is None or partner.half is None:
             return
         record.track = None  # one is passed on once
         onward = partner.half
+        assert onward.diagonal is not None
+        errors = composed(from_wire(track.error_z, track.error_x, track.error_y), record.errors)
+        error_z, error_x, error_y = to_wire(composed(errors, onward.diagonal))
         passed = track._replace(
             circuit=partner.hop.label,
             link=onward.link,
             link_sequence=onward.link_sequence,
             bell_index=bell.compose(track.bell_index, record.swap, onward.bell_index),
             link_bell_index=onward.bell_index,
-            goodness=from_w(w(track.goodness) * record.swap_w * w(onward.goodness)),
+            error_z=error_z,
+            error_x=error_x,
+            error_y=error_y,
+            age_ps=track.age_ps + now - record.noted + self._shared.facts.delays.get(onward.link, 0),
         )
         self._send(partner.hop, passed)
 

@@ -7,10 +7,32 @@ stands in pairs.py.  A fidelity is a u32 over 2^32 - 1, as on the wire.
 
 from typing import NamedTuple
 
+from protocols.correlations import Estimate
 from protocols.device import Program
 from protocols.pairs import Pair
+from protocols.qnp.diagonal import Diagonal
 from protocols.qnp.states import CircuitInput
-from protocols.wire.codec import CircuitFate, EgpError, PairUse
+from protocols.wire.codec import CircuitFate, EgpBases, EgpBasis, EgpError, EgpTest, PairKind
+
+
+class Delivery(NamedTuple):
+    """How the pairs of a request are to be delivered."""
+
+    kind: PairKind = PairKind.KEEP
+    bases: EgpBases = EgpBases.NONE
+    """MEASURE: from which each half here is measured, at random; at a head, of X, Y and Z only."""
+    peer_bases: EgpBases = EgpBases.NONE
+    test_share: int = 0
+    """Of 2^32 - 1: so many of the pairs that are kept are measured by both ends to learn their fidelity."""
+    cutoff_ps: int | None = None
+    """In place of the node's own wish."""
+    bank: int = 0
+    """Pairs that are made ahead of demand and kept at both ends."""
+    bank_age_ps: int = 0
+    """After it a banked pair is replaced; 0: never."""
+
+
+KEPT = Delivery()
 
 
 class CircuitId(NamedTuple):
@@ -37,6 +59,7 @@ class LinkPair(NamedTuple):
     qubit: int
     goodness: int  # u32 over 2^32 - 1
     time_of_goodness: int
+    diagonal: Diagonal | None = None  # its errors, when it was taken here; the link layer says its goodness only
 
     @property
     def name(self) -> LinkSequence:
@@ -124,15 +147,47 @@ class PairLost(NamedTuple):
     pair: Pair
 
 
-class PairTested(NamedTuple):
-    """Event at the head: a test round is done; the outcomes of both halves, readout errors included."""
+class PairEarly(NamedTuple):
+    """Event: this end's half is there, and the layer above may use it; whether the other end's is, PairDelivered
+    will say, or PairLost."""
 
     circuit: CircuitId
+    request: int
     peer: int
-    use: PairUse
+    purpose: int
+    qubit: int
+
+
+class PairMeasured(NamedTuple):
+    """Event: both ends have measured their halves.
+
+    The head has folded the Pauli frame into its outcome: both outcomes are as of |Phi+>, so X and Z agree, Y differ.
+    """
+
+    circuit: CircuitId
+    request: int
+    peer: int
+    purpose: int
+    head: int
+    pair_id: int
+    basis: EgpBasis
+    outcome: int
+    goodness: int
+
+
+class PairTested(NamedTuple):
+    """Event at the head: a test round is done, and what all of this request's say so far."""
+
+    circuit: CircuitId
+    request: int
+    peer: int
+    purpose: int
+    basis: EgpTest
     bell_index: int
     here: int
-    there: int
+    there: int  # both as they were read
+    rounds: int
+    estimate: Estimate | None  # None: too few rounds
 
 
 class RequestEnded(NamedTuple):
@@ -146,3 +201,4 @@ class RequestEnded(NamedTuple):
     delivered: int
     cause: CircuitInput
     error: EgpError | None  # of the link layer, or of the tail that refused
+    where: int  # node that ended it, or its circuit

@@ -1,37 +1,23 @@
 """What all circuits of a node share: its way out, its timers, its programs, and what it knows of itself.
 
-What may live here: that, and the estimate of a pair's fidelity through waiting and swapping.
+What may live here: that.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import count, cycle
-from math import exp
 from typing import Final, NamedTuple
 
 from protocols.device import Program
 from protocols.machine import Output, Send
-from protocols.qnp.purify import Diagonal
+from protocols.qnp.diagonal import FOREVER, PERFECT, Diagonal, Memory
 from protocols.qnp.service import CircuitId, LinkSequence, RunProgram
 from protocols.timers import Timers
 from protocols.wire.codec import Message
 
-FULL: Final = (1 << 32) - 1
-"""A fidelity of 1."""
-
 MOST_REMEMBERED: Final = 4_096
 """Pairs of one circuit that are done with but may still be named; the link layer remembers fewer."""
-
-
-def w(goodness: int) -> float:
-    """What multiplies along a chain of Werner pairs: (4F - 1)/3."""
-    return (4 * goodness / FULL - 1) / 3
-
-
-def from_w(value: float) -> int:
-    """The goodness of a Werner pair."""
-    return round(max(0.0, min(1.0, (3 * value + 1) / 4)) * FULL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +28,23 @@ class NodeFacts:
     """Its memories are bound to its links, so that a chain can wait at both for a swap."""
     memories: int = 0
     """Communication qubits that each of its links has to itself (a repeater) or may have (an end)."""
-    t1_ps: int = 0
-    t2_ps: int = 0
-    swap_w: float = 1.0
-    """What a swap here leaves of w: gates and readout."""
-
+    memory: Memory = FOREVER
+    """What halves wait in here."""
+    swap: Diagonal = PERFECT
+    """Errors that a swap here adds: gates and readout."""
+    readout: tuple[float, float] = (0.0, 0.0)
+    """Chances of reading 1 from |0> and 0 from |1>."""
+    seed: int = 0
+    """From which this node's choices of bases and of test rounds follow."""
+    delays: Mapping[int, int] = field(default_factory=dict)
+    """Classical way along each link, in ps."""
     diagonals: Mapping[int, Diagonal] = field(default_factory=dict)
     """What is known of each link's pairs: probabilities of the errors I, Z, X, Y against the heralded Bell state."""
 
-    def decay(self, elapsed_ps: int) -> float:
-        """What waiting leaves of w, if both halves wait in memories like these.
-
-        Of the three correlators of a Werner pair two shrink with T2 and one with T1, at each half.
-        """
-        if elapsed_ps <= 0:
-            return 1.0
-        t1 = exp(-2 * elapsed_ps / self.t1_ps) if self.t1_ps else 1.0
-        t2 = exp(-2 * elapsed_ps / self.t2_ps) if self.t2_ps else 1.0
-        return (t1 + 2 * t2) / 3
+    @property
+    def swap_w(self) -> float:
+        """What a swap here leaves of the w = (4F - 1)/3 of Werner pairs."""
+        return (4 * self.swap[0] - 1) / 3
 
 
 class TimerKind(Enum):
@@ -73,6 +58,8 @@ class TimerKind(Enum):
     DEADLINE = auto()
     WAY = auto()  # the end of patience
     AGAIN = auto()
+    BANK = auto()  # a banked pair grows old
+    WANT = auto()  # less is wanted than was told
 
 
 class TimerKey(NamedTuple):
@@ -98,6 +85,7 @@ class Shared:
         self.outputs: list[Output] = []
         self.timers: Timers[TimerKey] = Timers()
         self.pair_ids: Iterator[int] = cycle(range(1, 1 << 32))  # (head, pair_id) alone names a pair
+        self.banked = 0  # pairs in banks here, of all circuits
         self.closed: list[CircuitId] = []  # circuits that a program's result has closed, by their first hop here
         self._programs: dict[int, Then] = {}
         self._numbers = count(1)

@@ -69,6 +69,8 @@ class PairInput(Enum):
     BROKEN = auto()  # the pair it was swapped with is dead
     CUTOFF = auto()  # it has waited too long
     HELD_LONG = auto()
+    AGED = auto()  # it has lain in the bank for its time
+    NO_ROOM = auto()  # the bank has no place for it
 
 
 class Do(Enum):
@@ -88,6 +90,7 @@ class Do(Enum):
     TAKE = auto()  # the half is kept with its record
     NOTE = auto()  # the Track is kept with its record
     TRACK = auto()  # send Track
+    EARLY = auto()  # hand the half up before the peer's Track, on a circuit whose request wants that
     PASS = auto()  # send the Track that is noted on, past the swap
     DELIVER = auto()
     RELEASE = auto()
@@ -164,12 +167,13 @@ RELAY_TABLE: dict[tuple[Phase, CircuitInput], tuple[Phase, tuple[Do, ...]]] = {
 _S, _P = PairState, PairInput
 type PairTable = dict[tuple[PairState, PairInput], tuple[PairState, tuple[Do, ...]]]
 
+_FRESH = (Do.TAKE, Do.TRACK, Do.EARLY)
 END_TABLE: PairTable = {
-    (_S.ABSENT, _P.LINK_PAIR): (_S.HERE, (Do.TAKE, Do.TRACK)),
+    (_S.ABSENT, _P.LINK_PAIR): (_S.HERE, _FRESH),
     (_S.ABSENT, _P.TRACK): (_S.THERE, (Do.NOTE,)),
     (_S.ABSENT, _P.EXPIRED): (_S.ABSENT, ()),
     (_S.ABSENT, _P.DISCARD): (_S.VOID, (Do.HOLD,)),
-    (_S.HERE, _P.LINK_PAIR): (_S.HERE, (Do.RELEASE, Do.ASK, Do.TAKE, Do.TRACK)),  # the number came round
+    (_S.HERE, _P.LINK_PAIR): (_S.HERE, (Do.RELEASE, Do.ASK, *_FRESH)),  # the number came round
     (_S.HERE, _P.TRACK): (_S.BOTH, (Do.NOTE, Do.DELIVER)),
     (_S.HERE, _P.MISFIT): (_S.ABSENT, (Do.REPORT, Do.DISCARD, Do.RELEASE, Do.ASK)),
     (_S.HERE, _P.EXPIRED): (_S.DEAD, (Do.DISCARD, Do.RELEASE, Do.HOLD, Do.ASK)),
@@ -180,16 +184,18 @@ END_TABLE: PairTable = {
     (_S.THERE, _P.TRACK): (_S.THERE, (Do.NOTE,)),
     (_S.THERE, _P.EXPIRED): (_S.ABSENT, (Do.DISCARD,)),
     (_S.THERE, _P.DISCARD): (_S.VOID, (Do.HOLD,)),
-    (_S.BOTH, _P.LINK_PAIR): (_S.HERE, (Do.TAKE, Do.TRACK)),
+    (_S.BOTH, _P.LINK_PAIR): (_S.HERE, _FRESH),
     (_S.BOTH, _P.TRACK): (_S.THERE, (Do.NOTE,)),
     (_S.BOTH, _P.EXPIRED): (_S.ABSENT, (Do.DISCARD, Do.LOSE)),
     (_S.BOTH, _P.DISCARD): (_S.ABSENT, (Do.LOSE,)),
+    (_S.BOTH, _P.AGED): (_S.ABSENT, (Do.DISCARD, Do.LOSE)),
+    (_S.BOTH, _P.NO_ROOM): (_S.ABSENT, (Do.DISCARD, Do.LOSE)),
     (_S.VOID, _P.LINK_PAIR): (_S.ABSENT, (Do.TAKE, Do.RELEASE, Do.ASK)),
     (_S.VOID, _P.TRACK): (_S.THERE, (Do.NOTE,)),
     (_S.VOID, _P.EXPIRED): (_S.ABSENT, ()),
     (_S.VOID, _P.DISCARD): (_S.VOID, (Do.HOLD,)),
     (_S.VOID, _P.HELD_LONG): (_S.ABSENT, ()),
-    (_S.DEAD, _P.LINK_PAIR): (_S.HERE, (Do.TAKE, Do.TRACK)),
+    (_S.DEAD, _P.LINK_PAIR): (_S.HERE, _FRESH),
     (_S.DEAD, _P.TRACK): (_S.ABSENT, ()),
     (_S.DEAD, _P.EXPIRED): (_S.DEAD, (Do.HOLD,)),
     (_S.DEAD, _P.DISCARD): (_S.ABSENT, ()),  # both ends discarded it at once

@@ -885,9 +885,18 @@ class PairFate(IntEnum):
     IMPURE = 4  # purification failed
     UNKNOWN = 5  # no circuit was found for it
     CLOSED = 6  # its circuit or its request has ended
+    AGED = 7  # it has lain in a bank for too long
 
 
 _PAIR_FATE = {int(point): point for point in PairFate}
+
+
+class PairKind(IntEnum):
+    """What is to become of a request's pairs."""
+
+    KEEP = 0  # handed up when both ends hold them
+    EARLY = 1  # each half is handed up as soon as it is there, and confirmed when both ends hold theirs
+    MEASURE = 2  # each half is measured as soon as it is there
 
 
 class PairUse(IntEnum):
@@ -897,6 +906,7 @@ class PairUse(IntEnum):
     TEST_X = 1  # measure both halves in X: a test round
     TEST_Y = 2  # measure both halves in Y: a test round
     TEST_Z = 3  # measure both halves in Z: a test round
+    BANK = 4  # keep it until the head says for which request it is
 
 
 _PAIR_USE = {int(point): point for point in PairUse}
@@ -950,7 +960,7 @@ class CircuitHop(_CircuitHop):
         return tuple.__new__(cls, _CIRCUIT_HOP.unpack(body))
 
 
-_QNP_TRACK = struct.Struct("!HIHHBBII")
+_QNP_TRACK = struct.Struct("!HIHHBBIIIQI")
 
 
 class _QnpTrack(NamedTuple):
@@ -961,7 +971,10 @@ class _QnpTrack(NamedTuple):
     bell_index: int
     link_bell_index: int
     use: PairUse
-    goodness: int
+    error_z: int
+    error_x: int
+    error_y: int
+    age_ps: int
     request: int
 
 
@@ -983,7 +996,10 @@ class QnpTrack(_QnpTrack):
             self.link_sequence,
             self.bell_index << 6 | self.link_bell_index << 4,
             self.use,
-            self.goodness,
+            self.error_z,
+            self.error_x,
+            self.error_y,
+            self.age_ps,
             self.request,
         )
 
@@ -991,7 +1007,19 @@ class QnpTrack(_QnpTrack):
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QNP_TRACK.size:
             raise _misfit(body, _QNP_TRACK, cls)
-        circuit, pair_id, link, link_sequence, bits4, use, goodness, request = _QNP_TRACK.unpack(body)
+        (
+            circuit,
+            pair_id,
+            link,
+            link_sequence,
+            bits4,
+            use,
+            error_z,
+            error_x,
+            error_y,
+            age_ps,
+            request,
+        ) = _QNP_TRACK.unpack(body)
         try:
             values = (
                 circuit,
@@ -1001,7 +1029,10 @@ class QnpTrack(_QnpTrack):
                 bits4 >> 6,
                 (bits4 >> 4) & 3,
                 _PAIR_USE[use],
-                goodness,
+                error_z,
+                error_x,
+                error_y,
+                age_ps,
                 request,
             )
             return tuple.__new__(cls, values)
@@ -1042,7 +1073,7 @@ class QnpDiscard(_QnpDiscard):
             raise WireError("value", f"QnpDiscard: {unknown}") from None
 
 
-_QNP_FORWARD = struct.Struct("!HIBIIH")
+_QNP_FORWARD = struct.Struct("!HIBIIHBQQIIH")
 
 
 class _QnpForward(NamedTuple):
@@ -1052,6 +1083,12 @@ class _QnpForward(NamedTuple):
     pairs: int
     minimum_fidelity: int
     purpose: int
+    bases: int = 0
+    t1_ps: int = 0
+    t2_ps: int = 0
+    readout_0: int = 0
+    readout_1: int = 0
+    memories: int = 0
 
 
 class QnpForward(_QnpForward):
@@ -1070,6 +1107,12 @@ class QnpForward(_QnpForward):
             self.pairs,
             self.minimum_fidelity,
             self.purpose,
+            self.bases,
+            self.t1_ps,
+            self.t2_ps,
+            self.readout_0,
+            self.readout_1,
+            self.memories,
         )
 
     @classmethod
@@ -1079,7 +1122,7 @@ class QnpForward(_QnpForward):
         return tuple.__new__(cls, _QNP_FORWARD.unpack(body))
 
 
-_QNP_FORWARD_ACK = struct.Struct("!HIBB")
+_QNP_FORWARD_ACK = struct.Struct("!HIBBQQIIH")
 
 
 class _QnpForwardAck(NamedTuple):
@@ -1087,6 +1130,11 @@ class _QnpForwardAck(NamedTuple):
     request: int
     accepted: int
     error: int
+    t1_ps: int = 0
+    t2_ps: int = 0
+    readout_0: int = 0
+    readout_1: int = 0
+    memories: int = 0
 
 
 class QnpForwardAck(_QnpForwardAck):
@@ -1098,7 +1146,17 @@ class QnpForwardAck(_QnpForwardAck):
     MESSAGE: ClassVar[int] = 4
 
     def pack(self) -> bytes:
-        return _QNP_FORWARD_ACK.pack(self.circuit, self.request, self.accepted, self.error)
+        return _QNP_FORWARD_ACK.pack(
+            self.circuit,
+            self.request,
+            self.accepted,
+            self.error,
+            self.t1_ps,
+            self.t2_ps,
+            self.readout_0,
+            self.readout_1,
+            self.memories,
+        )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
@@ -1358,7 +1416,7 @@ class QnpReach(_QnpReach):
         return tuple.__new__(cls, _QNP_REACH.unpack(body))
 
 
-_QNP_PURIFY = struct.Struct("!HBIIBBBI")
+_QNP_PURIFY = struct.Struct("!HBIIBBBIB")
 
 
 class _QnpPurify(NamedTuple):
@@ -1370,6 +1428,7 @@ class _QnpPurify(NamedTuple):
     measured_turn: int
     outcome: int
     request: int
+    use: PairUse
 
 
 class QnpPurify(_QnpPurify):
@@ -1390,13 +1449,24 @@ class QnpPurify(_QnpPurify):
             self.measured_turn,
             self.outcome,
             self.request,
+            self.use,
         )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QNP_PURIFY.size:
             raise _misfit(body, _QNP_PURIFY, cls)
-        circuit, scope, kept, measured, kept_turn, measured_turn, outcome, request = _QNP_PURIFY.unpack(body)
+        (
+            circuit,
+            scope,
+            kept,
+            measured,
+            kept_turn,
+            measured_turn,
+            outcome,
+            request,
+            use,
+        ) = _QNP_PURIFY.unpack(body)
         try:
             values = (
                 circuit,
@@ -1407,6 +1477,7 @@ class QnpPurify(_QnpPurify):
                 measured_turn,
                 outcome,
                 request,
+                _PAIR_USE[use],
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:
@@ -1471,6 +1542,33 @@ class QnpOutcome(_QnpOutcome):
         if len(body) != _QNP_OUTCOME.size:
             raise _misfit(body, _QNP_OUTCOME, cls)
         return tuple.__new__(cls, _QNP_OUTCOME.unpack(body))
+
+
+_QNP_CLAIM = struct.Struct("!HII")
+
+
+class _QnpClaim(NamedTuple):
+    circuit: int
+    pair_id: int
+    request: int
+
+
+class QnpClaim(_QnpClaim):
+    """A pair from the bank is for a request."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 4
+    MESSAGE: ClassVar[int] = 15
+
+    def pack(self) -> bytes:
+        return _QNP_CLAIM.pack(self.circuit, self.pair_id, self.request)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _QNP_CLAIM.size:
+            raise _misfit(body, _QNP_CLAIM, cls)
+        return tuple.__new__(cls, _QNP_CLAIM.unpack(body))
 
 
 class QtpService(IntEnum):
@@ -3043,6 +3141,7 @@ type Message = (
     | QnpPurify
     | QnpPurifyAck
     | QnpOutcome
+    | QnpClaim
     | QtpOpen
     | QtpAccept
     | QtpRefuse
@@ -3120,6 +3219,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (QnpPurify.PROTOCOL, QnpPurify.MESSAGE): QnpPurify,
     (QnpPurifyAck.PROTOCOL, QnpPurifyAck.MESSAGE): QnpPurifyAck,
     (QnpOutcome.PROTOCOL, QnpOutcome.MESSAGE): QnpOutcome,
+    (QnpClaim.PROTOCOL, QnpClaim.MESSAGE): QnpClaim,
     (QtpOpen.PROTOCOL, QtpOpen.MESSAGE): QtpOpen,
     (QtpAccept.PROTOCOL, QtpAccept.MESSAGE): QtpAccept,
     (QtpRefuse.PROTOCOL, QtpRefuse.MESSAGE): QtpRefuse,

@@ -10,6 +10,7 @@ from protocols.egp.service import Err, Ok
 from protocols.ignored import Ignored
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
+from protocols.qnp.diagonal import Memory
 from protocols.qnp.node import Qnp
 from protocols.qnp.promise import Wishes
 from protocols.qnp.service import (
@@ -300,15 +301,18 @@ class Network:
 def _facts(config: NodeConfig) -> NodeFacts:
     device = config.device
     assert device is not None
-    links = sum(1 for link in config.links if config.number in (link.a, link.b))
+    own = [link for link in config.links if config.number in (link.a, link.b)]
+    links = len(own)
     swaps = config.kind == "repeater" and device.communication_qubits >= links > 1
     return NodeFacts(
         swaps,
         device.communication_qubits // links if swaps else device.communication_qubits,
-        device.memory_t1_ps,
-        device.memory_t2_ps,
-        device.swap_w,
-        {n.number: (e[0], e[1], e[2], e[3]) for n in config.links if len(e := n.errors) == 4},
+        Memory(device.memory_t1_ps, device.memory_t2_ps),
+        device.swap_errors,
+        device.readout,
+        config.seed,
+        {n.number: config.paths[n.b if n.a == config.number else n.a].delay_ps for n in own},
+        {n.number: (e[0], e[1], e[2], e[3]) for n in own if len(e := n.errors) == 4},
     )
 
 

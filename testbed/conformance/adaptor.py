@@ -25,7 +25,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
     """The configuration of one of our nodes, from what the kit tells every implementation."""
     links = tuple(_link(row) for row in told["links"])
     qubits = told["communication_qubits"]
-    device = Device(told["data_qubits"], qubits, 0, 0, 0, 1.0) if qubits else None
+    device = Device(told["data_qubits"], qubits, 0, 0, 0, (1.0, 0.0, 0.0, 0.0)) if qubits else None
     circuits = told["circuits"]
     return NodeConfig(
         number=told["node"],

@@ -8,6 +8,7 @@ from math import log
 from typing import Final
 
 from protocols.egp.facts import least_spacing
+from protocols.qnp.diagonal import Diagonal, from_correlators
 from stack.config import Circuits, Link, NodeConfig, RouteHop, Routing
 from testbed.scenario import CircuitPolicy, Device, RoutingPolicy, Scenario
 
@@ -19,8 +20,8 @@ _LEAST_W: Final = 1e-9
 _HOP: Final = 1e-6  # among perfect links, fewer
 
 
-def swap_w(device: Device) -> float:
-    """What a Bell measurement on this device leaves of the w of a chain of Werner pairs.
+def swap_errors(device: Device) -> Diagonal:
+    """Errors that a Bell measurement on this device adds to a chain.
 
     It is CX, H on the first qubit, and two readouts.  Depolarising gates of average fidelity F keep (dF - 1)/(d - 1) of
     every correlator; an outcome that is wrong with probability e turns the correlators that it decides about by 1 - 2e:
@@ -30,7 +31,12 @@ def swap_w(device: Device) -> float:
     one = 2 * device.gate_1q_fidelity - 1
     readout = 1 - device.readout_error_0 - device.readout_error_1
     first, second = one * readout, readout
-    return two * (first + second + first * second) / 3
+    return from_correlators(two * first, two * first * second, two * second)
+
+
+def swap_w(device: Device) -> float:
+    """What a Bell measurement on this device leaves of the w = (4F - 1)/3 of a chain of Werner pairs."""
+    return (4 * swap_errors(device)[0] - 1) / 3
 
 
 def pairs_per_ks(link: Link, success_probability: float) -> int:

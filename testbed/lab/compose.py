@@ -12,7 +12,7 @@ from stack.config import Device, Link, NodeConfig, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
-from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_w
+from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_errors
 from testbed.lab.clocks import oscillations, oscillators, time_keeping
 from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import Disturbance, NoPlaneMaker, Plan, Program
@@ -240,7 +240,8 @@ def _device(device: ScenarioDevice) -> Device:
         emission_ps=device.emission_ps,
         memory_t1_ps=device.communication_t1_ps,
         memory_t2_ps=device.communication_t2_ps,
-        swap_w=swap_w(device),
+        swap_errors=swap_errors(device),
+        readout=(device.readout_error_0, device.readout_error_1),
         storage_qubits=device.storage_qubits,
     )
 

@@ -115,7 +115,7 @@ def install(label: int, position: int) -> wire.QnpInstall:
 
 
 def track(label: int, pair_id: int, link: int, sequence: int) -> wire.QnpTrack:
-    return wire.QnpTrack(label, pair_id, link, sequence, 0, 0, wire.PairUse.DELIVER, 0, 0)
+    return wire.QnpTrack(label, pair_id, link, sequence, 0, 0, wire.PairUse.DELIVER, 0, 0, 0, 0, 0)
 
 
 def cat(gate: int, pair_id: int) -> wire.RgpCat:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from machine_pair import NO_FAULTS, Faults, Net, OverReliable
 
+from protocols.correlations import sign as _sign
 from protocols.device import pack_handle, released
-from protocols.egp.estimation import _sign
 from protocols.egp.facts import LinkFacts, Setting, least_spacing
 from protocols.egp.node import Egp
 from protocols.egp.service import (

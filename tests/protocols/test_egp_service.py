@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from link_lab import DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab, Way
 from machine_pair import Faults
 
-from protocols.egp.estimation import DEVIATIONS, Estimator, Tally
+from protocols.correlations import DEVIATIONS, Tally
+from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts, Setting, hopeless
 from protocols.egp.schedulers import make_scheduler
 from protocols.egp.schedulers.weighted_fair import PARTS, WeightedFair

@@ -32,8 +32,8 @@ from protocols.wire.codec import (
     CircuitFate,
     CircuitHop,
     EgpError,
-    EgpKind,
     PairFate,
+    PairKind,
     PairUse,
     Purification,
     QnpComplete,
@@ -77,9 +77,10 @@ def an_install(label: int = 2, **change: Any) -> QnpInstall:
 
 
 def a_track(
-    circuit: int, pair_id: int, link: int, sequence: int, index: int, goodness: int = 5, request: int = 0
+    circuit: int, pair_id: int, link: int, sequence: int, index: int, errors: int = 0, request: int = 0, age: int = 0
 ) -> QnpTrack:
-    return QnpTrack(circuit, pair_id, link, sequence, index, index, PairUse.DELIVER, goodness, request)
+    use = PairUse.DELIVER
+    return QnpTrack(circuit, pair_id, link, sequence, index, index, use, errors, errors, errors, age, request)
 
 
 def open_circuit(network: Net, number: int) -> tuple[int, CircuitId]:
@@ -110,7 +111,7 @@ def test_the_link_layer_is_asked_when_the_tail_has_accepted() -> None:
     circuit = CircuitId(TAIL, 2)
     assert network.messages() == [
         an_install(circuit.label),
-        QnpForward(circuit.label, request, EgpKind.KEEP, 3, FIDELITY, PURPOSE),
+        QnpForward(circuit.label, request, PairKind.KEEP, 3, FIDELITY, PURPOSE),
         QnpInstalled(circuit.label),
         QnpForwardAck(circuit.label, request, 1, 0),
     ]
@@ -131,7 +132,8 @@ def test_the_link_layer_is_asked_when_the_tail_has_accepted() -> None:
     ("change", "error"),
     [
         ({"purpose": PURPOSE + 1}, EgpError.REJECTED),
-        ({"kind": EgpKind.MEASURE}, EgpError.UNSUPP),
+        ({"kind": 3}, EgpError.UNSUPP),
+        ({"kind": PairKind.MEASURE, "bases": 4}, EgpError.UNSUPP),
     ],
 )
 def test_the_tail_refuses_a_request(change: dict[str, int], error: EgpError) -> None:
@@ -140,7 +142,7 @@ def test_the_tail_refuses_a_request(change: dict[str, int], error: EgpError) -> 
     tail.listen(PURPOSE)
     tail.receive(an_install(), HEAD, now=0)
     tail.poll(0)
-    forward = QnpForward(2, 5, EgpKind.KEEP, 1, FIDELITY, PURPOSE)._replace(**change)
+    forward = QnpForward(2, 5, PairKind.KEEP, 1, FIDELITY, PURPOSE)._replace(**change)
     tail.receive(forward, HEAD, now=0)
     assert tail.poll(0) == [Send(HEAD, QnpForwardAck(forward.circuit, 5, 0, error), reliable=True)]
 
@@ -182,7 +184,7 @@ def test_listeners_may_be_for_one_head() -> None:
     tail.poll(0)
 
     def accepted(request: int) -> int:
-        tail.receive(QnpForward(2, request, EgpKind.KEEP, 1, FIDELITY, PURPOSE), HEAD, now=0)
+        tail.receive(QnpForward(2, request, PairKind.KEEP, 1, FIDELITY, PURPOSE), HEAD, now=0)
         answer = tail.poll(0)[0].message.accepted
         assert isinstance(answer, int)
         return answer
@@ -200,7 +202,7 @@ def test_a_refusal_ends_the_request() -> None:
     request = qnp(network, HEAD).request(TAIL, PURPOSE + 1, 1, FIDELITY, now=0)
     network.run()
     ended = RequestEnded(
-        CircuitId(TAIL, 2), request, HEAD, TAIL, PURPOSE + 1, 0, CircuitInput.REFUSED, EgpError.REJECTED
+        CircuitId(TAIL, 2), request, HEAD, TAIL, PURPOSE + 1, 0, CircuitInput.REFUSED, EgpError.REJECTED, HEAD
     )
     closed = CircuitClosed(CircuitId(TAIL, 2), HEAD, 1, CircuitFate.FINISHED, HEAD)
     assert network.events[HEAD] == [InUse(TAIL, 1), ended, closed, InUse(TAIL, 0)]
@@ -231,13 +233,11 @@ def test_a_pair_goes_up_when_both_ends_hold_it(first: int, index: BellIndex) -> 
     assert network.of(HEAD, PairDelivered) == network.of(TAIL, PairDelivered) == []
     begin = network.now
     arrive(network, second, circuit, 40, index)
-    goodness = 4_000_000_000 - TAIL  # the smaller estimate
-    assert network.of(HEAD, PairDelivered) == [
-        PairDelivered(circuit, request, TAIL, PURPOSE, Pair(HEAD, 1, index, 100_040, goodness), 5)
-    ]
-    assert network.of(TAIL, PairDelivered) == [
-        PairDelivered(tail_circuit, request, HEAD, PURPOSE, Pair(HEAD, 1, index, 200_040, goodness), 5)
-    ]
+    for end, peer, known, qubit in ((HEAD, TAIL, circuit, 100_040), (TAIL, HEAD, tail_circuit, 200_040)):
+        (delivered,) = network.of(end, PairDelivered)
+        goodness = delivered.pair.goodness
+        assert delivered == PairDelivered(known, request, peer, PURPOSE, Pair(HEAD, 1, index, qubit, goodness), 5)
+        assert abs(goodness - (4_000_000_000 - peer)) <= 3  # what the peer's Track says, rounded
     # The end that knew last delivers at once; nobody waits for a round trip.
     assert network.now - begin <= 2 * DELAY_PS
     tracks = network.messages(QnpTrack)
@@ -538,7 +538,7 @@ def test_what_comes_before_its_circuit_is_held() -> None:
     assert tail.poll(0) == []
     assert tail.next_timeout() == HOLD_PS
     tail.receive(an_install(), HEAD, now=100)
-    tail.receive(QnpForward(2, 5, EgpKind.KEEP, 2, FIDELITY, PURPOSE), HEAD, now=100)
+    tail.receive(QnpForward(2, 5, PairKind.KEEP, 2, FIDELITY, PURPOSE), HEAD, now=100)
     tail.receive(a_track(2, 1, LINK, 1, BellIndex.PSI_PLUS, request=5), HEAD, now=100)
     outputs = tail.poll(100)
     assert [event.pair.qubit for event in outputs if isinstance(event, PairDelivered)] == [200_001]

@@ -193,9 +193,11 @@ def test_message_bodies_known_by_heart() -> None:
     )
     assert gen.pack().hex() == "020102030405060708090a0b0c0d0e0f10111213141516171819202122"
     track = wire.QnpTrack(
-        1, 2, 3, 4, wire.BellIndex.PSI_PLUS, wire.BellIndex.PHI_MINUS, wire.PairUse.TEST_Y, 5, 6
+        1, 2, 3, 4, wire.BellIndex.PSI_PLUS, wire.BellIndex.PHI_MINUS, wire.PairUse.TEST_Y, 5, 6, 7, 8, 9
     )
-    assert track.pack().hex() == "0001000000020003000490020000000500000006"
+    assert track.pack().hex() == (
+        "000100000002000300049002000000050000000600000007000000000000000800000009"
+    )
     data = wire.RelData(1, 2, 3, 4, 5, 1, b"abc")
     assert data.pack().hex() == "0000000100000002000000030405800003616263"
     op = wire.DeviceOp(wire.DeviceOpcode.RX, qubit=0x00010002, angle=-1, condition=4, expect=1)
