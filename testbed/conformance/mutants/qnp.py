@@ -74,13 +74,14 @@ def tracks_for_no_request() -> Wrong:
 def gives_what_it_has() -> Wrong:
     """A half is given as soon as it is tracked."""
 
-    def step(right: Any, one: End, record: Any, stimulus: PairInput, now: int, incoming: Any = None) -> None:
-        right(one, record, stimulus, now, incoming)
+    def step(right: Any, one: End, record: Any, stimulus: PairInput, now: int, *rest: Any) -> None:
+        right(one, record, stimulus, now, *rest)
         if stimulus is PairInput.LINK_PAIR and record.state is PairState.HERE and one.is_head:
             half = record.half
             name = (record.name.link, record.name.number)
             index = half.bell_index
-            other = QnpTrack(one.id.label, record.pair_id, *name, index, index, PairUse.DELIVER, 0, 0)
+            row: Any = (index, index, PairUse.DELIVER, 0, 0, 0, 0, record.request)
+            other = QnpTrack(one.id.label, record.pair_id, *name, *row)
             right(one, record, PairInput.TRACK, now, other)
 
     return instead(End, "_step", step)
@@ -90,10 +91,11 @@ def gives_what_it_has() -> Wrong:
 def believes_its_own_index() -> Wrong:
     """A pair has the Bell index of its last link."""
 
-    def pair(right: Any, one: End, record: Any) -> Any:
-        return right(one, record)._replace(bell_index=record.half.bell_index)
+    def hand_up(right: Any, one: End, record: Any, request: Any, now: int) -> None:
+        record.index = record.half.bell_index
+        right(one, record, request, now)
 
-    return instead(End, "_pair", pair)
+    return instead(End, "_hand_up", hand_up)
 
 
 @breaks("QNP-5")

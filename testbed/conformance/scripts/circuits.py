@@ -12,7 +12,6 @@ from protocols.wire import (
     DeviceTrain,
     EgpAdd,
     EgpAddAck,
-    EgpKind,
     EgpTrain,
     EgpTrainAck,
     EgpVerdict,
@@ -21,6 +20,7 @@ from protocols.wire import (
     MhpKind,
     MhpOutcome,
     MhpReply,
+    PairKind,
     PairUse,
     Purification,
     QnpForward,
@@ -40,7 +40,7 @@ TRAIN_PS: Final = 60 * SLOT_PS
 """In which a train is over, and what follows has been said."""
 LAST: Final = 0xFF
 """The rank of an end."""
-GOODNESS: Final = round(0.9 * FULL)
+ERROR: Final = round(0.1 * FULL / 3)
 
 
 class Hop:
@@ -197,7 +197,7 @@ def install(label: int, head: int, *hops: CircuitHop, number: int = 1, **fields:
 
 
 def forward(label: int, request: int = 1, purpose: int = PURPOSE, **fields: Any) -> QnpForward:
-    row = {"circuit": label, "request": request, "kind": EgpKind.KEEP, "pairs": 0, "minimum_fidelity": 0}
+    row = {"circuit": label, "request": request, "kind": PairKind.KEEP, "pairs": 0, "minimum_fidelity": 0}
     return QnpForward(**{**row, "purpose": purpose, **fields})
 
 
@@ -211,7 +211,10 @@ def track(label: int, link: int, sequence: int, pair_id: int = 0, **fields: Any)
         "bell_index": BellIndex.PSI_PLUS,
         "link_bell_index": BellIndex.PSI_PLUS,
         "use": PairUse.DELIVER,
-        "goodness": GOODNESS,
+        "error_z": ERROR,
+        "error_x": ERROR,
+        "error_y": ERROR,
+        "age_ps": 0,
         "request": 0,
     }
     return QnpTrack(**{**row, **fields})

@@ -9,9 +9,10 @@ from protocols.wire import (
     DeviceProgram,
     EgpAdd,
     EgpError,
-    EgpKind,
     MhpOutcome,
     PairFate,
+    PairKind,
+    PairUse,
     Purification,
     PurifyScope,
     QnpComplete,
@@ -43,6 +44,7 @@ from testbed.conformance.scripts.circuits import (
 )
 from testbed.conformance.stage import SOON_PS, NotMet, Stage
 
+UNKNOWN_KIND = 3
 QNP = (QnpInstall, QnpForward, QnpTrack, QnpDiscard, QnpComplete, QnpTeardown)
 
 
@@ -54,7 +56,7 @@ async def a_request_is_announced_and_pairs_wait_for_the_circuit(stage: Stage) ->
     request = (await stage.user.expect("requested"))["request"]
     stage.user.order("want", request=request, number=2)
     label = (await hop.peer.expect(QnpInstall)).circuit
-    await hop.peer.expect(QnpForward, circuit=label, request=request, kind=EgpKind.KEEP, purpose=PURPOSE)
+    await hop.peer.expect(QnpForward, circuit=label, request=request, kind=PairKind.KEEP, purpose=PURPOSE)
     await hop.peer.silence(EgpAdd, during=2 * SOON_PS)
     hop.peer.send(QnpInstalled(label))
     hop.peer.send(QnpForwardAck(label, request, 1, 0))
@@ -77,7 +79,7 @@ async def each_forward_has_one_answer(stage: Stage) -> None:
     await stage.wait(SOON_PS)
     await say(2, None)
     await say(2, EgpError.CREATE)
-    await say(3, EgpError.UNSUPP, kind=EgpKind.MEASURE)
+    await say(3, EgpError.UNSUPP, kind=UNKNOWN_KIND)
     await say(4, EgpError.REJECTED, purpose=PURPOSE + 1)
     stage.user.order("unlisten", purpose=PURPOSE)
     await stage.wait(SOON_PS)
@@ -311,7 +313,7 @@ async def the_tail_does_its_part(stage: Stage) -> None:
     stage.devices.bits = lambda program: b"\1"
     first, second = await hop.pair(), await hop.pair()
     stage.devices.commands.clear()
-    hop.peer.send(QnpPurify(label, PurifyScope.LINK, second, first, 12, 12, 1, 0))
+    hop.peer.send(QnpPurify(label, PurifyScope.LINK, second, first, 12, 12, 1, 0, PairUse.DELIVER))
     await hop.peer.expect(
         QnpPurifyAck, circuit=label, scope=PurifyScope.LINK, kept=second, measured=first, outcome=1
     )
@@ -323,7 +325,7 @@ async def the_tail_does_its_part(stage: Stage) -> None:
     hop.peer.send(track(label, LINK, second, 55, bell_index=its.bell_index, link_bell_index=its.bell_index, request=1))
     await stage.user.expect("pair", pair_id=55)
     first, second = await hop.pair(), await hop.pair()
-    hop.peer.send(QnpPurify(label, PurifyScope.LINK, first, second, 12, 12, 0, 0))
+    hop.peer.send(QnpPurify(label, PurifyScope.LINK, first, second, 12, 12, 0, 0, PairUse.DELIVER))
     await hop.peer.expect(QnpPurifyAck, kept=first, measured=second, outcome=1)
     await hop.peer.silence(QnpTrack)
     await released(stage, hop.qubits[first])
