@@ -331,12 +331,14 @@ class User:
         self._stage.log(self._stage.now, f"user → IUT  {do} {arguments}")
         self._stage.ground.order({"do": do, **arguments})
 
-    async def expect(self, event: str, within: int = SOON_PS, **fields: Any) -> dict[str, Any]:
-        """The next event of this name; NotMet as with a peer's message."""
+    async def expect(
+        self, event: str, within: int = SOON_PS, where: dict[str, Any] | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """The next event of this name (and with what `where` says); NotMet as with a peer's message."""
         deadline = self._stage.now + within
         while True:
             for facts in self.told:
-                if facts["event"] == event:
+                if facts["event"] == event and (where or {}).items() <= facts.items():
                     self.told.remove(facts)
                     wrong = {key: facts.get(key) for key, value in fields.items() if facts.get(key) != value}
                     if wrong:

@@ -74,6 +74,7 @@ class Sessions:
             "open": self._open,
             "teleport": self._teleport,
             "ask-pairs": lambda node, session, number: self._sessions[node, session].ask_pairs(number),
+            "stream": lambda node, session, pairs_per_s: self._sessions[node, session].stream(pairs_per_s),
             "finish-session": lambda node, session: self._sessions[node, session].finish(),
             "close-session": lambda node, session: self._sessions[node, session].close(),
             "reset-session": lambda node, session: self._sessions[node, session].reset(),

@@ -11,7 +11,7 @@ from testbed.conformance.scene import Scene
 
 FAMILIES: Final = (
     *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links"),
-    *("qnp", "qnp_relay"),
+    *("qnp", "qnp_relay", "qtp"),
 )
 """Files of scripts, and of the mutants that they catch."""
 

@@ -107,6 +107,11 @@ class Hop:
                 del self._asked[0]
         return sequence
 
+    @property
+    def owed(self) -> int:
+        """Pairs that have been asked for and not been made."""
+        return sum(left for _, _, left in self._asked)
+
     def _next_slot(self) -> int | None:
         """Of the train that runs, the first one that is to come."""
         gen = self._gen
