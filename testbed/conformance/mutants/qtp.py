@@ -6,7 +6,6 @@ from protocols import bell
 from protocols.device import Program
 from protocols.labels import LabelSpace
 from protocols.qnp.end import End
-from protocols.qtp import node as qtp_node
 from protocols.qtp.node import Qtp
 from protocols.qtp.pacing import Pacer
 from protocols.qtp.service import SessionId
@@ -19,7 +18,6 @@ from protocols.wire import (
     QtpCredit,
     QtpDelivered,
     QtpFinish,
-    QtpOpen,
     QtpRefuse,
     QtpReset,
     QtpStatus,
@@ -77,8 +75,8 @@ def trusts_its_own_half() -> Wrong:
         right(one, record)
         half = record.half
         name, index = (record.name.link, record.name.number), half.bell_index
-        other = QnpTrack(one.id.label, record.pair_id, *name, index, index, PairUse.DELIVER, 0, 0)
-        one.take_track(other, half.time_of_goodness)
+        row: Any = (one.id.label, record.pair_id, *name, index, index, PairUse.DELIVER, 0, 0, 0, 0, 0)
+        one.take_track(QnpTrack(*row), half.time_of_goodness)
 
     return instead(End, "_track", track)
 
