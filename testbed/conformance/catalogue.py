@@ -4,8 +4,9 @@ What may live here: reading and checking `protocols/**/*.toml`.
 """
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import protocols
 
@@ -60,6 +61,19 @@ def _requirement(path: Path, row: dict[str, str]) -> Requirement:
     if decided not in DECIDED or (decided == "none") != bool(requirement.reason):
         raise CatalogueError(f"{path.name}: {requirement.id}: decided by {decided}, with a reason if by none")
     return requirement
+
+
+class Decider(Protocol):
+    """A script, or a rule for traces."""
+
+    @property
+    def decides(self) -> tuple[str, ...]: ...
+
+
+def gaps(requirements: Iterable[Requirement], deciders: Iterable[Decider]) -> list[str]:
+    """Every MUST that can be decided and that none of these decides."""
+    decided = {name for decider in deciders for name in decider.decides}
+    return [r.id for r in requirements if r.level == "MUST" and r.decided == "socket" and r.id not in decided]
 
 
 def order(name: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from testbed.conformance.scene import Scene
 
 FAMILIES: Final = (
     *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links"),
-    *("qnp", "qnp_relay", "qtp"),
+    *("qnp", "qnp_relay", "qtp", "rgp"),
 )
 """Files of scripts, and of the mutants that they catch."""
 
@@ -35,16 +35,24 @@ class Script(NamedTuple):
     """Its times are finer than any host keeps them: it is for emulated time only."""
 
 
+class ScriptError(Exception):
+    """A script that decides nothing, or does not say what it does."""
+
+
 _found: dict[str, Script] = {}
 
 
 def decides(
     *requirements: str, scene: Scene, outside: bool = False, patient: bool = False, emulated: bool = False
 ) -> Callable[[Act], Act]:
-    """Register a script for the requirements that it decides."""
+    """Register a script for the requirements that it decides; raises ScriptError."""
 
     def register(act: Act) -> Act:
         name = f"{act.__module__.rpartition('.')[2]}.{act.__name__}"
+        if not requirements:
+            raise ScriptError(f"{name} decides nothing")
+        if not act.__doc__:
+            raise ScriptError(f"{name} does not say what it does")
         _found[name] = Script(name, requirements, scene, act, (act.__doc__ or "").strip(), outside, patient, emulated)
         return act
 
