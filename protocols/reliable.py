@@ -330,6 +330,16 @@ class Reliable:
         else:
             raise TypeError(f"{type(message).__name__} is not a message of REL")
 
+    def shown(self) -> list[dict[str, int]]:
+        """Its queues, for people who look: peers with whom something is under way."""
+        rows = []
+        for number, peer in sorted(self._peers.items()):
+            out, early = peer.outgoing, len(peer.incoming.early) if peer.incoming is not None else 0
+            if out.flight or out.waiting or early:
+                row = {"peer": number, "unacknowledged": len(out.flight), "waiting": len(out.waiting)}
+                rows.append(row | {"early": early, "tries": out.tries})
+        return rows
+
     def poll(self, now: int) -> list[Output]:
         for number in self._retransmission.take_due(now):
             self._on_timeout(self._peers[number], now)

@@ -87,6 +87,29 @@ class Node:
             elif name.startswith("load-"):
                 self.apps[name] = load.app
 
+    def shown(self) -> dict[str, Any]:
+        """What a person who looks into the node finds, by layer: plain data, for JSON and for tables."""
+        about: dict[str, Any] = {
+            "state": "up" if self.kernel.alive else "dead",
+            "incarnation": self.kernel.incarnation,
+            "programs": list(self.kernel.results.get("running", [])),
+            "queues": [],
+            "memories": [],
+            "circuits": [],
+            "sessions": [],
+            "streams": [],
+        }
+        if not self.kernel.alive:
+            return about
+        if hasattr(self, "messenger"):
+            about["streams"] = self.messenger.shown()
+        if hasattr(self, "network"):
+            about["queues"] = self.link.shown()
+            about["memories"] = self.physical.memory.shown()
+            about["circuits"] = self.network.shown()
+            about["sessions"] = self.transport.driver.machine.shown()
+        return about
+
     async def main(self) -> None:
         """Boot: the clock, if it is kept; attached programs, then the node's own apps, in the order of the scenario."""
         kernel = self.kernel
@@ -99,7 +122,7 @@ class Node:
             await self._waits.wait()
             self._services()
             kernel.event("node", "up")
-        for session in kernel.sessions:
+        for session in list(kernel.sessions):
             session.open()
         if hasattr(self, "network"):
             self.network.start()
@@ -128,6 +151,7 @@ def boot(host: Host, config: NodeConfig, sessions: list[socket]) -> Node:
         recorder = Recorder(path, config.number, config.incarnation)
     kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, node_clock(config), config.freezes)
     kernel.sessions = [Session(kernel, index, sock) for index, sock in enumerate(sessions)]
+    kernel.sessions_ever = len(sessions)
     node = Node(kernel, config)
     host.start(kernel, node.main, config.start_ps)
     return node

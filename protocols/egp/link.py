@@ -3,7 +3,7 @@
 What may live here: agreeing on trains with the peer, what comes of them, and expiry.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
@@ -111,6 +111,31 @@ class LinkEnd:
         self._pause_ps = 2 * facts.round_trip_ps + facts.margin_ps
         self._retry = TimerKey(TimerKind.RETRY, facts.number)
         self._hold = TimerKey(TimerKind.HELD, facts.number)
+
+    def shown(self) -> dict[str, Any]:
+        """The link's queue and its train, for people who look."""
+        train = self._train
+        running = {} if train is None else {
+            "queue_id": train.queue_id, "first_slot": train.first_slot, "count": train.count, "qubit": train.qubit
+        }  # fmt: skip
+        requests = [
+            {
+                "origin": request.id.origin,
+                "create_id": request.id.create_id,
+                "pairs_left": request.remaining,
+                "priority": request.priority,
+                "agreed": request.agreed,
+                "kind": request.kind.name,
+            }
+            for request in self.requests.open.values()
+        ]
+        return {
+            "link": self.facts.number,
+            "peer": self.facts.peer,
+            "state": self._state.name,
+            "train": running,
+            "requests": requests,
+        }
 
     # Agreeing on a train.
 

@@ -24,7 +24,7 @@ passes to and from other layers in service.py.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
@@ -286,3 +286,7 @@ class Egp:
             if qubits != shared.told[station]:
                 shared.told[station] = qubits
                 shared.outputs.append(QubitsReady(station, qubits))
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Each link's queue, for people who look."""
+        return [end.shown() for end in self._links.values()]

@@ -114,6 +114,18 @@ class Circuit:
         priority: int = self.install.priority
         return priority
 
+    def shown(self) -> dict[str, int | str]:
+        """It, for people who look."""
+        role = "head" if self.up is None else "tail" if self.down is None else "relay"
+        return {
+            "hop": f"{self.id.neighbour}:{self.id.label}",
+            "head": self.install.head,
+            "tail": self.tail,
+            "role": role,
+            "phase": self.phase.name,
+            "pairs_wanted": 0 if self.demand is None else self.demand.wanted,
+        }
+
     def beyond(self, neighbour: int) -> CircuitId | None:
         """The hop on the other side of this node."""
         return self.down if self.up is not None and neighbour == self.up.neighbour else self.up

@@ -395,6 +395,10 @@ class Qnp:
             circuit.take_purify(message, source, now)
             self._book.sweep(circuit)
 
+    def shown(self) -> list[dict[str, int | str]]:
+        """The circuits that lead through this node, for people who look."""
+        return [circuit.shown() for circuit in self._book.each()]
+
 
 def _fits(message: QnpForward, circuit: End) -> bool:
     """May such a request be on this circuit?"""

@@ -321,6 +321,24 @@ class Qtp:
             self._move(session, SessionInput.PEER_LOST)
         self._numbers_with(peer).peer_starts_anew()
 
+    def shown(self) -> list[dict[str, int | str]]:
+        """Its sessions, for people who look."""
+        return [
+            {
+                "peer": session.id.peer,
+                "port": session.port,
+                "state": session.state.name,
+                "service": session.service.name,
+                "unpaired": len(session.unpaired),
+                "measuring": len(session.measuring),
+                "unconfirmed": len(session.sent),
+                "pairs_spare": len(session.spare),
+                "pairs_asked": session.asked,
+                "pending": len(session.pending),
+            }
+            for session in self._sessions.values()
+        ]
+
     def poll(self, now: int) -> list[Output]:
         for session_id in self._streams.take_due(now):
             streaming = self._sessions.get(session_id)

@@ -139,6 +139,10 @@ class EntanglementLink:
             question = EgpExpireAck(self._peers[peer], UNSET)
             self._messenger.send(Send(peer, question, reliable=True))
 
+    def shown(self) -> list[dict[str, Any]]:
+        """Each link's queue of requests, for people who look."""
+        return self._driver.machine.shown()
+
     def _on_event(self, event: Any) -> None:
         match event:
             case StartTrain():

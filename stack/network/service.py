@@ -205,6 +205,10 @@ class Network:
 
     # -- what the machine wants -------------------------------------------------------------------------------------
 
+    def shown(self) -> list[dict[str, Any]]:
+        """The circuits that lead through this node, for people who look."""
+        return self._driver.machine.shown()
+
     def _on_event(self, event: Any) -> None:
         match event:
             case NeedLinkPairs(link=link, purpose=label, number=number, minimum_fidelity=fidelity):

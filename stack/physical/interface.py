@@ -51,6 +51,9 @@ class QubitMemory(Protocol):
     def when_room(self, callback: Callable[[], None]) -> None:
         """Call back whenever a storage qubit becomes free."""
 
+    def shown(self) -> list[dict[str, int | str]]:
+        """Every qubit and its state, for people who look."""
+
 
 class PhysicalLayer(Protocol):
     """Trains of attempts on links, and programs on the node's qubits."""

@@ -84,3 +84,16 @@ class Memory:
 
     def when_room(self, callback: Callable[[], None]) -> None:
         self._room_watchers.append(callback)
+
+    def shown(self) -> list[dict[str, int | str]]:
+        """Every qubit, for people who look: free, out (somebody's), or on its way back."""
+        rows: list[dict[str, int | str]] = []
+        for index, handle in enumerate(self._current):
+            role = "data" if index < self._data else "communication" if index < self._storage else "storage"
+            state = "out"
+            if index in self._free or index in self._rooms:
+                state = "free"
+            elif handle in self._leaving:
+                state = "leaving"
+            rows.append({"qubit": index, "role": role, "state": "" if role == "data" else state, "handle": handle})
+        return rows

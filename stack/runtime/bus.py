@@ -31,7 +31,7 @@ LAST: Final = 4
 DONE: Final = 8
 """Report (``paced``): an order has been carried out."""
 
-KILL, REVIVE, WAYS, FREEZE, THAW = range(1, 6)
+KILL, REVIVE, WAYS, FREEZE, THAW, CALLS, ATTACH, REPLAY = range(1, 9)
 """What a host is ordered to do to one of its nodes.  Deaths and births are ordered where nodes share a process only."""
 
 PACKET_MAX: Final = 60_000
@@ -66,7 +66,8 @@ class Answer(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What befalls a node at true time ``t``.  ``body``: of ``WAYS`` the new ones, as ``way_orders`` packs them."""
+    """What befalls a node at true time ``t``.  ``body``: of ``WAYS`` and ``CALLS``, see ``way_orders`` and
+    ``replay_orders``; of ``ATTACH`` what the session is called."""
 
     kind: int
     node: int
@@ -200,6 +201,21 @@ def way_orders(node: int, t: int, ways: dict[int, Path]) -> list[Order]:
 def ordered_ways(order: Order) -> dict[int, Path]:
     """What ``way_orders`` has packed."""
     return {int(peer): path_from_json(path) for peer, path in json.loads(order.body).items()}
+
+
+_CALLS_IN_ONE: Final = 20_000
+
+
+def replay_orders(node: int, t: int, calls: list[tuple[int, str]]) -> list[Order]:
+    """The orders by which a program that once attached to a node does so again: first what it asked, in pieces."""
+    text = json.dumps(calls).encode()
+    pieces = [text[i : i + _CALLS_IN_ONE] for i in range(0, len(text), _CALLS_IN_ONE)]
+    return [*(Order(CALLS, node, t, piece) for piece in pieces), Order(REPLAY, node, t)]
+
+
+def ordered_calls(text: bytes) -> list[tuple[int, str]]:
+    """What the pieces come to."""
+    return [(t_ps, line) for t_ps, line in json.loads(text)]
 
 
 def pack_start(epoch_ns: int, dilation: float) -> bytes:

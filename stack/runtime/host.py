@@ -10,14 +10,16 @@ Order at one instant, per node: device answers by command, frames by (source, in
 import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable
+from socket import socket
 from typing import Any
 
 import trio
 
 from stack.config import Path
+from stack.runtime.inputs import InputLog
 from stack.runtime.kernel import FRAME, TIMER, Kernel, Timer
 from stack.runtime.quiescence import QuiescenceClock
-from stack.runtime.session import Session
+from stack.runtime.session import ReplayedSession, Session
 from stack.runtime.times import NEVER
 
 Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
@@ -44,6 +46,7 @@ class Host:
         self.trio_clock: trio.abc.Clock | None = self.clock
         self.on_rerouted: Callable[[int, dict[int, Path]], None] = lambda node, ways: None
         """Called before a node's ways change: its next life is to have them, too."""
+        self.input_log: InputLog | None = None
         self._owing: list[Session] = []
         self._nursery: trio.Nursery | None = None
 
@@ -110,6 +113,25 @@ class Host:
         await self.settle()
         kernel.recorder.close()
         return lost
+
+    def attach(self, number: int, true_ps: int, program: socket | list[tuple[int, str]], label: str = "") -> None:
+        """A program attaches to a node that runs already; or one that has, and is replayed, see ReplayedSession.
+        ``label`` is what it is called in the log."""
+        kernel = self.kernels[number]
+        kernel.true_now = max(kernel.true_now, true_ps)
+        index = kernel.sessions_ever
+        kernel.sessions_ever += 1
+        if isinstance(program, list):
+            session: Session = ReplayedSession(kernel, index, program)
+        else:
+            session = Session(kernel, index, program, label)
+        kernel.sessions.append(session)
+        session.open()
+
+    def input(self, kernel: Kernel, what: dict[str, Any]) -> None:
+        """Something has come to a node from outside."""
+        if self.input_log is not None:
+            self.input_log.write(kernel.true_now, what)
 
     def rerouted(self, number: int, ways: dict[int, Path]) -> None:
         """A node's ways to others are other ones from now on."""
@@ -201,6 +223,8 @@ class Host:
 
     def owe(self, session: Session) -> None:
         """The program of ``session`` has the floor: time stands still until its next call."""
+        if not session.ready():
+            return
         self._owing.append(session)
         self._owing.sort(key=lambda s: (s.kernel.number, s.index))
 

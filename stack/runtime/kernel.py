@@ -148,6 +148,7 @@ class Kernel:
         self.on_ways: Callable[[dict[int, Path]], None] | None = None
         self.on_arrival: Callable[[bytes], list[tuple[int, bytes]]] | None = None
         self.sessions: list[Session] = []
+        self.sessions_ever = 0
         self._programs = 0
         self._freezes = freezes
         self.held: list[Entry] | None = None

@@ -78,6 +78,10 @@ class Messenger:
         else:
             self._nic.send(destination, message)
 
+    def shown(self) -> list[dict[str, int]]:
+        """What waits on the way to and from peers, for people who look."""
+        return self._driver.machine.shown()
+
     def _transmit(self, send: Send) -> None:
         self._nic.send(send.destination, send.message)
 

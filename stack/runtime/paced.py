@@ -92,7 +92,6 @@ class PacedHost(Host):
     async def _welcome(self, node: int, door: socket.socket) -> None:
         """Programs may attach to a node of a standing testbed at any time: each connection is a session."""
         door.setblocking(False)
-        count = len(self.kernels[node].sessions)
         while True:
             await trio.lowlevel.wait_readable(door)
             try:
@@ -100,8 +99,11 @@ class PacedHost(Host):
             except BlockingIOError:  # it has been closed again
                 continue
             connection.setblocking(True)
-            Session(self.kernels[node], count, connection).open()
-            count += 1
+            kernel = self.kernels[node]
+            kernel.true_now = max(kernel.true_now, self.wall_ps())
+            label = f"{kernel.name}.{kernel.incarnation}.{kernel.sessions_ever}"
+            self.input(kernel, {"do": "attach", "node": kernel.name, "session": label})
+            self.attach(node, kernel.true_now, connection, label)
 
     async def settle(self) -> None:
         """Others' tasks never rest here; those of a dead node can do nothing any more."""

@@ -26,6 +26,7 @@ from stack.config import Path as Way
 from stack.node import boot
 from stack.record import RESULT_SUFFIX
 from stack.runtime.host import Host
+from stack.runtime.inputs import InputLog
 from stack.runtime.paced import PacedHost
 from stack.runtime.virtual import CoordinatorGone, CountError, VirtualHost
 
@@ -74,11 +75,9 @@ def _host(
     room: int,
     doors: dict[int, socket.socket],
 ) -> VirtualHost | PacedHost:
-    if clock != "paced":
-        return VirtualHost(bus, sockets, addresses, room)
-    paced = PacedHost(bus, sockets, addresses)
-    paced.doors = doors
-    return paced
+    host = PacedHost(bus, sockets, addresses) if clock == "paced" else VirtualHost(bus, sockets, addresses, room)
+    host.doors = doors
+    return host
 
 
 def fork_hosts(hosts: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -115,6 +114,7 @@ def serve(orders: dict[str, Any]) -> int:
     sessions = {int(n): [socket.socket(fileno=fd) for fd in fds] for n, fds in orders["sessions"].items()}
     doors = {int(n): socket.socket(fileno=fd) for n, fd in orders["doors"].items()}
     host = _host(orders["clock"], bus, sockets, addresses, orders["room"], doors)
+    host.input_log = InputLog(orders["inputs"])
     by_number = {c.number: c for c in configs}
 
     def revive(node: int, t_ps: int) -> None:

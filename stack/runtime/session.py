@@ -10,10 +10,13 @@ and the node closes it only by ending.
 
 import json
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+
+from stack.runtime.kernel import TIMER, Timer
 
 if TYPE_CHECKING:
     from stack.runtime.kernel import Kernel
@@ -33,8 +36,10 @@ def whole(name: str, value: object, least: int, most: int) -> int:
 class Session:
     """One attached program."""
 
-    def __init__(self, kernel: "Kernel", index: int, sock: socket.socket) -> None:
+    def __init__(self, kernel: "Kernel", index: int, sock: socket.socket, label: str = "") -> None:
+        """``label``: of one that was not there when the node booted: what it asks is written down under that name."""
         self.kernel = kernel
+        self._label = label
         self.index = index
         self.sock = sock
         self._pending = b""
@@ -43,6 +48,10 @@ class Session:
         self.kernel.results.setdefault("sessions", []).append(self.index)  # those still open at the end
         self.kernel.program_opened()
         self.kernel.host.owe(self)
+
+    def ready(self) -> bool:
+        """Whether it is to be heard now, as every program is that has the floor."""
+        return True
 
     def fed(self) -> bool:
         """Take what has arrived, without waiting; whether ``hear`` would find a whole call, or the end."""
@@ -58,7 +67,12 @@ class Session:
     def hear(self) -> None:
         """Read the program's next call (blocking) and start serving it; end of file closes the session."""
         line = self._line()
+        if self._label:
+            what = {"do": "call", "line": line.decode(errors="replace")} if line else {"do": "detach"}
+            self.kernel.host.input(self.kernel, what | {"node": self.kernel.name, "session": self._label})
         if not line:
+            if self in self.kernel.sessions:
+                self.kernel.sessions.remove(self)
             self.sock.close()
             self.kernel.results["sessions"].remove(self.index)
             self.kernel.event("session", "detached", session=self.index)
@@ -110,3 +124,37 @@ class Session:
         except TypeError as error:
             raise CallError(f"{name}: {error}") from None
         return name, calls[name], arguments
+
+
+class _Nobody:
+    """Where the answers to a replayed program go."""
+
+    def sendall(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class ReplayedSession(Session):
+    """A program that is there no more: it asks what it asked when it was, at the same times or as soon after as it has
+    been answered."""
+
+    def __init__(self, kernel: "Kernel", index: int, calls: list[tuple[int, str]]) -> None:
+        """``calls``: (true time, line), an empty line being its end; a program without one stays till the run's end."""
+        super().__init__(kernel, index, _Nobody())  # type: ignore[arg-type]
+        self._calls = deque(calls)
+
+    def ready(self) -> bool:
+        """Heard later, if it asked later."""
+        if not self._calls:
+            return False
+        t_ps = self._calls[0][0]
+        host = self.kernel.host
+        if t_ps <= self.kernel.true_now:
+            return True
+        host.push(t_ps, self.kernel, TIMER, t_ps, 0, 0, Timer(t_ps, lambda: host.owe(self)))
+        return False
+
+    def _line(self) -> bytes:
+        return self._calls.popleft()[1].encode()

@@ -45,6 +45,8 @@ class VirtualHost(Host):
     ) -> None:
         super().__init__()
         self.revive: Callable[[int, int], None] | None = None
+        self.doors: dict[int, socket.socket] = {}
+        """Listening sockets at which programs attach to nodes; one waits there when it is ordered to be let in."""
         self._bus = coordinator
         self._sockets = sockets
         self._addresses = addresses
@@ -57,6 +59,7 @@ class VirtualHost(Host):
         self._earliest: dict[int, int] = {}
         self._commands: list[bus.Command] = []
         self._orders: list[bus.Order] = []
+        self._calls = b""
         for sock in sockets.values():
             sock.setblocking(False)
 
@@ -119,6 +122,13 @@ class VirtualHost(Host):
                 self.freeze(order.node)
             elif order.kind == bus.THAW:
                 self.thaw(order.node, order.t)
+            elif order.kind == bus.CALLS:
+                self._calls += order.body
+            elif order.kind == bus.REPLAY:
+                self.attach(order.node, order.t, bus.ordered_calls(self._calls))
+                self._calls = b""
+            elif order.kind == bus.ATTACH:
+                self.attach(order.node, order.t, self.doors[order.node].accept()[0], order.body.decode())
             elif self.revive is not None:
                 self.revive(order.node, order.t)
 

@@ -54,7 +54,13 @@ def add(commands: Commands) -> None:
     up.add_argument("scenario", metavar="SCENARIO", type=Path, help="a scenario file (YAML); its work is left out")
     up.add_argument("--name", metavar="NAME", help="what other commands call it (default: the file's name)")
     up.add_argument("--seed", type=int, metavar="N", help="in place of the scenario's")
-    up.add_argument("--dilation", type=float, metavar="D", help="wall seconds per virtual second")
+    up.add_argument(
+        "--clock",
+        choices=("paced", "virtual"),
+        default="paced",
+        help="paced: the wall's (default); virtual: time passes only while there is work, and can be replayed",
+    )
+    up.add_argument("--dilation", type=float, metavar="D", help="paced: wall seconds per virtual second")
     up.add_argument("--mqtt", metavar="SETTING", help="telemetry: none, embedded or mqtt://[USER[:PASSWORD]@]HOST")
     up.add_argument("--out", type=Path, metavar="DIR", help="folder for its files (default: a new one in out/)")
     up.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
@@ -111,6 +117,7 @@ def _up(args: argparse.Namespace) -> int:
         bed = Testbed(
             args.scenario,
             name=args.name,
+            clock=args.clock,
             seed=args.seed,
             dilation=args.dilation,
             mqtt=args.mqtt,
@@ -168,7 +175,8 @@ def _status_lines(status: "Status") -> list[str]:
     width = max(len(name) for name in status.nodes)
     lines = [
         f"{status.name}: {status.scenario}",
-        f"  virtual time {status.t_s:.3f} s, up for {status.up_s:.1f} s, dilation {status.dilation:g}",
+        f"  virtual time {status.t_s:.3f} s, up for {status.up_s:.1f} s, "
+        + (f"dilation {status.dilation:g}" if status.clock == "paced" else "it passes only while there is work"),
         f"  files in {status.out}",
     ]
     for node in status.nodes.values():
@@ -252,8 +260,9 @@ def _value(kind: str, text: str) -> float:
 
 def _fault_line(fault: "FaultStatus") -> str:
     where = " at " + ", ".join(fault.at) if fault.at else ""
-    late = fault.kind in ("delay", "jitter")
-    much = f" {fault.value * 1e3:g} ms" if late else f" {fault.value:g}" * bool(fault.value)
+    much = f" {fault.value:g}" if fault.value else ""
+    if fault.kind in ("delay", "jitter"):
+        much = f" {fault.value * 1e3:g} ms"
     return f"{fault.kind}{much}{where}, since virtual time {fault.since_s:.6f} s"
 
 

@@ -6,6 +6,7 @@ What may live here: data and rules about *when*; no process, socket or node is t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from heapq import heappop, heappush
 from typing import Any, NamedTuple, Protocol
 
 from stack.config import Path
@@ -21,6 +22,7 @@ class Deed(Enum):
     THAW = "thaw"
     FAULT = "fault"
     HEAL = "heal"
+    ATTACH = "attach"
     END = "end"
 
 
@@ -59,22 +61,34 @@ class Inputs(Protocol):
 
 
 class Agenda:
-    """Planned deeds in order of time, then node; then those that were added, as they came."""
+    """Deeds in order of time.  At one time: what was planned, by node; what follows from earlier deeds; and what came
+    from outside, as it came, since all else of that time may have been done by then."""
 
-    def __init__(self, planned: Iterable[Planned] = ()) -> None:
-        self._left = sorted(planned, key=lambda p: (p.t_ps, p.node, p.deed is Deed.RESTART))
-        self._left.reverse()
+    def __init__(self, planned: Iterable[Planned] = (), inputs: Iterable[Planned] = ()) -> None:
+        self._left: list[tuple[int, bool, int, Planned]] = []
+        self._count = 0
+        for one in sorted(planned, key=lambda p: (p.t_ps, p.node, p.deed is Deed.RESTART)):
+            self.follow(one)
+        for one in inputs:
+            self.take(one)
 
-    def add(self, planned: Planned) -> None:
-        """One more, after all that is to be at that time."""
-        place = sum(1 for other in self._left if other.t_ps > planned.t_ps)
-        self._left.insert(place, planned)
+    def follow(self, planned: Planned) -> None:
+        """One more, as a consequence of what has been done."""
+        self._add(planned, False)
+
+    def take(self, planned: Planned) -> None:
+        """One more, from outside."""
+        self._add(planned, True)
+
+    def _add(self, planned: Planned, outside: bool) -> None:
+        self._count += 1
+        heappush(self._left, (planned.t_ps, outside, self._count, planned))
 
     def next_ps(self) -> int:
-        return self._left[-1].t_ps if self._left else NEVER
+        return self._left[0][0] if self._left else NEVER
 
     def pop(self) -> Planned:
-        return self._left.pop()
+        return heappop(self._left)[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ class Coordinator:
             devices = self._plane.next_ps()
             stop = self._stop_ps()
             if first == devices == planned == stop == NEVER and self._orders is not None and self._orders.standing:
+                self._lab.progress(self._done_ps, self.windows)
                 self._orders.wait()
                 continue
             if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
@@ -317,6 +318,15 @@ class Coordinator:
                 self._inputs.note(t, node, "frozen" if deed is Deed.FREEZE else "thawed")
                 self._order(index, bus.Order(bus.FREEZE if deed is Deed.FREEZE else bus.THAW, node, t))
             return
+        if deed is Deed.ATTACH:
+            if index in self._live:
+                about = about or {}
+                orders = [bus.Order(bus.ATTACH, node, t, about["session"].encode())]
+                if "calls" in about:
+                    orders = bus.replay_orders(node, t, about["calls"])
+                for order in orders:
+                    self._order(index, order)
+            return
         if about is not None and (index in self._live and node not in self._dead) == (deed is Deed.RESTART):
             return  # it has died, or been restarted, between the order and now
         host = self._hosts[index]
@@ -365,7 +375,7 @@ class Coordinator:
             if order["do"] == "spent":
                 self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
                 continue
-            self._agenda.add(self._inputs.stamped(self._done_ps, order["what"])._replace(order=order["id"]))
+            self._agenda.take(self._inputs.stamped(self._done_ps, order["what"])._replace(order=order["id"]))
 
     def _disturb(self, planned: Planned) -> None:
         done = self._inputs.befall(planned)
@@ -375,4 +385,4 @@ class Coordinator:
                 for order in bus.way_orders(node, planned.t_ps, ways):
                     self._order(index, order)
         if done.next is not None:
-            self._agenda.add(done.next)
+            self._agenda.follow(done.next)

@@ -112,11 +112,13 @@ class LocalHost(Host):
                     self.freeze(node)
                 else:
                     self.thaw(node, t_ps)
+            case Deed.ATTACH if alive:
+                self.attach(node, t_ps, list((about or {})["calls"]))
             case Deed.FAULT | Deed.HEAL:
                 done = self._inputs.befall(deed)
                 for sender, ways in done.ways.items():
                     self.rerouted(sender, ways)
                 if done.next is not None:
-                    self._agenda.add(done.next)
+                    self._agenda.follow(done.next)
             case Deed.END:
                 self._told_end = t_ps

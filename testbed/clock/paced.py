@@ -148,7 +148,7 @@ class PacedPlane:
                 for order in bus.way_orders(node, planned.t_ps, ways):
                     self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [order])))
         if done.next is not None:
-            self._agenda.add(done.next)
+            self._agenda.follow(done.next)
 
     def _attend_to(self, index: int) -> None:
         """Hear a host; in a standing testbed it may have died."""
@@ -223,6 +223,8 @@ class PacedPlane:
             return
         if deed is Deed.END:
             self._asked_to_end = True
+            return
+        if deed is Deed.ATTACH:  # hosts let programs in themselves
             return
         if deed in (Deed.FREEZE, Deed.THAW):  # its process is stopped by the launcher
             self._inputs.note(planned.t_ps, node, "frozen" if deed is Deed.FREEZE else "thawed")

@@ -6,38 +6,26 @@ time at which it counts: the earliest of which nothing has been done yet.  One l
     {"t_ps": 1500, "do": "kill", "node": "mid"}       restart, freeze, thaw: likewise
     {"t_ps": 1500, "do": "fault", "kind": "loss", "value": 0.1, "at": ["west-east"], "for_ps": null}
     {"t_ps": 1500, "do": "heal", "kind": "loss", "at": ["west-east"]}
-    {"t_ps": 1500, "do": "end"}
+    {"t_ps": 1500, "do": "attach", "node": "west", "session": "4"}     then, of the same session, calls and its end:
+    {"t_ps": 1500, "do": "call", "node": "west", "session": "4", "line": "{...}"}
+    {"t_ps": 9500, "do": "detach", "node": "west", "session": "4"}
+    {"t_ps": 9900, "do": "end"}
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stack.record import Recorder, spool_name
+from stack.runtime.inputs import InputLog
 from testbed.clock.agenda import Deed, Done, Planned
+from testbed.errors import BadInput
 from testbed.lab.troubles import NoTrouble, Troubles
 from testbed.scenario import Scenario
 
 _DEEDS = {deed.value: deed for deed in Deed}
 _SMALL_WINDOW = 1 << 16
-
-
-class InputLog:
-    """Appends lines, each whole however suddenly its writer ends; several processes may write to one file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, t_ps: int, what: Mapping[str, Any]) -> None:
-        """Raises OSError when the disk is full."""
-        line = json.dumps({"t_ps": t_ps, **what}, separators=(",", ":")).encode() + b"\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
 
 
 class Outside:
@@ -105,4 +93,34 @@ class Outside:
         return min(self._numbers.values(), default=0)
 
 
-__all__ = ["InputLog", "Outside"]
+def read_inputs(path: Path) -> list[dict[str, Any]]:
+    """What came to a run, for :meth:`Outside.replayed`, in the order of its time; nothing if there is no such file.
+    A program's calls stand with its attaching.  Raises BadInput."""
+    inputs: list[dict[str, Any]] = []
+    attached: dict[str, dict[str, Any]] = {}
+    try:
+        text = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise BadInput(path, "file", error.strerror or str(error), "name the folder of a finished run") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            found = json.loads(line)
+            what, t_ps = found["do"], found["t_ps"]
+            if type(t_ps) is not int or t_ps < 0:
+                raise ValueError
+            if what in ("call", "detach"):
+                attached[found["session"]]["calls"].append((t_ps, found["line"] if what == "call" else ""))
+            elif what in _DEEDS:
+                inputs.append(found)
+                if what == "attach":
+                    attached[found["session"]] = found | {"calls": []}
+                    inputs[-1] = attached[found["session"]]
+            else:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            remedy = "it is as a run has left it, or not of use"
+            raise BadInput(path, f"line {number}", "it is no input of a run", remedy) from None
+    return sorted(inputs, key=lambda one: one["t_ps"])
+
+
+__all__ = ["Outside", "read_inputs"]

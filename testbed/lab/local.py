@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from stack.config import Path as Way
-from stack.node import boot
+from stack.node import Node, boot
 from stack.record import Recorder, spool_name
 from testbed.clock.local import LocalHost
 from testbed.lab.inputs import Outside
@@ -51,19 +51,22 @@ def run_local(
     sessions: dict[int, list[socket]],
     on_host: Callable[[LocalHost], None] = lambda host: None,
     on_state: Callable[[int, str], None] = lambda node, state: None,
+    on_end: Callable[[int, dict[str, Node]], None] = lambda t_ps, nodes: None,
 ) -> Outcome:
     """Run the plan to its end.
 
     ``on_host`` is given the host before it runs, for whoever watches its time; ``on_state`` is called with a node's
-    number and its new state: up, killed, restarted.
+    number and its new state: up, killed, restarted; ``on_end`` with the time at which the run stops and each node as it
+    is then.
     """
     configs = {n.number: replace(n, spools=str(spool_dir or "")) for n in plan.nodes}
     plane = plan.plane.build()
     graveyard = Graveyard(spool_dir)
+    nodes: dict[str, Node] = {}
 
     def revive(node: int, t_ps: int) -> None:
         configs[node] = configs[node].reborn(t_ps)
-        boot(host, configs[node], [])
+        nodes[configs[node].name] = boot(host, configs[node], [])
         on_state(node, "restarted")
 
     def buried(node: int, t_ps: int, frames_lost: int) -> None:
@@ -79,11 +82,12 @@ def run_local(
 
     def start() -> None:
         for config in list(configs.values()):
-            boot(host, config, sessions.get(config.number, []))
+            nodes[config.name] = boot(host, config, sessions.get(config.number, []))
             on_state(config.number, "up")
 
     on_host(host)
     trio.run(host.run, start, clock=host.clock)
+    on_end(host.true_now, nodes)
     results: dict[str, Any] = {}
     counters: dict[str, dict[str, int]] = {}
     for kernel in host.kernels.values():

@@ -68,6 +68,8 @@ class Plan:
     programs: tuple[Program, ...] = ()
     plane: PlaneMaker = NoPlaneMaker()
     dilation: float = 1.0
+    inputs: tuple[Planned, ...] = ()
+    """What came from outside to the run that is done again, in the order in which it came."""
     network: Scenario | None = None
     """What may be disturbed while it runs."""
     standing: bool = False
@@ -79,7 +81,7 @@ class Plan:
         return not self.standing and (bool(self.programs) or any(n.apps for n in self.nodes))
 
     def agenda(self) -> Agenda:
-        return Agenda(self.planned)
+        return Agenda(self.planned, self.inputs)
 
     def ending(self) -> Ending:
         return Ending(self.linger_ps, self.duration_ps)

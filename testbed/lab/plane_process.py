@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from stack.runtime.inputs import InputLog
 from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN, PLANE, result_name
 from stack.runtime.virtual import CountError
 from testbed.clock.agenda import Done, Planned
@@ -22,7 +23,7 @@ from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.orders import Orders
 from testbed.clock.paced import PacedPlane
 from testbed.errors import BadInput
-from testbed.lab.inputs import InputLog, Outside
+from testbed.lab.inputs import Outside
 from testbed.lab.local import Graveyard
 from testbed.lab.plan import Plan
 from testbed.lab.rescue import rescue_on_orphanhood
@@ -121,7 +122,7 @@ def main() -> int:
     rescue_on_orphanhood(orders.lifeline, RunFolder(Path(orders.out)), orders.identities, EXIT_ORPHAN)
     plan = orders.plan
     spool_dir = Path(orders.spool_dir)
-    inputs = Telling(plan.network, InputLog(RunFolder(Path(orders.out)).inputs), spool_dir)
+    inputs = Telling(plan.network, InputLog(str(RunFolder(Path(orders.out)).inputs)), spool_dir)
     control = inputs.control = ControlLine(socket.socket(fileno=orders.control), spool_dir, inputs)
     told = None if orders.orders is None else Orders(socket.socket(fileno=orders.orders), plan.standing)
     plane = plan.plane.build()

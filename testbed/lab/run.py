@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from stack.node import Node
 from stack.runtime.virtual import CountError
 from testbed.broker import EmbeddedBroker
 from testbed.circuits import CompiledJob, compile_jobs
@@ -26,6 +27,7 @@ from testbed.lab import sync_report
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
+from testbed.lab.inputs import Outside
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
@@ -66,6 +68,12 @@ class Options:
     out: Path | None = None
     force: bool = False
     mqtt: str | None = None
+    inputs: tuple[dict[str, Any], ...] = ()
+    """Of a replay: what came from outside, see ``testbed.lab.inputs``."""
+    until_ps: int | None = None
+    """Of a replay: where it is to stop."""
+    idle: bool = False
+    """Of a replay: of a testbed that stood, whose network came up without its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +90,6 @@ class Finished:
 class Standing(Protocol):
     """What makes a run a testbed that stays, see ``testbed.lab.standing``."""
 
-    def network(self, scenario: Scenario) -> Scenario:
-        """The scenario's network, without its work."""
-
     def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None) -> None:
         """All is ready to be started; ``broker``: the one of its own, if it has one."""
 
@@ -94,9 +99,11 @@ def run(
     progress: Progress,
     announce: Callable[[str], None] = lambda line: None,
     standing: Standing | None = None,
+    on_end: Callable[[int, dict[str, Node]], None] | None = None,
 ) -> Finished:
     """Run a scenario; ``announce`` is told what a person wants to know at the start.
 
+    ``on_end`` (``local`` only) is given the time at which the run stops, and each node as it is then.
     With ``standing`` its network comes up without its work, and stays until it is told to end.
 
     Raises BadInput before anything is started or made.  However the run ends, nothing of it is left running, and the
@@ -115,15 +122,21 @@ def run(
         from testbed.telemetry import parse_broker  # an MQTT client takes a third of what this module does to import
 
         parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
-    scenario = scenario if standing is None else standing.network(scenario)
+    stands = standing is not None or options.idle
+    scenario = scenario.network() if stands else scenario
     jobs = compile_jobs(scenario)
-    plan = replace(compose(scenario, options.clock, jobs), standing=standing is not None)
+    plan = replace(compose(scenario, options.clock, jobs), standing=stands)
+    if options.inputs:
+        outside = Outside(scenario, None, None)
+        plan = replace(plan, inputs=tuple(outside.planned(one["t_ps"], one) for one in options.inputs))
+    if options.until_ps is not None:
+        plan = replace(plan, duration_ps=min(plan.duration_ps, options.until_ps))
     _check(plan, options)
     folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
     if options.clock == "paced":
         names = {node.number: node.name for node in plan.nodes}
         folder.write_keys({n.name: {names[peer]: key for peer, key in n.keys.items()} for n in plan.nodes})
-    live = _facts(options, plan)
+    live = _facts(options, plan) | {"standing": stands}
     ending = _Ending(folder)
     outcome: Outcome | None = None
     merged: MergeResult | None = None
@@ -135,7 +148,7 @@ def run(
             announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
         with ending.judged():
             enter = None if standing is None else partial(standing.enter, scenario, folder, broker=watch.broker)
-            outcome = _under_clock(plan, options, folder, watch, live, enter)
+            outcome = _under_clock(plan, options, folder, watch, live, enter, on_end)
         live["wall_s"] = round(time.monotonic() - began, 3)
         with ending.judged():
             hurry = None if outcome is not None else RESCUE_S
@@ -264,6 +277,7 @@ def _under_clock(
     watch: Watch,
     live: dict[str, Any],
     enter: Callable[[Launch], None] | None,
+    on_end: Callable[[int, dict[str, Node]], None] | None,
 ) -> Outcome:
     """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
 
@@ -274,7 +288,7 @@ def _under_clock(
     on_processes({})
     try:
         if options.clock == "local":
-            return _local(plan, folder, watch, on_processes)
+            return _local(plan, folder, watch, on_processes, on_end or (lambda t_ps, nodes: None))
         groups = plan.groups(options.processes)
         launch = Launch(plan, options.clock, folder.path, folder.spools, groups, watch.progress)
         launch.on_state = watch.state
@@ -301,7 +315,13 @@ def _cause(group: BaseExceptionGroup[Any]) -> BaseException:
     return error
 
 
-def _local(plan: Plan, folder: RunFolder, watch: Watch, on_processes: Callable[[dict[str, int]], None]) -> Outcome:
+def _local(
+    plan: Plan,
+    folder: RunFolder,
+    watch: Watch,
+    on_processes: Callable[[dict[str, int]], None],
+    on_end: Callable[[int, dict[str, Node]], None],
+) -> Outcome:
     """In this process; only attached programs have one of their own, and the guard of the trace."""
     for node in plan.nodes:
         note(folder.log(node.name), f"node {node.number} shares process {os.getpid()} with all others: local")
@@ -319,7 +339,7 @@ def _local(plan: Plan, folder: RunFolder, watch: Watch, on_processes: Callable[[
             watch.state(node, state)
 
         try:
-            outcome = run_local(plan, folder.spools, programs.sessions, on_host, on_state)
+            outcome = run_local(plan, folder.spools, programs.sessions, on_host, on_state, on_end)
         except BaseExceptionGroup as group:
             raise _cause(group) from None
         programs.finish(outcome)

@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,7 @@ class StandingTestbed:
     def __init__(self, place: Place, clock: str, on_up: Callable[[dict[str, Any]], None]) -> None:
         self._place = place
         self._clock = clock
+        self._paced = clock == "paced"
         self._on_up = on_up
         self._launch: Launch | None = None
         self._children: Children | None = None
@@ -81,11 +81,6 @@ class StandingTestbed:
 
     # -- for the run -------------------------------------------------------------------------------------------------
 
-    def network(self, scenario: Scenario) -> Scenario:
-        nothing: dict[str, Any] = {"teleport": None, "toy": None, "duration_ps": None}
-        none: dict[str, Any] = dict.fromkeys(("jobs", "requests", "link_loads", "programs", "plots"), ())
-        return replace(scenario, **nothing, **none)
-
     def enter(
         self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None = None
     ) -> None:
@@ -104,6 +99,7 @@ class StandingTestbed:
                 self._turn(node, "up" if state == "restarted" else state)
 
         launch.on_state = on_state
+        launch.commanded = True
         launch.on_up = self._up
         launch.on_spent = self._spent
         launch.on_obeyed = self._obeyed_at
@@ -144,7 +140,7 @@ class StandingTestbed:
 
     def _fell(self, name: str, how: str) -> bool:
         """A child has died unasked: a node goes down alone, anything else takes the testbed with it."""
-        if name not in self._states or self._states[name] == "booting" or self._ending:
+        if name not in self._states or self._states[name] == "booting" or self._ending or not self._paced:
             return False
         self._why[name] = how
         self._turn(name, "down")
@@ -156,11 +152,26 @@ class StandingTestbed:
         self._children = children
         children.on_fall = self._fell
         async with trio.open_nursery() as nursery:
+            for name in self._numbers if not self._paced else ():
+                nursery.start_soon(self._welcome, name)
             while True:
                 await trio.lowlevel.wait_readable(self._control)
                 with suppress(OSError):
                     connection, _ = self._control.accept()
                     nursery.start_soon(self._answer_one, trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
+
+    async def _welcome(self, node: str) -> None:
+        """``virtual``: a program that attaches is an input like any other, and is let in when its time has come."""
+        door = self._running().doors[self._numbers[node]]
+        door.setblocking(False)
+        while True:
+            await trio.lowlevel.wait_readable(door)
+            self._questions += 1
+            with suppress(Refused):
+                await self._input("attach", node=node, session=str(self._questions))
+            if self._states[node] not in ("up", "frozen"):
+                with suppress(OSError):
+                    door.accept()[0].close()
 
     async def _answer_one(self, stream: trio.SocketStream) -> None:
         pending = b""
@@ -271,7 +282,8 @@ class StandingTestbed:
 
     async def _pairs(self, a: str, b: str, number: int, minimum_fidelity: float, patience_s: float) -> dict[str, Any]:
         """One request of node ``a``."""
-        limit_ps = max(1, round(patience_s / self._running().plan.dilation * 1e12))
+        dilation = self._running().plan.dilation if self._paced else 1.0
+        limit_ps = max(1, round(patience_s / dilation * 1e12))
         with trio.move_on_after(patience_s + 2.0):
             wanted = {"peer": self._numbers[b], "number": number, "minimum_fidelity": minimum_fidelity}
             made: dict[str, Any] = await self._call(a, "pairs", **wanted, max_time_ps=limit_ps)
@@ -297,7 +309,8 @@ class StandingTestbed:
         """Stop a node's process: time passes, and what is for it waits."""
         self._alive(node)
         await self._input("freeze", node=node)
-        self._signal(node, signal.SIGSTOP)
+        if self._paced:
+            self._signal(node, signal.SIGSTOP)
         self._turn(node, "frozen")
         return {"node": node, "state": "frozen"}
 
@@ -306,7 +319,8 @@ class StandingTestbed:
         if self._known(node) != "frozen":
             raise Refused(node, f"it is {self._states[node]}", "only what is frozen can be thawed")
         await self._input("thaw", node=node)
-        self._signal(node, signal.SIGCONT)
+        if self._paced:
+            self._signal(node, signal.SIGCONT)
         self._turn(node, "up")
         return {"node": node, "state": "up"}
 
@@ -357,7 +371,7 @@ class StandingTestbed:
         """End it all; files are written after the answer."""
         self._ending = True
         for name, state in self._states.items():
-            if state == "frozen":
+            if state == "frozen" and self._paced:
                 self._signal(name, signal.SIGCONT)
         self._running().order("input", id=0, what={"do": "end"})
         return {"out": str(self._folder.path.resolve())}
@@ -373,7 +387,8 @@ class StandingTestbed:
             while number not in self._stamps:
                 await self._changed.wait()
             return self._stamps.pop(number)
-        raise Refused(what, f"nothing came of it within {PATIENCE_S:g} s", "look at logs/plane.log")
+        why = "look at logs/plane.log" if self._paced else "time may stand still while a program thinks"
+        raise Refused(what, f"nothing came of it within {PATIENCE_S:g} s", why)
 
     def _running(self) -> Launch:
         assert self._launch is not None

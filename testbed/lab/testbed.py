@@ -123,6 +123,7 @@ class Testbed:
         scenario: str | Path,
         *,
         name: str | None = None,
+        clock: str = "paced",
         seed: int | None = None,
         dilation: float | None = None,
         mqtt: str | None = None,
@@ -132,6 +133,8 @@ class Testbed:
     ) -> None:
         """Bring a scenario's network up, without its work, and wait until every node is.
 
+        ``clock``: paced, or virtual: then time passes only while something is to be done, as fast as it can.
+
         ``out``: where it leaves its files at the end (default: a new folder in out/).  ``folder``: where its sockets
         are (default: this user's run-time folder).  Raises BadInput, or TestbedError if a node died at once.
         """
@@ -140,7 +143,7 @@ class Testbed:
         self._place = place(name if name is not None else stem, folder)
         orders = {
             "scenario": str(path.resolve()),
-            "clock": "paced",
+            "clock": clock,
             "seed": seed,
             "dilation": dilation,
             "mqtt": mqtt,

@@ -26,6 +26,7 @@ from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
 from testbed.lab.sockets import bind_nodes, capacity
+from testbed.rundir import RunFolder
 from testbed.trace.merging import NodeIdentity
 
 Progress = Callable[[dict[str, Any]], None]
@@ -69,6 +70,8 @@ class Launch:
         """Called when an ``order`` has been obeyed, with the true time at which it counted."""
         self.on_troubles: Callable[[list[dict[str, Any]]], None] = lambda active: None
         """Called with all that is wrong with the network when that has changed, see ``testbed.lab.troubles``."""
+        self.commanded = False
+        """Whether ``order`` may be called."""
         self._orders: socket.socket | None = None
         self.done: dict[str, Any] | None = None
         self._emptied: dict[int, int] = {}
@@ -100,6 +103,7 @@ class Launch:
             "doors": doors,
             "room": self.room,
             "results": str(self.spool_dir),
+            "inputs": str(RunFolder(self.out).inputs.resolve()),
         }
         own = [bus.fileno(), *sockets.values(), *doors.values(), *(fd for fds in held.values() for fd in fds)]
         return HostStart(self.host_name(group), orders, own)
@@ -156,7 +160,7 @@ class Launch:
         for end in (end for bus in buses for end in bus):
             passed_on.enter_context(end).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         told = None
-        if self.plan.standing:
+        if self.commanded:
             self._orders, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             passed_on.enter_context(told)
         identities = [NodeIdentity(n.number, n.name, n.kind) for n in self.plan.nodes]

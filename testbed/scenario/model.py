@@ -5,9 +5,9 @@ refused, stands in the modules that read each section.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from protocols.wire.codec import EgpBases, EgpKind
 from stack.config import Faults
@@ -439,6 +439,12 @@ class Scenario:
     time_sync: TimeSync | None = None
     plots: tuple[str, ...] = ()
     """What is drawn when the run is over."""
+
+    def network(self) -> "Scenario":
+        """The same without its work."""
+        nothing: dict[str, Any] = {"teleport": None, "toy": None, "duration_ps": None}
+        none: dict[str, Any] = dict.fromkeys(("jobs", "requests", "link_loads", "programs", "plots"), ())
+        return replace(self, **nothing, **none)
 
     def node(self, name: str) -> Node:
         """Raises KeyError."""
