@@ -109,11 +109,13 @@ def test_a_frozen_node_hears_later(bed):
 )
 def test_pairs_come_and_are_good_whatever_becomes_of_frames(bed, kind, value):
     fault = bed.fault(kind, value, "west-east")
-    assert bed.status().faults == (fault,)
-    made = bed.ping("west", "east", 1, patience_s=60)
+    try:
+        assert bed.status().faults == (fault,)
+        made = bed.ping("west", "east", 1, patience_s=60)
+    finally:
+        assert bed.heal(kind) == 1
     assert (made.pairs, made.lost) == (1, 0)
     assert made.fidelity_oracle == pytest.approx(0.985, abs=0.01), "both ends know which pair it is, and what it is"
-    assert bed.heal(kind) == 1
     assert bed.status().faults == ()
 
 
