@@ -30,6 +30,7 @@ def lines(verdicts: Sequence[Verdict], results: Sequence[Result]) -> list[str]:
         shown.append(f"{family:9} {level:6} " + " ".join(f"{counts[verdict] or '':>13}" for verdict in _ORDER))
     total = Counter(verdict.verdict for verdict in verdicts)
     shown.append(f"{'':16} " + " ".join(f"{total[verdict]:>13}" for verdict in _ORDER))
+    shown += ["", *_summary(verdicts)]
     for verdict in verdicts:
         if verdict.verdict == FAIL:
             shown += ["", f"{verdict.requirement.id} {verdict.requirement.level}: {verdict.requirement.text}"]
@@ -39,6 +40,24 @@ def lines(verdicts: Sequence[Verdict], results: Sequence[Result]) -> list[str]:
             shown += ["", f"what {result.script} saw:"]
             shown += [f"  {line}" for line in result.evidence[-_SHOWN:]]
     return shown
+
+
+def _summary(verdicts: Sequence[Verdict]) -> list[str]:
+    """How many requirements there are, of which kind; and whether every MUST has been decided and met."""
+    levels = Counter(verdict.requirement.level for verdict in verdicts)
+    nothing = sum(verdict.requirement.decided == "none" for verdict in verdicts)
+    musts = [v for v in verdicts if v.requirement.level == "MUST" and v.requirement.decided != "none"]
+    failed = [verdict.requirement.id for verdict in musts if verdict.verdict == FAIL]
+    open_ = [verdict.requirement.id for verdict in musts if verdict.verdict not in (PASS, FAIL)]
+    counts = f"{levels['MUST']} MUST, {levels['SHOULD']} SHOULD, of which {nothing} can be decided by nothing"
+    if not failed and not open_:
+        return [counts, "every MUST decided and passed"]
+    lines = [counts]
+    if failed:
+        lines.append(f"{len(failed)} MUST not met: {', '.join(failed)}")
+    if open_:
+        lines.append(f"{len(open_)} MUST not decided: {', '.join(open_)}")
+    return lines
 
 
 def trial_lines(trials: Sequence[Trial]) -> list[str]:

@@ -23,6 +23,7 @@ class SimulatedGround(Host):
 
     has_user = True
     has_devices = True
+    slack_ps = 0
     first_incarnation = 1
 
     def __init__(self, scene: Scene) -> None:

@@ -21,7 +21,7 @@ import trio
 
 from testbed.conformance import bus
 from testbed.conformance.ground import Arrived, Commanded, Gone, Happening, NotSupported, Told
-from testbed.conformance.scene import DELAY_PS, Scene
+from testbed.conformance.scene import DELAY_PS, MS, Scene
 
 UNSUPPORTED: Final = 127
 """Exit code by which an implementation says that it does not play the role."""
@@ -36,6 +36,7 @@ class _World:
 
     has_user = False
     has_devices = False
+    slack_ps = 2_000 * MS
     first_incarnation = 1
 
     def __init__(self, scene: Scene, ports: dict[int, int] | None = None) -> None:

@@ -188,7 +188,7 @@ class Peer:
         self, kind: type[M], /, within: int = SOON_PS, where: Callable[[M], bool] = lambda message: True, **fields: Any
     ) -> Seen:
         """As :meth:`expect`, with header and time."""
-        deadline = self._stage.now + within
+        deadline = self._stage.now + within + self._stage.ground.slack_ps
         while (seen := self._find(kind, where)) is None:
             if self._stage.now >= deadline:
                 late = f"within {within / MS:.0f} ms{_wish(fields)}"
@@ -287,7 +287,7 @@ class Devices:
         self, kind: type[M], /, within: int = SOON_PS, where: Callable[[M], bool] = lambda command: True, **fields: Any
     ) -> M:
         """The next command of a kind, which is then forgotten."""
-        deadline = self._stage.now + within
+        deadline = self._stage.now + within + self._stage.ground.slack_ps
         while True:
             for index, (_, command) in enumerate(self.commands):
                 if isinstance(command, kind) and where(command):
@@ -335,7 +335,7 @@ class User:
         self, event: str, within: int = SOON_PS, where: dict[str, Any] | None = None, **fields: Any
     ) -> dict[str, Any]:
         """The next event of this name (and with what `where` says); NotMet as with a peer's message."""
-        deadline = self._stage.now + within
+        deadline = self._stage.now + within + self._stage.ground.slack_ps
         while True:
             for facts in self.told:
                 if facts["event"] == event and (where or {}).items() <= facts.items():

@@ -113,6 +113,7 @@ def test_on_sockets_our_node_is_one_implementation_among_others(tmp_path):
     said: list[str] = []
     wanted = Wanted(own=True, only="MHP-6", json=tmp_path / "v.json", junit=tmp_path / "v.xml")
     assert conformance(wanted, said.append) == 0, said
+    assert said[-1] == "every MUST decided and passed"
     document = json.loads(wanted.json.read_text())
     assert [(r["id"], r["verdict"]) for r in document["requirements"]] == [("MHP-6", "pass")]
     assert all(script["evidence"] for script in document["scripts"])

@@ -84,7 +84,7 @@ class Hop:
         if not self.leads:
             await self._propose()
         slot = None
-        deadline = self.stage.now + TRAIN_PS
+        deadline = self.stage.now + TRAIN_PS + self.stage.ground.slack_ps
         while slot is None:
             slot = self._next_slot()
             if slot is None and self.stage.now >= deadline:
@@ -161,7 +161,7 @@ class Hop:
 
     async def _propose(self) -> None:
         """The other end leads: it proposes a train for the oldest request, and the implementation agrees."""
-        deadline = self.stage.now + TRAIN_PS
+        deadline = self.stage.now + TRAIN_PS + self.stage.ground.slack_ps
         while not self._asked:
             if self.stage.now >= deadline:
                 raise NotMet(f"nobody asks for pairs on link {self.link}")
@@ -307,7 +307,7 @@ async def served(hop: Hop, purpose: int = PURPOSE, pairs: int = 1, number: int =
 
 async def released(stage: Stage, qubit: int, within: int = SOON_PS) -> None:
     """The implementation gives a qubit back."""
-    deadline = stage.now + within
+    deadline = stage.now + within + stage.ground.slack_ps
     while True:
         for _, command in stage.devices.commands:
             steps = command.ops if isinstance(command, DeviceProgram) else ()

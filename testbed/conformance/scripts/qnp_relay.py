@@ -102,7 +102,7 @@ def _swaps(stage: Stage) -> list[DeviceProgram]:
 
 async def _swapped(stage: Stage, *qubits: int) -> None:
     """A Bell measurement of these two, which are released."""
-    deadline = stage.now + SOON_PS
+    deadline = stage.now + SOON_PS + stage.ground.slack_ps
     while not (found := _swaps(stage)):
         if stage.now >= deadline:
             raise NotMet(f"the qubits {qubits} are not swapped")
