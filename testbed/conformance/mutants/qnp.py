@@ -1,8 +1,9 @@
 """Heads and tails that are wrong about their circuits."""
 
+from dataclasses import replace
 from typing import Any
 
-from protocols.qnp import distill, purify
+from protocols.qnp import distill, purify, testing
 from protocols.qnp.book import Book
 from protocols.qnp.circuit import Circuit
 from protocols.qnp.demand import Demand
@@ -14,6 +15,7 @@ from protocols.wire import (
     QnpDiscard,
     QnpForward,
     QnpForwardAck,
+    QnpOutcome,
     QnpPurify,
     QnpPurifyAck,
     QnpTeardown,
@@ -195,3 +197,45 @@ def keeps_what_failed() -> Wrong:
     return value(distill, "verdict", lambda *case: purify.verdict(*case) or 0)
 
 
+
+
+@breaks("QNP-20")
+def tells_no_outcome() -> Wrong:
+    """What a tail has read of a test stays with it."""
+    return never_says(QnpOutcome)
+
+
+@breaks("QNP-20")
+def measures_every_test_alike() -> Wrong:
+    """In Z, whatever basis the use names."""
+    z = testing.TESTS[PairUse.TEST_Z]
+    return rows(testing.TESTS, {PairUse.TEST_X: z, PairUse.TEST_Y: z})
+
+
+@breaks("QNP-20")
+def gives_tests_away() -> Wrong:
+    """A pair that is to be tested goes to the user."""
+
+    def take_track(right: Any, one: End, track: QnpTrack, now: int) -> None:
+        right(one, track._replace(use=PairUse.DELIVER), now)
+
+    return instead(End, "take_track", take_track)
+
+
+@breaks("QNP-21")
+def hears_no_claim() -> Wrong:
+    """What is in the bank stays there."""
+    return nothing(End, "take_claim")
+
+
+@breaks("QNP-21")
+def banks_everything() -> Wrong:
+    """No memory stays free."""
+
+    def into_bank(right: Any, one: End, record: Any, now: int) -> None:
+        facts = one._shared.facts
+        one._shared.facts = replace(facts, memories=99)
+        right(one, record, now)
+        one._shared.facts = facts
+
+    return instead(End, "_into_bank", into_bank)

@@ -1,5 +1,6 @@
 """Scripts for QNP at the ends of a circuit: requests, tracking, what is given up.  Repeaters are in qnp_relay.py."""
 
+from collections.abc import Callable
 from typing import Any
 
 from protocols.qnp.purify import turned, verdict
@@ -15,12 +16,14 @@ from protocols.wire import (
     PairUse,
     Purification,
     PurifyScope,
+    QnpClaim,
     QnpComplete,
     QnpDiscard,
     QnpForward,
     QnpForwardAck,
     QnpInstall,
     QnpInstalled,
+    QnpOutcome,
     QnpPurify,
     QnpPurifyAck,
     QnpTeardown,
@@ -342,3 +345,50 @@ async def a_head_that_does_not_lead_its_link(stage: Stage) -> None:
     await stage.user.expect("pair", head=2, pair_id=its.pair_id)
 
 
+
+
+def _touching(qubit: int) -> Callable[[DeviceProgram], bool]:
+    return lambda program: any(op.qubit == qubit for op in program.ops)
+
+
+@decides("QNP-20", scene=QPU)
+async def a_test_is_measured_and_told(stage: Stage) -> None:
+    """The head's Track names a basis: the tail measures in it, says what it read in Outcome, and gives nothing."""
+    circuit = await listened(stage, 3)
+    for use, read in ((PairUse.TEST_Z, 1), (PairUse.TEST_X, 0), (PairUse.TEST_Y, 1)):
+        its = await circuit.half()
+        qubit = circuit.hop.qubits[its.link_sequence]
+        stage.devices.bits = lambda program, bit=read: bytes([bit])  # type: ignore[misc]
+        number = circuit.answer(its, use=use)
+        await circuit.peer.expect(QnpOutcome, circuit=circuit.label, pair_id=number, outcome=read)
+        program = await stage.devices.expect(DeviceProgram, where=_touching(qubit))
+        turned_before = [op for op in program.ops if op.opcode not in (DeviceOpcode.MEASURE, DeviceOpcode.RELEASE)]
+        if not any(op.opcode == DeviceOpcode.MEASURE for op in program.ops):
+            raise NotMet(f"for {use.name} the tail does {program}, and measures nothing")
+        if bool(turned_before) == (use == PairUse.TEST_Z):
+            raise NotMet(f"for {use.name} the tail does {program}")
+    await stage.user.silence("pair")
+
+
+@decides("QNP-21", scene=QPU)
+async def a_bank_keeps_pairs_until_they_are_claimed(stage: Stage) -> None:
+    """Three are kept, and the fourth is not, for one memory is to stay free.  A Claim gives one to the user, a Discard
+    frees another."""
+    circuit = await listened(stage, 5)
+    banked = []
+    for place in range(4):
+        its = await circuit.half()
+        number = circuit.answer(its, use=PairUse.BANK, request=0)
+        if place < 3:
+            banked.append((number, its.link_sequence))
+            await circuit.peer.silence(QnpDiscard)
+        else:
+            await circuit.peer.expect(QnpDiscard, link=LINK, link_sequence=its.link_sequence)
+            await released(stage, circuit.hop.qubits[its.link_sequence])
+    await stage.user.silence("pair")
+    (claimed, _), (given_up, sequence), _ = banked
+    circuit.peer.send(QnpClaim(circuit.label, claimed, circuit.request))
+    await stage.user.expect("pair", pair_id=claimed)
+    circuit.peer.send(QnpDiscard(circuit.label, given_up, LINK, sequence, PairFate.EXPIRED))
+    await released(stage, circuit.hop.qubits[sequence])
+    await stage.user.silence("pair", "pair-lost")
