@@ -186,6 +186,16 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """What a controller knows of its network at birth."""
+
+    qpus: dict[int, tuple[str, int]]
+    """Name and data qubits."""
+    distances: dict[int, dict[int, float]]
+    """What a pair between two QPUs costs, the cheapest about 1; who is missing can have none."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node.  ``apps`` are the programs it runs by itself: {name: arguments}."""
 
@@ -214,6 +224,10 @@ class NodeConfig:
     """Ways to other nodes, by destination, the best first; used without ``routing`` only."""
     routing: Routing | None = None
     circuits: Circuits = Circuits()
+    controller: int = 0
+    """Of a QPU: the node that may lease it; 0: none."""
+    control: Control | None = None
+    """Of a controller."""
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: int = 0
     spools: str = ""
@@ -245,12 +259,18 @@ class NodeConfig:
             for n, ways in data["routes"].items()
         }
         fields["circuits"] = Circuits(**data["circuits"])
+        fields["control"] = None if data["control"] is None else _control(data["control"])
         fields["routing"] = None if data["routing"] is None else Routing(**data["routing"])
         return cls(**fields)
 
 
 def _own_device(data: dict[str, Any]) -> Device:
     return Device(**{**data, "swap_errors": tuple(data["swap_errors"]), "readout": tuple(data["readout"])})
+
+
+def _control(data: dict[str, Any]) -> Control:
+    qpus = {int(n): (name, room) for n, (name, room) in data["qpus"].items()}
+    return Control(qpus, {int(a): {int(b): d for b, d in row.items()} for a, row in data["distances"].items()})
 
 
 def path_from_json(data: dict[str, Any]) -> Path:

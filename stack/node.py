@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 from socket import socket
 from typing import Any
 
+from stack.application.controller import ControllerService
 from stack.application.echo import EchoService
 from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
+from stack.application.leases import Leases
 from stack.application.link_load import LinkLoadApp
 from stack.application.pairs import PairsApp
 from stack.application.probe import Probe
@@ -61,6 +63,9 @@ class Node:
             self.station = kind(kernel, config, self.messenger)
         elif config.device is not None:
             self._quantum_layers(config.device)
+        elif config.control is not None:
+            self.controller = ControllerService(kernel, config.control, self.messenger)
+            self.apps["controller"] = self.controller.app
 
     def _quantum_layers(self, device: Device) -> None:
         """The five layers, each on the one below."""
@@ -74,6 +79,10 @@ class Node:
         self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))
         self.results = SharedResults(kernel, messenger)
         jobs = JobRunner(kernel, self.physical, self.gates, self.results)
+        if config.controller:
+            self.leases = Leases(
+                kernel, config.controller, device.data_qubits, jobs, self.gates, self.results, messenger
+            )
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
         load = LinkLoadApp(kernel, config.seed, self.physical, self.link)
@@ -126,6 +135,10 @@ class Node:
             session.open()
         if hasattr(self, "network"):
             self.network.start()
+        if hasattr(self, "leases"):
+            self.leases.start()
+        if hasattr(self, "controller"):
+            self.controller.start()
         kernel.results["running"] = list(self.config.apps)
         for name, arguments in self.config.apps.items():
             kernel.program_opened()

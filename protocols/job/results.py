@@ -29,6 +29,7 @@ class NotHeard(NamedTuple):
     run: int
     measurement: int
     lost: bool  # the peer is gone; else it has given the shot up
+    peer: int
 
 
 class _Expected(NamedTuple):
@@ -58,7 +59,7 @@ class Results:
         if value is not None:
             self._outputs.append(Heard(run, measurement, value))
         elif run in self._given_up.get(peer, ()):
-            self._outputs.append(NotHeard(run, measurement, lost=False))
+            self._outputs.append(NotHeard(run, measurement, False, peer))
         else:
             self._expected.add(_Expected(peer, run, measurement))
 
@@ -69,6 +70,10 @@ class Results:
             for peer in peers:
                 self._send(peer, JobGivenUp(run))
 
+    def cancel(self, run: int) -> None:
+        """What is expected in this shot is not waited for any more."""
+        self._fail([e for e in self._expected if e.run == run], lost=False)
+
     def end(self, run: int) -> None:
         """The shot is over here: nothing is kept of it."""
         for early in self._early.values():
@@ -76,6 +81,11 @@ class Results:
                 del early[key]
         for given_up in self._given_up.values():
             given_up.discard(run)
+
+    def end_all(self) -> None:
+        """So is every shot."""
+        self._early.clear()
+        self._given_up.clear()
 
     # The machine.
 
@@ -120,7 +130,7 @@ class Results:
     def _fail(self, expected: list[_Expected], lost: bool) -> None:
         for one in sorted(expected):
             self._expected.remove(one)
-            self._outputs.append(NotHeard(one.run, one.measurement, lost))
+            self._outputs.append(NotHeard(one.run, one.measurement, lost, one.peer))
 
     def _send(self, destination: int, message: JobResult | JobGivenUp) -> None:
         self._outputs.append(Send(destination, message, reliable=True))

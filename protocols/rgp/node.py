@@ -227,6 +227,10 @@ class Rgp:
             if (unused := self._pool.pop(key)) is not None:
                 self._outputs.append(ReleaseQubit(unused.qubit))
 
+    def forget(self, peer: int) -> None:
+        """No gate with this peer is to come: what it has said of such is not kept."""
+        self._early.pop(peer, None)
+
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:

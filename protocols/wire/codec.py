@@ -2477,6 +2477,22 @@ class SrpReady(_SrpReady):
         return tuple.__new__(cls, _SRP_READY.unpack(body))
 
 
+class JobWhy(IntEnum):
+    """Why a QPU has let go of a lease."""
+
+    DONE = 0  # all shots have been tried
+    STOPPED = 1  # the controller said so, or is gone
+    UNKNOWN = 2  # there is no such lease here
+    BUSY = 3  # another lease holds the QPU
+    MALFORMED = 4  # the program is not whole, or none that this QPU could run
+    PEER_LOST = 5  # a node that the job needs is gone
+    NO_PAIRS = 6  # no more pairs could be had with a node
+    GIVEN_UP = 7  # another node of the job has given it up
+
+
+_JOB_WHY = {int(point): point for point in JobWhy}
+
+
 _JOB_RESULT = struct.Struct("!IIB")
 
 
@@ -2527,6 +2543,238 @@ class JobGivenUp(_JobGivenUp):
         if len(body) != _JOB_GIVEN_UP.size:
             raise _misfit(body, _JOB_GIVEN_UP, cls)
         return tuple.__new__(cls, _JOB_GIVEN_UP.unpack(body))
+
+
+class _JobCensus(NamedTuple):
+    pass
+
+
+class JobCensus(_JobCensus):
+    """A controller asks a QPU whether it is there."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return b""
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if body:
+            raise WireError("long", "JobCensus")
+        return cls()
+
+
+_JOB_HERE = struct.Struct("!HI")
+
+
+class _JobHere(NamedTuple):
+    data_qubits: int
+    lease: int
+
+
+class JobHere(_JobHere):
+    """A QPU tells its controller that it is there and holds no lease, or which one it holds."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        return _JOB_HERE.pack(self.data_qubits, self.lease)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_HERE.size:
+            raise _misfit(body, _JOB_HERE, cls)
+        return tuple.__new__(cls, _JOB_HERE.unpack(body))
+
+
+_JOB_LOAD = struct.Struct("!IIHHH")
+
+
+class _JobLoad(NamedTuple):
+    lease: int
+    job: int
+    part: int
+    parts: int
+    piece: bytes
+
+
+class JobLoad(_JobLoad):
+    """A piece of a QPU's program in a job. From the first on the QPU is leased to it."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        length = len(self.piece)
+        if length > 1024:
+            raise ValueError(f"JobLoad.piece: {length} > 1024")
+        head = _JOB_LOAD.pack(self.lease, self.job, self.part, self.parts, length)
+        return head + self.piece
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _JOB_LOAD.size:
+            raise _misfit(body, _JOB_LOAD, cls)
+        lease, job, part, parts, piece_length = _JOB_LOAD.unpack_from(body)
+        if piece_length > 1024:
+            raise WireError("bound", f"JobLoad.piece: {piece_length} > 1024")
+        if len(body) != _JOB_LOAD.size + piece_length:
+            raise _misfit_tail(body, _JOB_LOAD.size + piece_length, cls)
+        return tuple.__new__(cls, (lease, job, part, parts, body[_JOB_LOAD.size :]))
+
+
+_JOB_LOADED = struct.Struct("!I")
+
+
+class _JobLoaded(NamedTuple):
+    lease: int
+
+
+class JobLoaded(_JobLoaded):
+    """The program is whole, and this QPU can run it."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _JOB_LOADED.pack(self.lease)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_LOADED.size:
+            raise _misfit(body, _JOB_LOADED, cls)
+        return tuple.__new__(cls, _JOB_LOADED.unpack(body))
+
+
+_JOB_RUN = struct.Struct("!II")
+
+
+class _JobRun(NamedTuple):
+    lease: int
+    shots: int
+
+
+class JobRun(_JobRun):
+    """Do so many shots, from shot 0 on."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        return _JOB_RUN.pack(self.lease, self.shots)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_RUN.size:
+            raise _misfit(body, _JOB_RUN, cls)
+        return tuple.__new__(cls, _JOB_RUN.unpack(body))
+
+
+_JOB_OUTCOME = struct.Struct("!IIHH")
+
+
+class _JobOutcome(NamedTuple):
+    lease: int
+    first_shot: int
+    shots: int
+    rows: bytes
+
+
+class JobOutcome(_JobOutcome):
+    """What this QPU has measured in a row of shots."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 8
+
+    def pack(self) -> bytes:
+        length = len(self.rows)
+        if length > 1024:
+            raise ValueError(f"JobOutcome.rows: {length} > 1024")
+        head = _JOB_OUTCOME.pack(self.lease, self.first_shot, self.shots, length)
+        return head + self.rows
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _JOB_OUTCOME.size:
+            raise _misfit(body, _JOB_OUTCOME, cls)
+        lease, first_shot, shots, rows_length = _JOB_OUTCOME.unpack_from(body)
+        if rows_length > 1024:
+            raise WireError("bound", f"JobOutcome.rows: {rows_length} > 1024")
+        if len(body) != _JOB_OUTCOME.size + rows_length:
+            raise _misfit_tail(body, _JOB_OUTCOME.size + rows_length, cls)
+        return tuple.__new__(cls, (lease, first_shot, shots, body[_JOB_OUTCOME.size :]))
+
+
+_JOB_STOP = struct.Struct("!I")
+
+
+class _JobStop(NamedTuple):
+    lease: int
+
+
+class JobStop(_JobStop):
+    """The lease ends now."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 9
+
+    def pack(self) -> bytes:
+        return _JOB_STOP.pack(self.lease)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_STOP.size:
+            raise _misfit(body, _JOB_STOP, cls)
+        return tuple.__new__(cls, _JOB_STOP.unpack(body))
+
+
+_JOB_RELEASED = struct.Struct("!IBHIQ")
+
+
+class _JobReleased(NamedTuple):
+    lease: int
+    why: JobWhy
+    node: int
+    pairs: int
+    elapsed_ps: int
+
+
+class JobReleased(_JobReleased):
+    """The QPU has let go of everything that the lease held: its last word about it."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 12
+    MESSAGE: ClassVar[int] = 10
+
+    def pack(self) -> bytes:
+        return _JOB_RELEASED.pack(self.lease, self.why, self.node, self.pairs, self.elapsed_ps)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _JOB_RELEASED.size:
+            raise _misfit(body, _JOB_RELEASED, cls)
+        lease, why, node, pairs, elapsed_ps = _JOB_RELEASED.unpack(body)
+        try:
+            return tuple.__new__(cls, (lease, _JOB_WHY[why], node, pairs, elapsed_ps))
+        except KeyError as unknown:
+            raise WireError("value", f"JobReleased: {unknown}") from None
 
 
 class DeviceOpcode(IntEnum):
@@ -3170,6 +3418,14 @@ type Message = (
     | SrpReady
     | JobResult
     | JobGivenUp
+    | JobCensus
+    | JobHere
+    | JobLoad
+    | JobLoaded
+    | JobRun
+    | JobOutcome
+    | JobStop
+    | JobReleased
     | DeviceProgram
     | DeviceTrain
     | DeviceStopTrain
@@ -3248,6 +3504,14 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (SrpReady.PROTOCOL, SrpReady.MESSAGE): SrpReady,
     (JobResult.PROTOCOL, JobResult.MESSAGE): JobResult,
     (JobGivenUp.PROTOCOL, JobGivenUp.MESSAGE): JobGivenUp,
+    (JobCensus.PROTOCOL, JobCensus.MESSAGE): JobCensus,
+    (JobHere.PROTOCOL, JobHere.MESSAGE): JobHere,
+    (JobLoad.PROTOCOL, JobLoad.MESSAGE): JobLoad,
+    (JobLoaded.PROTOCOL, JobLoaded.MESSAGE): JobLoaded,
+    (JobRun.PROTOCOL, JobRun.MESSAGE): JobRun,
+    (JobOutcome.PROTOCOL, JobOutcome.MESSAGE): JobOutcome,
+    (JobStop.PROTOCOL, JobStop.MESSAGE): JobStop,
+    (JobReleased.PROTOCOL, JobReleased.MESSAGE): JobReleased,
     (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
     (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
     (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,

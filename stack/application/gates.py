@@ -43,6 +43,9 @@ _MOST_BEFORE: Final = MAX_OPS - 8
 class GateFailed(Exception):
     """A remote gate was not done; ``intact`` says whether the data qubit here was left alone."""
 
+    peer = 0
+    """With which node."""
+
     def __init__(self, gate: int, reason: RefuseReason, intact: bool) -> None:
         super().__init__(f"gate {gate}: {reason.name}")
         self.gate = gate
@@ -62,7 +65,8 @@ class RemoteGates:
         minimum_fidelity: float = 0.0,
     ) -> None:
         self.pairs_used = 0
-        self._minimum_fidelity = minimum_fidelity
+        self.minimum_fidelity = minimum_fidelity
+        """Of pairs that are asked for from now on."""
         self._kernel = kernel
         self._physical = physical
         self._network = network
@@ -107,7 +111,9 @@ class RemoteGates:
             self._before[name] = before
         if not self._messenger.reaches(peer):
             self._run_before(name)
-            raise GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
+            failure = GateFailed(gate, RefuseReason.NO_PAIRS, intact=True)
+            failure.peer = peer
+            raise failure
         waiter: Waiter[int] = Waiter(self._kernel)
         self._waiting[name] = waiter
         if block is not None:
@@ -120,6 +126,9 @@ class RemoteGates:
         self._messenger.watch(peer)
         try:
             return await waiter.wait()
+        except GateFailed as failure:
+            failure.peer = peer
+            raise
         finally:
             self._messenger.unwatch(peer)
 
@@ -138,6 +147,11 @@ class RemoteGates:
             machine.cancel(job, now)
         for job, gate, peer in gates:
             machine.decline(job, gate, peer, now)
+        self._driver.flush()
+
+    def cancel(self, run: int) -> None:
+        """The gates of this shot that have been started here, and not ended, fail now; the peers are told."""
+        self._driver.machine.cancel(run, self._kernel.now)
         self._driver.flush()
 
     def enter(self, peers: Iterable[int]) -> None:
@@ -166,6 +180,7 @@ class RemoteGates:
             self._jobs[peer] -= 1
             if not self._jobs[peer]:
                 self._driver.machine.drop_pairs(peer, self._kernel.now)
+                self._driver.machine.forget(peer)
                 request = self._requests.pop(peer, None)
                 if request is not None:
                     self._network.finish(request)
@@ -230,7 +245,7 @@ class RemoteGates:
 
     def _want(self, peer: int, number: int) -> None:
         if peer not in self._requests:
-            self._requests[peer] = self._network.request(peer, PURPOSE, self, self._minimum_fidelity)
+            self._requests[peer] = self._network.request(peer, PURPOSE, self, self.minimum_fidelity)
         self._network.want(self._requests[peer], number)
 
     def _run_control(self, run: RunControl) -> None:

@@ -5,8 +5,8 @@ decided before; nodes meet in remote gates, in qubits that move, and in results 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from protocols.device import MAX_OPS, Program
 from protocols.rgp.service import RefuseReason, Role
@@ -22,7 +22,7 @@ _ROLES = {"control": Role.CONTROL, "target": Role.TARGET, "source": Role.CONTROL
 
 
 class JobRunner:
-    """Runs this node's steps of jobs."""
+    """Runs this node's part of jobs, one after the other or side by side."""
 
     def __init__(self, kernel: Kernel, physical: PhysicalLayer, gates: RemoteGates, results: SharedResults) -> None:
         self._kernel = kernel
@@ -30,68 +30,138 @@ class JobRunner:
         self._gates = gates
         self._results = results
 
+    def part(self, job: int, steps: list[Any]) -> "JobPart":
+        """This node's part of a job that all its nodes know by that number, below MOST_JOBS."""
+        return JobPart(self._kernel, self._physical, self._gates, self._results, job, steps)
+
     async def app(self, arguments: dict[str, Any]) -> None:
         """The ``job-N`` app: all shots of one job; its result holds the measured bits of every shot, None for a
         shot that something has spoilt."""
-        kernel = self._kernel
-        job, steps, clbits = arguments["job"], arguments["steps"], arguments["clbits"]
-        peers = sorted({body["peer"] for kind, body in _flat(steps) if kind in _OVER_PAIRS})
+        job, clbits = arguments["job"], arguments["clbits"]
         bits: list[str | None] = []
         result: dict[str, Any] = {"clbits": clbits, "bits": bits, "pairs": 0, "elapsed_ps": 0, "spoilt": 0}
-        kernel.results[f"job-{job}"] = result
+        self._kernel.results[f"job-{job}"] = result
+        part = self.part(job, arguments["steps"])
+
+        def on_shot(found: dict[int, int] | None) -> None:
+            bits.append(None if found is None else "".join(str(found.get(clbit, 0)) for clbit in clbits))
+            result["spoilt"] += found is None
+            result["pairs"], result["elapsed_ps"] = part.pairs, part.elapsed_ps
+
+        await part.run(arguments["shots"], on_shot, arguments["ahead"])
+        result["pairs"], result["elapsed_ps"] = part.pairs, part.elapsed_ps
+        if part.failed:
+            result["failed"] = part.failed
+
+
+class Cancelled(Exception):
+    """The part was to end early."""
+
+
+type Failure = GateFailed | ResultMissing | Cancelled
+
+
+class JobPart:
+    """One node's part of one job."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        physical: PhysicalLayer,
+        gates: RemoteGates,
+        results: SharedResults,
+        job: int,
+        steps: list[Any],
+    ) -> None:
+        self.pairs = 0
+        self.elapsed_ps = 0
+        self.failed = ""
+        """Why it has ended before its last shot, or cannot be called done; for people."""
+        self.failure: Failure | None = None
+        """The same for programs."""
+        self.cancelled = False
+        self.patient = True
+        """A shot that finds no pairs is spoilt, and the next one tried; else the part has failed."""
+        self._kernel = kernel
+        self._physical = physical
+        self._gates = gates
+        self._results = results
+        self._job = job
+        self._steps = steps
+        self._shot = 0
+
+    async def run(self, shots: int, on_shot: Callable[[dict[int, int] | None], None], ahead: int = 0) -> None:
+        """Do them; ``on_shot`` is called after each with the classical bits that are known here, None if it was
+        spoilt."""
+        kernel, job, steps = self._kernel, self._job, self._steps
+        peers = sorted({body["peer"] for kind, body in flat(steps) if kind in OVER_PAIRS})
         began = kernel.now
         self._gates.enter(peers)
-        if arguments["ahead"]:
-            controlled = Counter(body["peer"] for kind, body in _flat(steps) if kind in _OVER_PAIRS and _controls(body))
-            gates = {peer: number * arguments["shots"] for peer, number in sorted(controlled.items())}
-            await self._gates.reserve(gates, arguments["ahead"])
-        wanting = False  # for want of pairs the last shot was spoilt
-        for shot in range(arguments["shots"]):
+        if ahead:
+            controlled = Counter(body["peer"] for kind, body in flat(steps) if kind in OVER_PAIRS and _controls(body))
+            gates = {peer: number * shots for peer, number in sorted(controlled.items())}
+            await self._gates.reserve(gates, ahead)
+        for shot in range(shots):
+            self._shot = shot
             used = self._gates.pairs_used
             run = _run_number(job, shot)
+            found: dict[int, int] | None = None
+            fatal = ""
             try:
-                found = await _Shot(self._physical, self._gates, self._results, run).run(steps)
-                bits.append("".join(str(found.get(clbit, 0)) for clbit in clbits))
-                wanting = False
-            except (GateFailed, ResultMissing) as failure:
+                found = await _Shot(self._physical, self._gates, self._results, run, self).run(steps)
+                self.failure = None
+            except (GateFailed, ResultMissing, Cancelled) as failure:
                 kernel.event("job", "shot spoilt", job=job, shot=shot, reason=str(failure))
-                bits.append(None)
-                wanting = isinstance(failure, GateFailed) and failure.reason is RefuseReason.NO_PAIRS
-                result["spoilt"] += 1
-                fatal = _fatal(failure)
+                self.failure = failure
+                fatal = _fatal(failure, self.patient)
                 if fatal:
-                    result["failed"] = fatal
-                    self._abandon(job, shot, steps, failure)
-                    break
+                    self.failed = fatal
+                    self._abandon(failure)
             finally:
                 self._results.end(run)
-                result["pairs"] += self._gates.pairs_used - used
-                result["elapsed_ps"] = kernel.now - began
+                self.pairs += self._gates.pairs_used - used
+                self.elapsed_ps = kernel.now - began
+            if self.cancelled:
+                break
+            on_shot(found)
+            if fatal:
+                break
         self._gates.leave(peers)
-        if wanting:
-            result.setdefault("failed", "no more pairs could be had with the other node of a gate")
+        if not self.failed and isinstance(self.failure, GateFailed) and self.failure.reason is RefuseReason.NO_PAIRS:
+            self.failed = _NO_PAIRS
 
-    def _abandon(self, job: int, shot: int, steps: list[Any], failure: GateFailed | ResultMissing) -> None:
+    def cancel(self) -> None:
+        """End it: what waits for another node fails now, the device's last program is waited for."""
+        self.cancelled = True
+        run = _run_number(self._job, self._shot)
+        self._gates.cancel(run)
+        self._results.cancel(run)
+
+    def _abandon(self, failure: Failure) -> None:
         """The peers are told of everything for which they may wait."""
+        job, shot, steps = self._job, self._shot, self._steps
         failed = failure.gate if isinstance(failure, GateFailed) else 0
         self._gates.abandon(_gates_peers_may_wait_for(job, shot, steps, failed))
-        told = sorted({peer for kind, body in _flat(steps) if kind == "tell" for peer in body["peers"]})
+        told = sorted({peer for kind, body in flat(steps) if kind == "tell" for peer in body["peers"]})
         self._results.give_up([_run_number(job, shot + later) for later in (0, 1)], told)
 
 
 class _Shot:
     """One shot.  Programs of the device are collected, and handed over when something else is to be done."""
 
-    def __init__(self, physical: PhysicalLayer, gates: RemoteGates, results: SharedResults, run: int) -> None:
+    def __init__(
+        self, physical: PhysicalLayer, gates: RemoteGates, results: SharedResults, run: int, part: "JobPart"
+    ) -> None:
         self._physical = physical
         self._gates = gates
         self._results = results
         self._run = run
+        self._part = part
         self._bits: dict[int, int] = {}
         self._program = Program()
 
     async def run(self, steps: list[Any]) -> dict[int, int]:
-        """The classical bits that are known here at the end.  Raises GateFailed or ResultMissing."""
+        """The classical bits that are known here at the end.  Raises GateFailed, ResultMissing or Cancelled."""
         await self._do(steps)
         if self._program:
             await self._physical.run(self._program)
@@ -99,6 +169,8 @@ class _Shot:
 
     async def _do(self, steps: list[Any]) -> None:
         for kind, body in steps:
+            if self._part.cancelled:
+                raise Cancelled("cancelled")
             match kind:
                 case "local":
                     for entry in body:
@@ -170,7 +242,7 @@ class _Shot:
 def _run_number(job: int, shot: int) -> int:
     """What remote gates know a shot of a job as: (run, gate) names a gate at all nodes alike, whichever of the
     circuit's gates are theirs."""
-    return shot * _MOST_JOBS + job
+    return shot * MOST_JOBS + job
 
 
 def _controls(body: dict[str, Any]) -> bool:
@@ -178,12 +250,12 @@ def _controls(body: dict[str, Any]) -> bool:
     return _ROLES[body["role"]] is Role.CONTROL
 
 
-def _flat(steps: Iterable[Any]) -> Iterator[Any]:
+def flat(steps: Iterable[Any]) -> Iterator[Any]:
     """All steps, those under conditions included."""
     for step in steps:
         yield step
         if step[0] == "if":
-            yield from _flat(step[1]["steps"])
+            yield from flat(step[1]["steps"])
 
 
 def _gates_peers_may_wait_for(job: int, shot: int, steps: list[Any], failed: int) -> list[tuple[int, int, int]]:
@@ -193,13 +265,13 @@ def _gates_peers_may_wait_for(job: int, shot: int, steps: list[Any], failed: int
     refused here without a word, or for the one that comes next; and never for a later one.  Those under conditions may
     come or not, and do not count as the next.
     """
-    gates = [(body["gate"], body["peer"], True) for kind, body in steps if kind in _OVER_PAIRS]
+    gates = [(body["gate"], body["peer"], True) for kind, body in steps if kind in OVER_PAIRS]
     gates += [
         (body["gate"], body["peer"], False)
         for step in steps
         if step[0] == "if"
-        for kind, body in _flat(step[1]["steps"])
-        if kind in _OVER_PAIRS
+        for kind, body in flat(step[1]["steps"])
+        if kind in OVER_PAIRS
     ]
     gates.sort()
     seen: Counter[int] = Counter()
@@ -212,16 +284,23 @@ def _gates_peers_may_wait_for(job: int, shot: int, steps: list[Any], failed: int
     return found
 
 
-def _fatal(failure: GateFailed | ResultMissing) -> str:
+def _fatal(failure: Failure, patient: bool) -> str:
     """Why no further shot is tried; nothing, if one may be."""
+    if isinstance(failure, Cancelled):
+        return "it was cancelled"
     if isinstance(failure, ResultMissing):
         return "a node whose result is needed was lost" if failure.lost else "a node has given the job up"
+    if failure.reason is RefuseReason.NO_PAIRS and not patient:
+        return _NO_PAIRS
     return _FATAL.get(failure.reason, "")
 
 
-_MOST_JOBS = 4096
+MOST_JOBS: Final = 4096
+"""Numbers of jobs that may run at a time."""
 
-_OVER_PAIRS = ("telegate", "move")
+OVER_PAIRS: Final = ("telegate", "move")
+
+_NO_PAIRS = "no more pairs could be had with the other node of a gate"
 
 _FATAL = {
     RefuseReason.PEER_LOST: "the other node of a gate was lost",  # and its part of the job with it

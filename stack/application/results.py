@@ -17,8 +17,9 @@ from stack.runtime.messenger import Messenger
 class ResultMissing(Exception):
     """A result will not come; ``lost``: its node is gone, else it has given the shot up."""
 
-    def __init__(self, lost: bool) -> None:
+    def __init__(self, peer: int, lost: bool) -> None:
         super().__init__("the node of a result was lost" if lost else "the node of a result has given the shot up")
+        self.peer = peer
         self.lost = lost
 
 
@@ -30,7 +31,8 @@ class SharedResults:
         self._messenger = messenger
         self._driver = Driver(kernel, Results(), messenger.send, self._on_event)
         self._waiting: dict[tuple[int, int], Waiter[int]] = {}
-        messenger.register(ProtocolId.JOB, self._driver.receive)
+        self.receive = self._driver.receive
+        messenger.register(ProtocolId.JOB, self.receive)
         messenger.on_broken(self._peer_lost)
 
     def tell(self, run: int, measurement: int, value: int, peers: Iterable[int]) -> None:
@@ -54,9 +56,18 @@ class SharedResults:
         self._driver.machine.give_up(runs, peers)
         self._driver.flush()
 
+    def cancel(self, run: int) -> None:
+        """What is waited for in this shot fails now."""
+        self._driver.machine.cancel(run)
+        self._driver.flush()
+
     def end(self, run: int) -> None:
         """A shot is over here."""
         self._driver.machine.end(run)
+
+    def end_all(self) -> None:
+        """So is every shot of every job."""
+        self._driver.machine.end_all()
 
     def _peer_lost(self, peer: int) -> None:
         self._driver.machine.peer_lost(peer)
@@ -66,8 +77,8 @@ class SharedResults:
         match event:
             case Heard(run, measurement, value):
                 self._waiting.pop((run, measurement)).set(value)
-            case NotHeard(run, measurement, lost):
-                self._waiting.pop((run, measurement)).fail(ResultMissing(lost))
+            case NotHeard(run, measurement, lost, peer):
+                self._waiting.pop((run, measurement)).fail(ResultMissing(peer, lost))
             case Ignored(message=message):
                 self._kernel.count(f"ignored {message}")
             case _:

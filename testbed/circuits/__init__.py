@@ -5,7 +5,7 @@ In this order: source.py reads the text, parse.py hands it to Qiskit, lower.py e
 compiled.py puts it together.
 """
 
-from testbed.circuits.compiled import CompiledJob, compile_job, compile_jobs
+from testbed.circuits.compiled import CompiledJob, compile_job, compile_jobs, read_job
 from testbed.circuits.ideal import bit_string
 
-__all__ = ["CompiledJob", "bit_string", "compile_job", "compile_jobs"]
+__all__ = ["CompiledJob", "bit_string", "compile_job", "compile_jobs", "read_job"]

@@ -38,19 +38,25 @@ class CompiledJob:
     ideal: dict[str, float]
     """Bit strings in Qiskit's order to probabilities; empty if the circuit is too large to know."""
     minimum_fidelity: float
+    circuit: Circuit | None = None
+    """Of a job that its controller compiles: there are no programs before."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def compile_jobs(scenario: Scenario, distance: Distance | None = None) -> list[CompiledJob]:
-    """All jobs of a scenario, which run at the same time: no two share a QPU.  Raises BadInput."""
+    """All jobs of a scenario, which run at the same time: no two share a QPU.  Those that go to a controller are only
+    read: it compiles them.  Raises BadInput."""
     owners: dict[str, str] = {}
     if scenario.teleport is not None:
         owners[scenario.teleport.source] = "the teleport section"  # its states wait in data qubit 0
     compiled = []
     distance = distance or nearness(scenario)
     for job in scenario.jobs:
+        if job.controller:
+            compiled.append(read_job(job))
+            continue
         compiled.append(compile_job(scenario, job, distance, owners))
         for node in compiled[-1].programs:
             if node in owners:
@@ -60,6 +66,23 @@ def compile_jobs(scenario: Scenario, distance: Distance | None = None) -> list[C
                 )
             owners[node] = f"the job {job.name}"
     return compiled
+
+
+def read_job(job: Job) -> CompiledJob:
+    """A job for a controller.  Raises BadInput."""
+    circuit = lower(parse(read_source(job.circuit, job.circuit_place)))
+    return CompiledJob(
+        name=job.name,
+        shots=job.shots,
+        qubits=circuit.qubits,
+        clbits=circuit.clbits,
+        programs={},
+        results={},
+        gates=0,
+        ideal=ideal_histogram(circuit),
+        minimum_fidelity=job.minimum_fidelity,
+        circuit=circuit,
+    )
 
 
 def compile_job(

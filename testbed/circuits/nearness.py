@@ -27,17 +27,18 @@ def nearness(scenario: Scenario) -> Distance:
     """By numbers of nodes; infinite where neither a link nor a chain over repeaters leads from one to the other."""
 
     @cache
-    def costs() -> dict[int, dict[int, float]]:  # when it is first asked for: links take a while to be reckoned
-        return _costs(scenario)
+    def found() -> dict[int, dict[int, float]]:  # when it is first asked for: links take a while to be reckoned
+        return costs(scenario)
 
     @cache
     def distance(a: int, b: int) -> float:
-        return 0.0 if a == b else costs().get(a, {}).get(b, inf)
+        return 0.0 if a == b else found().get(a, {}).get(b, inf)
 
     return distance
 
 
-def _costs(scenario: Scenario) -> dict[int, dict[int, float]]:
+def costs(scenario: Scenario) -> dict[int, dict[int, float]]:
+    """From each QPU to every other that it can have pairs with, by their numbers."""
     roads: dict[str, list[tuple[str, float]]] = {node.name: [] for node in scenario.nodes}
     for link in scenario.links:
         cost = _link_cost(scenario, link)

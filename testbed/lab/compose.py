@@ -4,11 +4,12 @@ What may live here: that translation, and nothing that depends on the clock but 
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from protocols.device import Durations
-from stack.config import Device, Link, NodeConfig, Switch
+from stack.config import Control, Device, Link, NodeConfig, Path, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
@@ -157,6 +158,7 @@ def compose(
     allowance = round(HOST_SLOWNESS_PS / scenario.dilation) if secret else 0
     ways = all_ways(scenario)
     clocks, keeping = oscillations(scenario), time_keeping(scenario)
+    controllers = _controllers(scenario, ways)
     keys: dict[tuple[int, int], str] = {}
     for a, there in ways.items() if secret else ():
         for b in there:
@@ -185,6 +187,8 @@ def compose(
                 routing=routing(scenario.routing),
                 links=tuple(links[s.name] for s in scenario.links if node.name in (s.a, s.b, s.station)),
                 switch=_switch(node),
+                controller=controllers.get(node.number, 0),
+                control=_control(scenario, node.number, controllers),
                 apps=_apps(scenario, node.name, numbers, jobs),
                 sessions=sum(1 for p in scenario.programs if p.node == node.name),
                 allowance_ps=allowance,
@@ -311,6 +315,30 @@ def _switch(node: Node) -> Switch | None:
     return Switch(switch.analysers, switch.reconfigure_ps, switch.longest_grant_ps, switch.policy, switch.stay_ps)
 
 
+def _controllers(scenario: Scenario, ways: Mapping[int, Mapping[int, Path]]) -> dict[int, int]:
+    """Who may lease each QPU: the first controller that it reaches."""
+    found = {}
+    for qpu in (node.number for node in scenario.nodes if node.kind == "qpu"):
+        ours = [n.number for n in scenario.nodes if n.kind == "controller" and n.number in ways[qpu]]
+        if ours:
+            found[qpu] = ours[0]
+    return found
+
+
+def _control(scenario: Scenario, number: int, controllers: Mapping[int, int]) -> Control | None:
+    """What a controller is told of its QPUs; None for one that has none, and for any other node."""
+    if scenario.nodes[number - 1].kind != "controller":
+        return None
+    from testbed.circuits.nearness import costs
+
+    qpus = {
+        node.number: (node.name, node.device.data_qubits)
+        for node in scenario.nodes
+        if controllers.get(node.number) == number and node.device is not None
+    }
+    return Control(qpus, costs(scenario)) if qpus else None
+
+
 def _apps(
     scenario: Scenario, name: str, numbers: dict[str, int], jobs: "list[CompiledJob]"
 ) -> dict[str, dict[str, Any]]:
@@ -326,6 +354,21 @@ def _apps(
             "think_ps": toy.think_ps,
             "timeout_ps": toy.timeout_ps,
             "attempts": toy.attempts,
+        }
+    if jobs and scenario.jobs[0].controller == name:
+        apps["controller"] = {
+            "jobs": [
+                {
+                    "name": job.name,
+                    "circuit": job.circuit.to_json(),
+                    "shots": job.shots,
+                    "minimum_fidelity": job.minimum_fidelity,
+                    "at_ps": asked.at_ps,
+                    "cancel_at_ps": asked.cancel_at_ps,
+                }
+                for job, asked in zip(jobs, scenario.jobs, strict=True)
+                if job.circuit is not None
+            ]
         }
     for index, job in enumerate(jobs):
         if name in job.programs:

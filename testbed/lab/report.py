@@ -10,7 +10,8 @@ from math import sqrt
 from typing import Any
 
 from testbed.circuits import CompiledJob
-from testbed.lab import link_load
+from testbed.lab import jobs_report, link_load
+from testbed.lab.counts import Came, count_figures, count_lines
 from testbed.lab.outcome import Outcome
 from testbed.lab.switch_report import switch_figures
 from testbed.lab.sync_report import sync_figures, sync_points
@@ -35,7 +36,14 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
     for node, results in outcome.results.items():
         report.unfinished += [f"{node}: {app}" for app in results.get("running", [])]
     for index, job in enumerate(jobs):
-        _job(report, f"job-{index}", job, outcome)
+        if job.circuit is None:
+            _job(report, f"job-{index}", job, outcome)
+    if scenario.jobs and scenario.jobs[0].controller:
+        asked = jobs_report.asked(scenario, jobs, outcome)
+        report.figures += jobs_report.figures(scenario, asked)
+        report.lines += jobs_report.lines(scenario, asked)
+        report.sections |= jobs_report.sections(asked)
+        report.unfinished += jobs_report.unfinished(scenario, asked)
     if scenario.teleport is not None:
         _teleport(report, scenario, outcome)
     for index in range(len(scenario.requests)):
@@ -69,7 +77,6 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
         for shot in range(min(len(part["bits"]) for part in parts.values()))
         if len(parts) == len(job.programs) and all(part["bits"][shot] is not None for part in parts.values())
     ]
-    shots = len(measured)
     counts: Counter[str] = Counter()
     for shot in measured:
         bits = ["0"] * job.clbits
@@ -79,38 +86,11 @@ def _job(report: Report, name: str, job: CompiledJob, outcome: Outcome) -> None:
         counts["".join(bits)] += 1
     pairs = sum(part["pairs"] for part in parts.values())
     elapsed = max(part["elapsed_ps"] for part in parts.values())
-    report.sections["counts"] = {**report.sections.get("counts", {}), job.name: dict(sorted(counts.items()))}
-    figures = report.figures
-    figures.append(Figure("shots", job.name, shots, "1", 1))
     spoilt = max(part["spoilt"] for part in parts.values())
-    figures.append(Figure("shots_spoilt", job.name, spoilt, "1", 1))
-    figures.append(Figure("pairs_used", job.name, pairs, "1", shots))
-    if not shots:
-        return
-    figures.append(Figure("virtual_time_per_shot", job.name, elapsed * 1e-12 / shots, "s", shots))
-    overlap = sum(sqrt(counts[k] / shots * p) for k, p in job.ideal.items() if k in counts)
-    figures.append(Figure("classical_fidelity", job.name, overlap**2, "1", shots))
-    inside = sum(n for k, n in counts.items() if job.ideal.get(k, 0.0) > 1e-12)
-    share = inside / shots
-    stderr = sqrt(share * (1 - share) / shots)
-    figures.append(Figure("share_of_ideal_support", job.name, share, "1", shots, stderr))
-    if len(job.ideal) == 1:
-        (answer,) = job.ideal
-        share = counts[answer] / shots
-        figures.append(Figure("right_answer", job.name, share, "1", shots, sqrt(share * (1 - share) / shots)))
-    lines = report.lines
-    lines.append(f"{job.name}: {shots} shots on {', '.join(job.programs)}")
-    width = max(len(k) for k in counts)
-    lines.append(f"  {'outcome':{max(width, 7)}}  measured   ideal")
-    shown = sorted(set(counts) | {k for k, p in job.ideal.items() if p > 1e-9}, key=lambda k: (-counts[k], k))
-    for key in shown[:16]:
-        share = counts[key] / shots
-        row = f"  {key:{max(width, 7)}}  {share:8.3f}  {job.ideal.get(key, 0.0):6.3f}  {'#' * round(40 * share)}"
-        lines.append(row.rstrip())
-    if len(shown) > 16:
-        lines.append(f"  ... and {len(shown) - 16} more, in report.json")
-    each_ms = elapsed * 1e-9 / shots
-    lines.append(f"  pairs used {pairs} ({pairs / shots:g} a shot), virtual time {each_ms:.4g} ms a shot")
+    came = Came(counts, spoilt, pairs, elapsed, list(job.programs))
+    report.sections["counts"] = {**report.sections.get("counts", {}), job.name: dict(sorted(counts.items()))}
+    report.figures += count_figures(job, came)
+    report.lines += count_lines(job, came)
 
 
 def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:

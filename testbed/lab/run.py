@@ -182,7 +182,7 @@ def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report:
     if "sync-error" in scenario.plots:
         points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
         sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
-    if not jobs:
+    if not jobs or jobs[0].circuit is not None:
         return
     from testbed.page import RunFacts, write_page, write_telegate
 

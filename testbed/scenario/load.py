@@ -67,7 +67,7 @@ def load_scenario(path: str | Path) -> Scenario:
         classical_links=tuple(classical),
         channels=tuple(ways),
         faults=tuple(planned.read(keys.get("faults"), by_name, names)),
-        jobs=tuple(work.jobs(keys, by_name, path.parent)),
+        jobs=tuple(work.jobs(keys, by_name, path.parent, ways)),
         teleport=work.teleport(keys.get("teleport"), by_name, quantum),
         programs=tuple(work.programs(keys.get("programs"), by_name, path.parent)),
         toy=work.toy(keys.get("toy"), by_name, ways),

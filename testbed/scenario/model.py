@@ -275,6 +275,11 @@ class Job:
     """Whether gates may share pairs and qubits may move; without it the circuit runs as it is written."""
     ahead: int = 0
     """Pairs that each QPU keeps ready with each one whose qubits its own control."""
+    controller: str = ""
+    """The node that takes it, compiles and places it; nothing: compiled before the start, which is at once."""
+    at_ps: int = 0
+    """When it is submitted to the controller."""
+    cancel_at_ps: int | None = None
     overridden: bool = False
     """The circuit came from the command line: places in the mapping beyond its qubits are left empty."""
 

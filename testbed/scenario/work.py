@@ -31,7 +31,9 @@ MAX_AHEAD: Final = 65_535
 MAX_PINGS: Final = 10_000_000
 MAX_PADDING: Final = 1_000
 
-_JOB: Final = Form("job", "a job", ("name", "circuit", "shots", "mapping", "merge", "minimum_fidelity", "ahead"))
+_JOB: Final = Form("job", "a job", (
+    "name", "circuit", "shots", "mapping", "merge", "minimum_fidelity", "ahead", "controller", "at_s", "cancel_at_s",
+))  # fmt: skip
 _TELEPORT: Final = Form("teleport", "a teleport section", (
     "from", "to", "states", "rounds", "minimum_fidelity", "ahead", "in_flight",
 ))  # fmt: skip
@@ -41,26 +43,42 @@ _TOY: Final = Form("toy", "a toy", (
 _PROGRAM: Final = Form("programs[]", "a program", ("node", "run"))
 
 
-def jobs(keys: Section, nodes: Mapping[str, Node], folder: Path) -> list[Job]:
+def jobs(keys: Section, nodes: Mapping[str, Node], folder: Path, channels: Sequence[Channel]) -> list[Job]:
     """The one `job:`, or the list under `jobs:`. Job names are distinct."""
     if "job" in keys:
         keys.refuse(["jobs"], "there is a `job` already")
-        return [_job(keys.need("job"), nodes, folder)]
+        return [_job(keys.need("job"), nodes, folder, channels)]
     read: dict[str, Job] = {}
     for item in schema.items(keys.need("jobs"), "jobs") if "jobs" in keys else []:
-        job = _job(item, nodes, folder)
+        job = _job(item, nodes, folder, channels)
         if job.name in read:
             raise item.bad(f"a second job named {job.name}", "give each job a `name` of its own")
         read[job.name] = job
+        first = next(iter(read.values()))
+        if job.controller != first.controller:
+            raise item.bad(
+                f"{job.name} goes to {job.controller or 'no controller'}, {first.name} to "
+                f"{first.controller or 'none'}",
+                "give all jobs the same `controller`, or none of them one",
+            )
     return list(read.values())
 
 
-def _job(item: Item, nodes: Mapping[str, Node], folder: Path) -> Job:
+def _job(item: Item, nodes: Mapping[str, Node], folder: Path, channels: Sequence[Channel]) -> Job:
     keys = Section(item, _JOB)
     circuit = keys.need("circuit")
     path = folder / schema.text(circuit, "the path of a QASM file")
     read_text(path, "circuit", circuit.place)
     mapping = keys.get("mapping")
+    controller = _controller(keys.need("controller"), nodes, channels) if "controller" in keys else ""
+    if controller:
+        keys.refuse(["mapping", "merge", "ahead"], f"{controller} places the job")
+    else:
+        keys.refuse(["at_s", "cancel_at_s"], "it goes to no controller, and begins at once")
+    at_ps = keys.seconds("at_s")
+    cancel_at_ps = keys.seconds("cancel_at_s", None) if "cancel_at_s" in keys else None
+    if cancel_at_ps is not None and cancel_at_ps <= at_ps:
+        raise keys.need("cancel_at_s").bad("it is not submitted by then", "write a later time than `at_s`")
     return Job(
         name=schema.name(keys.need("name"), "job") if "name" in keys else path.stem,
         circuit=path,
@@ -69,8 +87,25 @@ def _job(item: Item, nodes: Mapping[str, Node], folder: Path) -> Job:
         minimum_fidelity=keys.probability("minimum_fidelity"),
         merge=schema.flag(keys.need("merge")) if "merge" in keys else True,
         ahead=keys.integer("ahead", 0, 0, MAX_AHEAD),
+        controller=controller,
+        at_ps=at_ps,
+        cancel_at_ps=cancel_at_ps,
         circuit_place=circuit.place,
         mapping_place=(mapping or item).place,
+    )
+
+
+def _controller(item: Item, nodes: Mapping[str, Node], channels: Sequence[Channel]) -> str:
+    """A controller that has QPUs: each is that of the first controller that it can reach."""
+    name = node_section.name(item, nodes, ("controller",))
+    controllers = [node.name for node in nodes.values() if node.kind == "controller"]
+    for qpu in (node.name for node in nodes.values() if node.kind == "qpu"):
+        reached = _joined_to(qpu, channels)
+        if name == next((other for other in controllers if other in reached), ""):
+            return name
+    raise item.bad(
+        f"{name} has no QPUs: none can reach it, or another controller before it",
+        "join it to a node of the network by a link of kind classical",
     )
 
 

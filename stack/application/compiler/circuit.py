@@ -5,6 +5,7 @@ What may live here: the data, its JSON form, and what an operation leaves alone 
 
 from typing import Any, Final, NamedTuple
 
+from protocols.device import ONE_QUBIT
 from protocols.wire import DeviceOpcode
 
 DIAGONAL: Final = frozenset(
@@ -16,6 +17,9 @@ DIAGONAL: Final = frozenset(
 """Gates that commute with Z on each of their qubits."""
 
 TWO_QUBIT: Final = frozenset({DeviceOpcode.CX, DeviceOpcode.CZ, DeviceOpcode.SWAP, DeviceOpcode.CP})
+
+
+_OPCODES: Final = frozenset({*ONE_QUBIT, *TWO_QUBIT, DeviceOpcode.INIT, DeviceOpcode.MEASURE})
 
 
 class Clause(NamedTuple):
@@ -68,18 +72,29 @@ class Circuit(NamedTuple):
     def from_json(cls, data: list[Any]) -> "Circuit":
         """Raises ValueError, TypeError or KeyError for what is none."""
         qubits, clbits, ops = data
+        if type(qubits) is not int or type(clbits) is not int or qubits < 1 or clbits < 0:
+            raise ValueError("no number of qubits, or of classical bits")
         circuit = cls(qubits, clbits, tuple(_op(*op) for op in ops))
         for op in circuit.ops:
             if not all(0 <= qubit < qubits for qubit in op.qubits) or not op.qubits:
                 raise ValueError(f"{op} is on qubits that are not there")
             if len(set(op.qubits)) != len(op.qubits) or len(op.qubits) != (2 if op.opcode in TWO_QUBIT else 1):
                 raise ValueError(f"{op} has too few qubits, or too many")
+            if not -(1 << 31) <= op.angle < 1 << 31:
+                raise ValueError(f"{op} turns by an angle that is none")
+            if (op.opcode is DeviceOpcode.MEASURE) != (op.clbit >= 0):
+                raise ValueError(f"{op} has a classical bit too many, or none")
             if not -1 <= op.clbit < clbits or not all(0 <= clbit < clbits for clbit in op.reads):
                 raise ValueError(f"{op} is about classical bits that are not there")
         return circuit
 
 
 def _op(opcode: int, qubits: list[int], angle: int, clbit: int, when: list[Any], origin: int) -> Op:
+    numbers = [opcode, *qubits, angle, clbit, origin, *(n for clbits, value, _ in when for n in (*clbits, value))]
+    if any(type(number) is not int for number in numbers):
+        raise TypeError("an operation with something that is no whole number in it")
+    if opcode not in _OPCODES:
+        raise ValueError(f"{opcode} is no operation of a circuit")
     clauses = tuple(Clause(tuple(clbits), value, bool(negated)) for clbits, value, negated in when)
     return Op(DeviceOpcode(opcode), tuple(qubits), angle, clbit, clauses, origin)
 

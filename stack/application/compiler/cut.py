@@ -32,18 +32,24 @@ class DoesNotFit(Exception):
 def cut(circuit: Circuit, rooms: Mapping[int, int], distance: Distance) -> tuple[list[Seat], Woven]:
     """Seats for all qubits on QPUs with so many data qubits, and what the compiler makes of them.  Raises
     DoesNotFit."""
-    total = sum(rooms.values())
-    if circuit.qubits > total:
-        raise DoesNotFit(f"the circuit has {circuit.qubits} qubits, all QPUs together {total} data qubits")
-    sets = list(_sets(circuit.qubits, rooms, distance))
-    if not sets:
-        raise DoesNotFit(f"no QPUs that can reach each other have {circuit.qubits} data qubits together")
+    sets = promising(circuit.qubits, rooms, distance)
     places = [_Places(circuit, {node: rooms[node] for node in nodes}, distance) for nodes in sets]
     places.sort(key=lambda p: p.cost)  # stable: among equals the smaller, nearer set
-    for promising in places[:_IMPROVED]:
-        promising.improve(WORK // _IMPROVED)
+    for place in places[:_IMPROVED]:
+        place.improve(WORK // _IMPROVED)
     best = min(places, key=lambda p: p.cost)
     return best.seats, best.woven
+
+
+def promising(qubits: int, rooms: Mapping[int, int], distance: Distance) -> list[tuple[int, ...]]:
+    """The sets of QPUs that are tried, at least one.  Raises DoesNotFit."""
+    total = sum(rooms.values())
+    if qubits > total:
+        raise DoesNotFit(f"the circuit has {qubits} qubits, all QPUs together {total} data qubits")
+    sets = list(_sets(qubits, rooms, distance))
+    if not sets:
+        raise DoesNotFit(f"no QPUs that can reach each other have {qubits} data qubits together")
+    return sets
 
 
 def _sets(qubits: int, rooms: Mapping[int, int], distance: Distance) -> Iterator[tuple[int, ...]]:

@@ -1,0 +1,460 @@
+"""The controller's end: jobs wait in a queue, QPUs are leased to them, their outcomes are counted.  JOB-n: job.toml.
+
+The queue goes by age, but a job for which QPUs are free goes ahead of an older one that has to wait for more, which may
+happen to each a bounded number of times.  A QPU is leased whole, to one job at a time, until it says Released or is
+lost.  A lease is over when that is so of all its QPUs.  If it ends before its time, the shots of which all of them have
+told count, and the job goes back to the head of the queue with those that are left.
+
+Which QPUs hold which qubits is the planner's business (service.py); the table of states is in states.py.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from protocols.ignored import Ignored
+from protocols.job.qpu import PIECE, row_bytes
+from protocols.job.service import (
+    JobChanged,
+    JobProgress,
+    Order,
+    Part,
+    Planner,
+    QpuChanged,
+    Unwatch,
+    Watch,
+)
+from protocols.job.states import JOB_TABLE, JobDo, JobInput, JobState
+from protocols.machine import Output, Send
+from protocols.timers import Timers
+from protocols.wire import (
+    JobCensus,
+    JobHere,
+    JobLoad,
+    JobLoaded,
+    JobOutcome,
+    JobReleased,
+    JobRun,
+    JobStop,
+    JobWhy,
+)
+
+MAX_PLACINGS: Final = 5
+"""How often a job is placed before it is said to have failed."""
+
+MAX_PASSED: Final = 8
+"""How many younger jobs may be placed before one that waits."""
+
+MAX_QUEUED: Final = 1000
+MAX_KEPT: Final = 1000
+"""Jobs that are over and can still be asked for."""
+
+APART_PS: Final = 10 * 10**12
+"""How long two nodes that had no pairs with each other are not tried together."""
+
+RECALL_PS: Final = 10**12
+"""How often QPUs that are gone are asked for while jobs wait."""
+
+
+class Unfit(Exception):
+    """The job is refused; the reason, for people."""
+
+
+class Qpu(NamedTuple):
+    """What a controller is told of a QPU at birth."""
+
+    name: str
+    data_qubits: int
+
+
+class Placing(NamedTuple):
+    """One lease of a job."""
+
+    nodes: tuple[int, ...]
+    began_ps: int
+    ended_ps: int | None
+    """None: it lasts."""
+    shots: int
+    """That came of it."""
+
+
+@dataclass(slots=True)
+class Job:
+    """All that is known of a job.  For the layer above to read."""
+
+    number: int
+    order: Order
+    submitted_ps: int
+    state: JobState = JobState.QUEUED
+    reason: str = ""
+    """Why it is in this state, if that is not plain."""
+    placings: list[Placing] = field(default_factory=list)
+    ended_ps: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    """Bit strings, classical bit 0 rightmost."""
+    spoilt: int = 0
+    pairs: int = 0
+    running_ps: int = 0
+    """From first shots to last ones, over all placings."""
+    passed: int = 0
+
+    @property
+    def shots_done(self) -> int:
+        """Spoilt ones included."""
+        return sum(self.counts.values()) + self.spoilt
+
+
+@dataclass(slots=True)
+class _Qpu:
+    name: str
+    data_qubits: int
+    up: bool | None = None
+    """None: not known yet."""
+    lease: int = 0
+    """Which it holds, ours or one that we do not know."""
+
+
+@dataclass(slots=True)
+class _Part:
+    node: int
+    clbits: tuple[int, ...]
+    loaded: bool = False
+    released: bool = False
+    rows: list[int] = field(default_factory=list)
+    elapsed_ps: int = 0
+
+
+@dataclass(slots=True)
+class _Lease:
+    number: int
+    job: Job
+    began_ps: int
+    parts: dict[int, _Part]
+    merged: int = 0
+    """Shots that have been counted."""
+
+    @property
+    def open(self) -> Iterator[_Part]:
+        """Parts of which more may be heard."""
+        return (part for part in self.parts.values() if not part.released)
+
+
+class Controller:
+    """One controller and its QPUs."""
+
+    def __init__(self, qpus: Mapping[int, Qpu], planner: Planner) -> None:
+        self.jobs: dict[int, Job] = {}
+        self._qpus = {node: _Qpu(*qpu) for node, qpu in sorted(qpus.items())}
+        self._planner = planner
+        self._outputs: list[Output] = []
+        self._queue: list[Job] = []
+        self._leases: dict[int, _Lease] = {}  # by job
+        self._lease_numbers = 0
+        self._job_numbers = 0
+        self._apart: set[tuple[int, int]] = set()
+        self._timers: Timers[tuple[int, int]] = Timers()  # of two that are apart; of _RECALL
+
+    # The service upward.
+
+    def come_up(self, now: int) -> None:
+        """Find out which QPUs are there."""
+        for node in self._qpus:
+            self._outputs.append(Watch(node))
+            self._send(node, JobCensus())
+
+    def submit(self, order: Order, now: int) -> int:
+        """Put a job into the queue; its number.  Raises Unfit (JOB-13)."""
+        if len(self._queue) >= MAX_QUEUED:
+            raise Unfit(f"{MAX_QUEUED} jobs wait already")
+        self._ask_for_the_lost(now)
+        reason = self._planner.unfit(order, self._rooms(), ())
+        if reason:
+            raise Unfit(reason + self._down())
+        self._job_numbers += 1
+        job = self.jobs[self._job_numbers] = Job(self._job_numbers, order, now)
+        self._queue.append(job)
+        self._outputs.append(JobChanged(job.number, job.state, ""))
+        self._forget()
+        self._schedule(now)
+        return job.number
+
+    def cancel(self, number: int, now: int) -> bool:
+        """End a job (JOB-17); False if it is over, or was never there."""
+        job = self.jobs.get(number)
+        if job is None or job.state.final:
+            return False
+        self._move(job, JobInput.CANCEL, now, "cancelled")
+        self._schedule(now)
+        return True
+
+    def up(self, node: int) -> bool | None:
+        """Whether a QPU is there; None: not known yet."""
+        return self._qpus[node].up
+
+    # The machine.
+
+    def receive(self, message: NamedTuple, source: int, now: int) -> None:
+        qpu = self._qpus.get(source)
+        if qpu is None:
+            self._ignore(source, message, "it is from no QPU of this controller")
+            return
+        match message:
+            case JobHere():
+                self._here(source, qpu, message)
+            case JobLoaded() | JobOutcome() | JobReleased():
+                lease = next((known for known in self._leases.values() if known.number == message.lease), None)
+                part = None if lease is None else lease.parts.get(source)
+                if lease is not None and part is not None and not part.released:
+                    self._hear(lease, part, message, now)
+                elif isinstance(message, JobReleased) and qpu.lease == message.lease:
+                    qpu.lease = 0  # one of an earlier life of this controller
+                else:
+                    self._ignore(source, message, "no such lease")
+            case _:
+                self._ignore(source, message, "it is none for a controller")
+        if isinstance(message, JobHere | JobReleased):
+            self._schedule(now)
+
+    def peer_lost(self, peer: int, now: int) -> None:
+        """The node is gone, or has started anew (JOB-15)."""
+        qpu = self._qpus.get(peer)
+        if qpu is None:
+            return
+        if qpu.up is None:
+            self._outputs.append(Unwatch(peer))
+        if qpu.up is not False:
+            self._outputs.append(QpuChanged(peer, False))
+        qpu.up, qpu.lease = False, 0
+        for lease in list(self._leases.values()):
+            part = lease.parts.get(peer)
+            if part is not None and not part.released:
+                self._part_over(lease, part, now, f"{qpu.name} was lost")
+        self._schedule(now)
+
+    def poll(self, now: int) -> list[Output]:
+        due = list(self._timers.take_due(now))
+        for key in due:
+            if key == _RECALL:
+                self._ask_for_the_lost(now)
+            else:
+                self._apart.discard(key)
+        if due:
+            self._schedule(now)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_timeout(self) -> int | None:
+        return self._timers.next()
+
+    # QPUs.
+
+    def _here(self, node: int, qpu: _Qpu, here: JobHere) -> None:
+        if qpu.up is None:
+            self._outputs.append(Unwatch(node))
+        if not qpu.up:
+            self._outputs.append(QpuChanged(node, True))
+        qpu.up, qpu.data_qubits = True, here.data_qubits
+        if here.lease and here.lease != qpu.lease and not self._leased(node):
+            qpu.lease = here.lease
+            self._send(node, JobStop(here.lease))
+
+    def _leased(self, node: int) -> bool:
+        return any(not lease.parts[node].released for lease in self._leases.values() if node in lease.parts)
+
+    def _rooms(self) -> dict[int, int]:
+        """Data qubits of the QPUs that are there, as far as is known."""
+        return {node: qpu.data_qubits for node, qpu in self._qpus.items() if qpu.up is not False}
+
+    def _down(self) -> str:
+        down = [qpu.name for qpu in self._qpus.values() if qpu.up is False]
+        return f" ({', '.join(down)} cannot be reached)" if down else ""
+
+    def _free(self) -> dict[int, int]:
+        return {node: qpu.data_qubits for node, qpu in self._qpus.items() if qpu.up and not qpu.lease}
+
+    def _ask_for_the_lost(self, now: int) -> None:
+        for node, qpu in self._qpus.items():
+            if qpu.up is False:
+                self._send(node, JobCensus())
+
+    def _keep_apart(self, a: int, b: int, now: int) -> None:
+        pair = (min(a, b), max(a, b))
+        self._apart.add(pair)
+        self._timers.set(pair, now + APART_PS)
+
+    # The queue.
+
+    def _schedule(self, now: int) -> None:
+        """Place what can be placed, oldest first (JOB-12, JOB-18)."""
+        for job in list(self._queue):
+            if job.state is not JobState.QUEUED:  # an earlier one's turn has changed it
+                continue
+            reason = self._planner.unfit(job.order, self._rooms(), ())
+            if reason:
+                because = f", after {job.reason}" if job.reason else ""
+                self._move(job, JobInput.UNFIT, now, reason + self._down() + because)
+            elif len(job.placings) >= MAX_PLACINGS:
+                self._move(job, JobInput.UNFIT, now, f"it was placed {MAX_PLACINGS} times; the last time {job.reason}")
+            elif not self._planner.unfit(job.order, self._free(), self._apart):
+                for older in self._queue[: self._queue.index(job)]:
+                    older.passed += 1
+                self._move(job, JobInput.PLACE, now, "")
+            elif job.passed >= MAX_PASSED:
+                break
+        if self._queue and any(qpu.up is False for qpu in self._qpus.values()):
+            if _RECALL not in self._timers:
+                self._timers.set(_RECALL, now + RECALL_PS)
+        else:
+            self._timers.cancel(_RECALL)
+
+    def _forget(self) -> None:
+        over = [number for number, job in self.jobs.items() if job.state.final]
+        for number in over[: max(0, len(over) - MAX_KEPT)]:
+            del self.jobs[number]
+
+    # Leases.
+
+    def _hear(self, lease: _Lease, part: _Part, message: JobLoaded | JobOutcome | JobReleased, now: int) -> None:
+        match message:
+            case JobLoaded():
+                part.loaded = True
+                if lease.job.state is JobState.LOADING and all(p.loaded for p in lease.parts.values()):
+                    self._move(lease.job, JobInput.LOADED, now, "")
+            case JobOutcome():
+                self._take_rows(lease, part, message)
+            case JobReleased(_, why, node, pairs, elapsed_ps):
+                lease.job.pairs += pairs
+                part.elapsed_ps = elapsed_ps
+                if why in (JobWhy.NO_PAIRS, JobWhy.PEER_LOST) and node in self._qpus:
+                    self._keep_apart(part.node, node, now)
+                self._qpus[part.node].lease = 0
+                whole = why is JobWhy.DONE and len(part.rows) == lease.job.order.shots - self._before(lease)
+                self._part_over(lease, part, now, "" if whole else self._said(part, why, node))
+
+    def _before(self, lease: _Lease) -> int:
+        """Shots of the job that were done before this lease."""
+        return lease.job.shots_done - lease.merged
+
+    def _take_rows(self, lease: _Lease, part: _Part, told: JobOutcome) -> None:
+        """Shots count when all QPUs have told of them (JOB-16)."""
+        width = row_bytes(len(part.clbits))
+        rows = [int.from_bytes(told.rows[at : at + width], "big") for at in range(0, len(told.rows), width)]
+        asked = lease.job.order.shots - self._before(lease)
+        wrong = len(told.rows) != width * told.shots or told.first_shot != len(part.rows)
+        if wrong or len(part.rows) + len(rows) > asked or any(row >> len(part.clbits) > 1 for row in rows):
+            self._ignore(part.node, told, "these are not the next shots")
+            return
+        part.rows += rows
+        merged = lease.merged
+        for shot in range(lease.merged, min(len(p.rows) for p in lease.parts.values())):
+            self._count(lease, shot)
+        if lease.merged > merged:
+            self._outputs.append(JobProgress(lease.job.number, lease.job.shots_done, lease.job.order.shots))
+
+    def _count(self, lease: _Lease, shot: int) -> None:
+        job, value = lease.job, 0
+        lease.merged += 1
+        for part in lease.parts.values():
+            row = part.rows[shot]
+            if row >> len(part.clbits):
+                job.spoilt += 1
+                return
+            for place, clbit in enumerate(part.clbits):
+                value |= (row >> place & 1) << clbit
+        key = f"{value:0{job.order.clbits}b}" if job.order.clbits else ""
+        job.counts[key] = job.counts.get(key, 0) + 1
+
+    def _said(self, part: _Part, why: JobWhy, node: int) -> str:
+        here = self._qpus[part.node].name
+        there = self._qpus[node].name if node in self._qpus else f"node {node}"
+        match why:
+            case JobWhy.PEER_LOST:
+                return f"{here} lost {there}"
+            case JobWhy.NO_PAIRS:
+                return f"{here} and {there} had no pairs"
+            case JobWhy.GIVEN_UP:
+                return f"{there} gave it up"
+            case JobWhy.MALFORMED:
+                return f"{here} could not run its program"
+            case JobWhy.BUSY:
+                return f"{here} was leased already"
+            case _:
+                return f"{here} let it go"
+
+    def _part_over(self, lease: _Lease, part: _Part, now: int, trouble: str) -> None:
+        """No more is heard of this part."""
+        job = lease.job
+        part.released = True
+        self._outputs.append(Unwatch(part.node))
+        if trouble and job.state is not JobState.CANCELLING:
+            first = job.state is not JobState.RETREATING  # what others say later only follows from it
+            self._move(job, JobInput.BROKEN, now, trouble if first else job.reason)
+        if any(True for _ in lease.open):
+            return
+        del self._leases[job.number]
+        job.running_ps += max(p.elapsed_ps for p in lease.parts.values())
+        job.placings[-1] = job.placings[-1]._replace(ended_ps=now, shots=lease.merged)
+        complete = job.shots_done == job.order.shots and job.state is not JobState.CANCELLING
+        reason = "" if complete else job.reason
+        self._move(job, JobInput.COMPLETE if complete else JobInput.RELEASED, now, reason)
+
+    def _move(self, job: Job, stimulus: JobInput, now: int, reason: str) -> None:
+        before = job.state
+        job.state, actions = JOB_TABLE[before, stimulus]
+        job.reason = reason
+        if before is JobState.QUEUED:
+            self._queue.remove(job)
+        for action in actions:
+            self._perform(job, action, now)
+        if job.state is not before:
+            nodes = job.placings[-1].nodes if job.placings and not job.state.final else ()
+            self._outputs.append(JobChanged(job.number, job.state, reason, nodes))
+
+    def _perform(self, job: Job, action: JobDo, now: int) -> None:
+        match action:
+            case JobDo.LOAD:
+                self._load(job, now)
+            case JobDo.RUN:  # JOB-14
+                lease = self._leases[job.number]
+                for node in lease.parts:
+                    self._send(node, JobRun(lease.number, job.order.shots - job.shots_done))
+            case JobDo.STOP:
+                lease = self._leases[job.number]
+                for part in lease.open:
+                    self._send(part.node, JobStop(lease.number))
+            case JobDo.REQUEUE:
+                self._queue.insert(0, job)
+            case JobDo.END:
+                job.ended_ps = now
+
+    def _load(self, job: Job, now: int) -> None:
+        parts = self._planner.place(job.order, self._free(), self._apart)
+        self._lease_numbers += 1
+        number = self._lease_numbers
+        self._leases[job.number] = _Lease(
+            number, job, now, {node: _Part(node, part.clbits) for node, part in parts.items()}
+        )
+        job.placings.append(Placing(tuple(parts), now, None, 0))
+        for node, part in parts.items():
+            self._qpus[node].lease = number
+            self._outputs.append(Watch(node))
+            for load in _pieces(number, job.number, part):
+                self._send(node, load)
+
+    def _send(self, destination: int, message: NamedTuple) -> None:
+        self._outputs.append(Send(destination, message, reliable=True))
+
+    def _ignore(self, source: int, message: NamedTuple, reason: str) -> None:
+        self._outputs.append(Ignored(source, type(message).__name__, reason))
+
+
+_RECALL: Final = (0, 0)
+
+
+def _pieces(lease: int, job: int, part: Part) -> Iterable[JobLoad]:
+    program = part.program
+    parts = max(1, -(-len(program) // PIECE))
+    return (JobLoad(lease, job, n, parts, program[n * PIECE : (n + 1) * PIECE]) for n in range(parts))
+
+
+__all__ = ["Controller", "Job", "Placing", "Qpu", "Unfit"]

@@ -1,0 +1,267 @@
+"""A controller node: takes jobs, from its scenario and from attached programs, and says what becomes of them.
+
+What may live here: the driver of ``protocols.job.controller`` and the calls of attached programs.  The circuits of jobs
+come parsed (``compiler.circuit``); where they run is the planner's business.
+"""
+
+from functools import partial
+from typing import Any
+
+from protocols.ignored import Ignored
+from protocols.job.controller import Controller, Job, Qpu, Unfit
+from protocols.job.service import JobChanged, JobProgress, Order, QpuChanged, Unwatch, Watch
+from protocols.job.states import JobState
+from protocols.wire import ProtocolId
+from stack.application.compiler.checking import MAX_CLBITS
+from stack.application.compiler.circuit import Circuit
+from stack.application.planner import CutPlanner
+from stack.config import Control
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel, Waiter
+from stack.runtime.messenger import Messenger
+from stack.runtime.session import CallError, whole
+
+MAX_SHOTS = 1_000_000
+_MAX_NAME = 100
+
+
+class ControllerService:
+    """The controller of this testbed's QPUs.
+
+    Calls: ``submit``, ``jobs``, ``job``, ``job_news``, ``cancel_job``, ``qpus``.
+    """
+
+    def __init__(self, kernel: Kernel, control: Control, messenger: Messenger) -> None:
+        self._kernel = kernel
+        self._messenger = messenger
+        qpus = {node: Qpu(name, room) for node, (name, room) in control.qpus.items()}
+        self._names = {node: qpu.name for node, qpu in qpus.items()}
+        machine = Controller(qpus, CutPlanner(control.distances))
+        self._driver = Driver(kernel, machine, messenger.send, self._on_event)
+        self._versions: dict[int, int] = {}
+        """How often a job has changed."""
+        self._watchers: list[Waiter[None]] = []
+        self._own: dict[int, dict[str, Any]] = {}
+        """What is left at the end of jobs of the scenario, by number."""
+        self._open = 0
+        self._over: Waiter[None] = Waiter(kernel)
+        messenger.register(ProtocolId.JOB, self._driver.receive)
+        messenger.on_broken(self._peer_lost)
+        for name, call in (
+            ("submit", self._call_submit),
+            ("jobs", self._call_jobs),
+            ("job", self._call_job),
+            ("job_news", self._call_news),
+            ("cancel_job", self._call_cancel),
+            ("qpus", self._call_qpus),
+        ):
+            kernel.calls[name] = call
+
+    def start(self) -> None:
+        """The node is up."""
+        self._driver.machine.come_up(self._kernel.now)
+        self._driver.flush()
+
+    # -- the scenario's jobs ---------------------------------------------------------------------------------------
+
+    async def app(self, arguments: dict[str, Any]) -> None:
+        """The ``controller`` app: submits jobs at their times, and ends when all are over; its result has them all."""
+        orders = arguments["jobs"]
+        self._open = len(orders)
+        self._kernel.results["jobs"] = [{} for _ in orders]
+        for index, entry in enumerate(orders):
+            self._kernel.at(entry["at_ps"], partial(self._submit_own, index, entry))
+        if orders:
+            await self._over.wait()
+
+    def _submit_own(self, index: int, entry: dict[str, Any]) -> None:
+        kernel = self._kernel
+        circuit = Circuit.from_json(entry["circuit"])
+        record = kernel.results["jobs"][index]
+        try:
+            number = self._submit(_order(entry["name"], circuit, entry["shots"], entry["minimum_fidelity"]))
+        except Unfit as unfit:
+            record |= {"state": "REFUSED", "reason": str(unfit), "submitted_ps": kernel.now}
+            self._one_over()
+            return
+        self._own[number] = record
+        self._keep(number)
+        if entry["cancel_at_ps"] is not None:
+            kernel.at(entry["cancel_at_ps"], partial(self._cancel_own, number))
+
+    def _cancel_own(self, number: int) -> None:
+        self._cancel(number)
+
+    def _keep(self, number: int) -> None:
+        """What the node leaves at its end of a job of the scenario."""
+        record = self._own.get(number)
+        if record is None:
+            return
+        job = self._driver.machine.jobs[number]
+        record.update(self._whole(job))
+        if job.state.final:
+            del self._own[number]
+            self._one_over()
+
+    def _one_over(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._over.set(None)
+
+    # -- attached programs -----------------------------------------------------------------------------------------
+
+    async def _call_submit(
+        self, circuit: Any, shots: Any, name: Any = "job", minimum_fidelity: Any = 0.0
+    ) -> dict[str, Any]:
+        """Put a job into the queue.  ``circuit``: as ``Circuit.to_json`` has it."""
+        if type(name) is not str or not 0 < len(name) <= _MAX_NAME:
+            raise CallError(f"name must be a text of at most {_MAX_NAME} characters")
+        whole("shots", shots, 1, MAX_SHOTS)
+        if type(minimum_fidelity) not in (int, float) or not 0 <= minimum_fidelity <= 1:
+            raise CallError("minimum_fidelity must be a number from 0 to 1")
+        try:
+            read = Circuit.from_json(circuit)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CallError(f"circuit: {error}") from None
+        if read.clbits > MAX_CLBITS:
+            raise CallError(f"circuit: more than {MAX_CLBITS} classical bits")
+        try:
+            number = self._submit(_order(name, read, shots, float(minimum_fidelity)))
+        except Unfit as unfit:
+            raise CallError(f"refused: {unfit}") from None
+        return self._facts(self._driver.machine.jobs[number])
+
+    async def _call_jobs(self) -> list[dict[str, Any]]:
+        """All that are known, oldest first, without their counts."""
+        return [self._facts(job) for job in self._driver.machine.jobs.values()]
+
+    async def _call_job(self, job: Any) -> dict[str, Any]:
+        """One with its counts."""
+        return self._whole(self._known(job))
+
+    async def _call_news(self, job: Any, seen: Any = 0) -> dict[str, Any]:
+        """One as soon as it is not any more as ``seen`` has it, its `version`."""
+        known = self._known(job)
+        whole("seen", seen, 0, 1 << 62)
+        while self._versions.get(known.number, 0) <= seen and not known.state.final:
+            waiter: Waiter[None] = Waiter(self._kernel)
+            self._watchers.append(waiter)
+            await waiter.wait()
+        return self._facts(known)
+
+    async def _call_cancel(self, job: Any) -> dict[str, Any]:
+        """End a job; it may take until its QPUs have let go."""
+        known = self._known(job)
+        if not self._cancel(known.number):
+            raise CallError(f"job {known.number} is {known.state.name.lower()} already")
+        return self._facts(known)
+
+    async def _call_qpus(self) -> list[dict[str, Any]]:
+        """The QPUs, and what each does."""
+        machine = self._driver.machine
+        working = {
+            node: job.number
+            for job in machine.jobs.values()
+            if job.placings and job.placings[-1].ended_ps is None
+            for node in job.placings[-1].nodes
+        }
+        return [
+            {"node": node, "name": name, "up": machine.up(node), "job": working.get(node)}
+            for node, name in self._names.items()
+        ]
+
+    def _known(self, number: Any) -> Job:
+        job = self._driver.machine.jobs.get(number) if type(number) is int else None
+        if job is None:
+            raise CallError(f"there is no job {number!r:.40}")
+        return job
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    def _submit(self, order: Order) -> int:
+        try:
+            number = self._driver.machine.submit(order, self._kernel.now)
+        except Unfit as unfit:
+            self._kernel.event("job", "refused", called=order.name, reason=str(unfit))
+            raise
+        finally:
+            self._driver.flush()
+        return number
+
+    def _cancel(self, number: int) -> bool:
+        found = self._driver.machine.cancel(number, self._kernel.now)
+        self._driver.flush()
+        return found
+
+    def _facts(self, job: Job) -> dict[str, Any]:
+        """A job as JSON."""
+        last = job.placings[-1] if job.placings else None
+        return {
+            "job": job.number,
+            "name": job.order.name,
+            "state": job.state.name,
+            "reason": job.reason,
+            "version": self._versions.get(job.number, 0),
+            "qubits": job.order.qubits,
+            "shots": job.order.shots,
+            "shots_done": job.shots_done,
+            "shots_spoilt": job.spoilt,
+            "nodes": [self._names[node] for node in last.nodes] if last else [],
+            "submitted_ps": job.submitted_ps,
+            "ended_ps": job.ended_ps,
+        }
+
+    def _whole(self, job: Job) -> dict[str, Any]:
+        placings = [
+            {
+                "nodes": [self._names[node] for node in p.nodes],
+                "began_ps": p.began_ps,
+                "ended_ps": p.ended_ps,
+                "shots": p.shots,
+            }
+            for p in job.placings
+        ]
+        return self._facts(job) | {
+            "counts": dict(sorted(job.counts.items())),
+            "pairs": job.pairs,
+            "running_ps": job.running_ps,
+            "placings": placings,
+        }
+
+    def _peer_lost(self, peer: int) -> None:
+        self._driver.machine.peer_lost(peer, self._kernel.now)
+        self._driver.flush()
+
+    def _on_event(self, event: Any) -> None:
+        kernel = self._kernel
+        match event:
+            case JobChanged(job, state, reason, nodes):
+                facts: dict[str, Any] = {"reason": reason} if reason else {}
+                if state is JobState.LOADING:
+                    facts["qpus"] = ",".join(self._names[node] for node in nodes)
+                kernel.event("job", state.name.lower(), job=job, **facts)
+                self._changed(job)
+            case JobProgress(job, done, shots):
+                kernel.event("job", "progress", job=job, shots_done=done, shots=shots)
+                self._changed(job)
+            case QpuChanged(node, up):
+                kernel.event("job", "qpu is there" if up else "qpu is gone", qpu=self._names[node])
+            case Watch(node):
+                self._messenger.watch(node)
+            case Unwatch(node):
+                self._messenger.unwatch(node)
+            case Ignored(message=message):
+                kernel.count(f"ignored {message}")
+            case _:
+                raise AssertionError(f"{event} is no event of Controller")
+
+    def _changed(self, number: int) -> None:
+        self._versions[number] = self._versions.get(number, 0) + 1
+        self._keep(number)
+        watchers, self._watchers = self._watchers, []
+        for waiter in watchers:
+            waiter.set(None)
+
+
+def _order(name: str, circuit: Circuit, shots: int, minimum_fidelity: float) -> Order:
+    return Order(name, circuit.qubits, circuit.clbits, shots, circuit, minimum_fidelity)

@@ -1,0 +1,160 @@
+"""A QPU that is leased: programs that a controller has sent are checked, run, stopped, their outcomes told.
+
+What may live here: the driver of ``protocols.job.qpu``, and what becomes of a lease in between.
+"""
+
+import json
+from typing import Any
+
+from protocols.ignored import Ignored
+from protocols.job.qpu import QpuLeases
+from protocols.job.service import Ending, Halt, Offered, Start, Unwatch, Watch
+from protocols.rgp.service import RefuseReason
+from protocols.wire import JobGivenUp, JobResult, JobWhy, ProtocolId
+from stack.application.compiler.checking import MAX_CLBITS, check_steps
+from stack.application.gates import GateFailed, RemoteGates
+from stack.application.jobs import MOST_JOBS, Failure, JobPart, JobRunner
+from stack.application.results import ResultMissing, SharedResults
+from stack.runtime.driver import Driver
+from stack.runtime.kernel import Kernel
+from stack.runtime.messenger import Messenger
+
+_REPORTS = 20
+"""How often a QPU tells of its shots, about, while it does them."""
+
+
+class Leases:
+    """One QPU's part in the jobs of its controller."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        controller: int,
+        data_qubits: int,
+        jobs: JobRunner,
+        gates: RemoteGates,
+        results: SharedResults,
+        messenger: Messenger,
+    ) -> None:
+        self._kernel = kernel
+        self._data_qubits = data_qubits
+        self._jobs = jobs
+        self._gates = gates
+        self._results = results
+        self._messenger = messenger
+        self._driver = Driver(kernel, QpuLeases(controller, data_qubits), messenger.send, self._on_event)
+        self._part: JobPart | None = None
+        self._clbits: list[int] = []
+        self._running = False
+        messenger.register(ProtocolId.JOB, self._receive)
+        messenger.on_broken(self._peer_lost)
+
+    def start(self) -> None:
+        """The node is up."""
+        self._driver.machine.come_up()
+        self._driver.flush()
+
+    def _receive(self, message: Any, source: int) -> None:
+        if isinstance(message, JobResult | JobGivenUp):
+            self._results.receive(message, source)
+        else:
+            self._driver.receive(message, source)
+
+    def _peer_lost(self, peer: int) -> None:
+        self._driver.machine.peer_lost(peer)
+        self._driver.flush()
+
+    def _on_event(self, event: Any) -> None:
+        match event:
+            case Offered(lease, job, program):
+                self._offered(lease, job, program)
+            case Start(lease, shots):
+                self._running = True
+                self._kernel.spawn(self._run, lease, shots, name=f"lease-{lease}")
+            case Halt(lease):
+                if self._running and self._part is not None:
+                    self._part.cancel()
+                else:
+                    self._ended(lease, Ending(JobWhy.STOPPED))
+            case Watch(node):
+                self._messenger.watch(node)
+            case Unwatch(node):
+                self._messenger.unwatch(node)
+            case Ignored(message=message):
+                self._kernel.count(f"ignored {message}")
+            case _:
+                raise AssertionError(f"{event} is no event of QpuLeases")
+
+    def _offered(self, lease: int, job: int, program: bytes) -> None:
+        try:
+            steps, self._clbits, fidelity = self._read(program)
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            self._kernel.event("job", "program refused", lease=lease, job=job)
+            self._ended(lease, Ending(JobWhy.MALFORMED))
+            return
+        self._kernel.event("job", "loaded", lease=lease, job=job, bytes=len(program))
+        self._gates.minimum_fidelity = fidelity
+        self._part = self._jobs.part(lease % MOST_JOBS, steps)
+        self._part.patient = False
+        self._driver.machine.accept(lease)
+
+    def _read(self, program: bytes) -> tuple[list[Any], list[int], float]:
+        told = json.loads(program)
+        steps, clbits, fidelity = told["steps"], told["clbits"], told["minimum_fidelity"]
+        check_steps(steps, self._data_qubits, self._messenger.reaches)
+        if not all(type(clbit) is int and 0 <= clbit < MAX_CLBITS for clbit in clbits) or len(clbits) > MAX_CLBITS:
+            raise ValueError("classical bits that are none")
+        if type(fidelity) not in (int, float) or not 0 <= fidelity <= 1:
+            raise ValueError("no fidelity")
+        return steps, list(clbits), float(fidelity)
+
+    async def _run(self, lease: int, shots: int) -> None:
+        part = self._part
+        assert part is not None
+        clbits = self._clbits
+        rows: list[int] = []
+        batch = max(1, shots // _REPORTS)
+
+        def tell() -> None:
+            self._driver.machine.outcome(lease, len(clbits), rows)
+            rows.clear()
+            self._driver.flush()
+
+        def on_shot(found: dict[int, int] | None) -> None:
+            if part.failed:
+                return  # another lease will do it again
+            row = 1 << len(clbits)
+            if found is not None:
+                row = sum(found.get(clbit, 0) << place for place, clbit in enumerate(clbits))
+            rows.append(row)
+            if len(rows) >= batch:
+                tell()
+
+        await part.run(shots, on_shot)
+        tell()
+        self._running = False
+        self._results.end_all()
+        why, node = _why(part.failure) if part.failed else (JobWhy.DONE, 0)
+        if part.cancelled:
+            why, node = JobWhy.STOPPED, 0
+        self._kernel.event("job", "released", lease=lease, why=why.name, pairs=part.pairs)
+        self._ended(lease, Ending(why, node, part.pairs, part.elapsed_ps))
+
+    def _ended(self, lease: int, ending: Ending) -> None:
+        self._part = None
+        self._driver.machine.ended(lease, ending)
+        self._driver.flush()
+
+
+def _why(failure: Failure | None) -> tuple[JobWhy, int]:
+    match failure:
+        case ResultMissing():
+            return (JobWhy.PEER_LOST if failure.lost else JobWhy.GIVEN_UP), failure.peer
+        case GateFailed(reason=RefuseReason.NO_PAIRS):
+            return JobWhy.NO_PAIRS, failure.peer
+        case GateFailed(reason=RefuseReason.PEER_LOST):
+            return JobWhy.PEER_LOST, failure.peer
+        case GateFailed():
+            return JobWhy.GIVEN_UP, failure.peer
+        case _:
+            return JobWhy.STOPPED, 0

@@ -1,0 +1,54 @@
+"""Where a controller puts a job: the compiler, over the network as the controller knows it.
+
+What may live here: the translation between ``protocols.job.service.Planner`` and the compiler.  A compilation takes no
+time of the network's: it is done when it is asked for.
+"""
+
+import json
+from collections.abc import Mapping
+from math import inf
+
+from protocols.job.service import Apart, Order, Part
+from stack.application.compiler.circuit import Circuit
+from stack.application.compiler.cut import DoesNotFit, cut, promising
+from stack.application.compiler.steps import write
+from stack.application.compiler.ways import Distance
+
+
+class CutPlanner:
+    """An order's circuit is a ``Circuit``.  ``distances``: what a pair between two QPUs costs."""
+
+    def __init__(self, distances: Mapping[int, Mapping[int, float]]) -> None:
+        self._distances = distances
+
+    def unfit(self, order: Order, rooms: Mapping[int, int], apart: Apart) -> str:
+        try:
+            promising(order.qubits, _with_room(rooms), self._distance(apart))
+        except DoesNotFit as error:
+            return str(error)
+        return ""
+
+    def place(self, order: Order, rooms: Mapping[int, int], apart: Apart) -> dict[int, Part]:
+        circuit: Circuit = order.circuit
+        seats, woven = cut(circuit, _with_room(rooms), self._distance(apart))
+        programs = write(woven.pieces, seats)
+        parts = {}
+        for node, steps in sorted(programs.steps.items()):
+            clbits = programs.results.get(node, [])
+            told = {"steps": steps, "clbits": clbits, "minimum_fidelity": order.minimum_fidelity}
+            parts[node] = Part(json.dumps(told, separators=(",", ":")).encode(), tuple(clbits))
+        return parts
+
+    def _distance(self, apart: Apart) -> Distance:
+        def distance(a: int, b: int) -> float:
+            if a == b:
+                return 0.0
+            if (min(a, b), max(a, b)) in apart:
+                return inf
+            return self._distances.get(a, {}).get(b, inf)
+
+        return distance
+
+
+def _with_room(rooms: Mapping[int, int]) -> dict[int, int]:
+    return {node: room for node, room in rooms.items() if room}

@@ -1,0 +1,197 @@
+"""Jobs that go to a controller: compiled, placed and run by it in the whole stack, whatever dies meanwhile."""
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice
+
+from testbed.cli import main
+from testbed.errors import BadInput
+from testbed.lab.report import build_report
+from testbed.scenario import load_scenario
+
+LINK = {"length_m": 2, "model": "barrett-kok", "grade": "sampled", "slot_s": 1e-6, "round_gap_s": 1e-7, **PERFECT}
+GHZ = {"circuit": "ghz-4.qasm", "shots": 12, "controller": "ctl"}
+
+TELEPORT = """OPENQASM 3.0;
+include "stdgates.inc";
+qubit[3] q;
+bit[3] c;
+x q[0];
+h q[1];
+cx q[1], q[2];
+cx q[0], q[1];
+h q[0];
+c[0] = measure q[0];
+c[1] = measure q[1];
+if (c[1]) x q[2];
+if (c[0]) z q[2];
+c[2] = measure q[2];
+"""
+"""State |1>, which comes out in bit 2."""
+
+
+def network(qpus: int, jobs: list[dict[str, Any]], **top: Any) -> dict[str, Any]:
+    """QPUs q1, q2, ... of two data qubits, every two linked, and a controller beside the first station."""
+    names = [f"q{n}" for n in range(1, qpus + 1)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    return {
+        "seed": 3,
+        "devices": {"small": IDEAL},
+        "nodes": {name: {"kind": "qpu", "device": "small"} for name in names}
+        | {"mid": {"kind": "station"}, "ctl": {"kind": "controller"}},
+        "links": {f"{a}-{b}": {"a": a, "b": b, "station": "mid", **LINK} for a, b in pairs}
+        | {"office": {"kind": "classical", "a": "ctl", "b": "mid", "length_m": 2}},
+        "jobs": jobs,
+        **top,
+    }
+
+
+def records(run: Slice) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = run.outcome.results["ctl"]["jobs"]
+    return found
+
+
+def at_rest(run: Slice) -> None:
+    """Every QPU that lives has its qubits back, and holds no lease."""
+    for name, lives in run.lives.items():
+        node = lives[-1]
+        if name.startswith("q") and node.kernel.alive:
+            assert leaks(node) == []
+            assert node.leases._driver.machine._lease is None
+            assert not any(node.gates._driver.machine._early.values())
+
+
+def test_a_job_is_compiled_placed_and_counted_by_the_controller(tmp_path: Path) -> None:
+    run = run_slice(network(3, [GHZ | {"name": "one"}, GHZ | {"name": "two", "at_s": 1e-6}]), tmp_path)
+    one, two = records(run)
+    for record in (one, two):
+        assert record["state"] == "DONE"
+        assert set(record["counts"]) == {"0000", "1111"}
+        assert sum(record["counts"].values()) == 12
+        assert record["pairs"] == 12, "two CNOTs share a pair"
+        assert [len(placing["nodes"]) for placing in record["placings"]] == [2]
+    let_go_ps = one["ended_ps"] - 100_000  # by the first of its QPUs
+    assert two["placings"][0]["began_ps"] >= let_go_ps, "three QPUs cannot hold both at once"
+    at_rest(run)
+
+
+def test_results_that_decide_something_elsewhere_travel(tmp_path: Path) -> None:
+    text = network(2, [{"circuit": "circuit.qasm", "shots": 20, "controller": "ctl"}])
+    run = run_slice(text, tmp_path, qasm=TELEPORT)
+    (record,) = records(run)
+    assert len(record["nodes"]) == 2
+    assert {key[0] for key in record["counts"]} == {"1"}
+    at_rest(run)
+
+
+@pytest.mark.parametrize("at_s", [2e-6, 4e-5, 8e-5])
+def test_a_running_job_is_cancelled_and_its_qpus_serve_others(at_s: float, tmp_path: Path) -> None:
+    jobs = [
+        GHZ | {"name": "endless", "shots": 100_000, "cancel_at_s": at_s},
+        GHZ | {"name": "next", "shots": 4, "at_s": 1e-6},
+    ]
+    run = run_slice(network(2, jobs), tmp_path)
+    endless, after = records(run)
+    assert endless["state"] == "CANCELLED"
+    assert endless["shots_done"] < 100
+    assert (after["state"], sum(after["counts"].values())) == ("DONE", 4)
+    assert build_report(run.scenario, run.jobs, run.outcome).unfinished == [], "it was planned"
+    at_rest(run)
+
+
+def test_a_dead_qpu_is_replaced_and_what_was_measured_counts(tmp_path: Path) -> None:
+    text = network(3, [GHZ | {"shots": 60}], faults=[{"at_s": 8e-5, "kill": "q2"}])
+    run = run_slice(text, tmp_path, record=True)
+    (record,) = records(run)
+    assert record["state"] == "DONE"
+    assert [placing["nodes"] for placing in record["placings"]] == [["q1", "q2"], ["q1", "q3"]]
+    before, after = (placing["shots"] for placing in record["placings"])
+    assert before > 0
+    assert before + after == 60 == sum(record["counts"].values())
+    assert set(record["counts"]) == {"0000", "1111"}
+    at_rest(run)
+
+
+def test_without_another_qpu_its_loss_is_what_the_report_says(tmp_path: Path) -> None:
+    text = network(2, [GHZ | {"shots": 60}], faults=[{"at_s": 8e-5, "kill": "q2"}])
+    run = run_slice(text, tmp_path)
+    report = build_report(run.scenario, run.jobs, run.outcome)
+    (said,) = report.unfinished
+    assert "the circuit has 4 qubits, all QPUs together 2 data qubits (q2 cannot be reached), after" in said
+    assert 0 < sum(report.sections["counts"]["ghz-4"].values()) < 60
+
+
+def test_a_qpu_that_is_back_takes_the_job_again(tmp_path: Path) -> None:
+    faults = [{"at_s": 8e-5, "kill": "q2"}, {"at_s": 9e-5, "restart": "q2"}]
+    run = run_slice(network(2, [GHZ | {"shots": 60}], faults=faults), tmp_path)
+    (record,) = records(run)
+    assert (record["state"], sum(record["counts"].values())) == ("DONE", 60)
+    at_rest(run)
+
+
+def test_without_its_controller_a_qpu_lets_go(tmp_path: Path) -> None:
+    jobs = [GHZ | {"shots": 100_000}]
+    text = network(2, jobs, faults=[{"at_s": 0.01, "kill": "ctl"}], linger_s=0.5)
+    text["links"]["q1-q2"]["slot_s"] = 1e-3  # few shots until its silence is noticed
+    run = run_slice(text, tmp_path)
+    report = build_report(run.scenario, run.jobs, run.outcome)
+    assert report.unfinished == ["ctl: ghz-4: lost"]
+    at_rest(run)
+
+
+def test_what_fits_nowhere_is_refused_with_the_reason(tmp_path: Path) -> None:
+    text = network(2, [GHZ, GHZ | {"name": "again"}])
+    text["devices"]["small"] = IDEAL | {"data_qubits": 1}
+    run = run_slice(text, tmp_path)
+    assert {record["reason"] for record in records(run)} == {
+        "the circuit has 4 qubits, all QPUs together 2 data qubits"
+    }
+    assert len(build_report(run.scenario, run.jobs, run.outcome).unfinished) == 2
+
+
+def test_virtual_gives_the_bytes_of_local(tmp_path: Path) -> None:
+    """With a death in the middle of a job, and a cancelled one."""
+    jobs = [
+        GHZ | {"name": "one", "shots": 30},
+        GHZ | {"name": "two", "shots": 30, "at_s": 1e-5, "cancel_at_s": 1e-3},
+    ]
+    text = network(3, jobs, faults=[{"at_s": 8e-5, "kill": "q2"}])
+    shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump(text))
+    for clock in ("local", "virtual"):
+        assert main(["run", str(path), "--clock", clock, "--out", str(tmp_path / clock)]) == 0
+    for name in ("trace.pcapng", "events.jsonl", "report.json"):
+        assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "virtual" / name).read_bytes()
+
+
+def test_a_controller_without_qpus_takes_no_jobs(tmp_path: Path) -> None:
+    shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
+    text = network(2, [GHZ])
+    del text["links"]["office"]
+    (tmp_path / "jobs.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(BadInput, match="ctl has no QPUs"):
+        load_scenario(tmp_path / "jobs.yaml")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ([GHZ | {"controller": "q1"}], "q1 is a qpu, not a controller"),
+        ([GHZ | {"mapping": {"q1": [0, 1], "q2": [2, 3]}}], "'mapping' has no meaning here: ctl places the job"),
+        ([{"circuit": "ghz-4.qasm", "shots": 1, "at_s": 1}], "it goes to no controller"),
+        ([GHZ | {"at_s": 2, "cancel_at_s": 1}], "it is not submitted by then"),
+        ([GHZ, {"name": "x", "circuit": "ghz-4.qasm", "shots": 1}], "x goes to no controller, ghz-4 to ctl"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(jobs: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
+    shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump(network(2, copy.deepcopy(jobs))))
+    with pytest.raises(BadInput, match=said):
+        load_scenario(path)
