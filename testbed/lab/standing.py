@@ -31,6 +31,7 @@ from testbed.scenario import Scenario
 
 _FULL = 2**32 - 1
 _LINE_MAX = 1 << 20
+_LOOKS, _LOOK_S = 40, 0.05
 BROKER = "broker"
 """The one fault that is none of the network's."""
 PATIENCE_S = 10.0
@@ -266,6 +267,12 @@ class StandingTestbed:
         count = len(made)
         seen = dict(await self._call(b, "pairs_seen", head=self._numbers[a]))
         true = await self._true_fidelities(a, b, made, seen)
+        for _ in range(_LOOKS if self._paced else 0):
+            if len(true) == count:
+                break
+            await trio.sleep(_LOOK_S)  # a half is given back when the news of its pair has been told
+            seen |= dict(await self._call(b, "pairs_seen", head=self._numbers[a]))
+            true = await self._true_fidelities(a, b, made, seen)
         return {
             "a": a,
             "b": b,
