@@ -3,7 +3,7 @@
 ``engine`` times the clocks with the toy protocol, ``state`` one gate on the quantum state beside other simulators,
 ``photonic`` attempts photon by photon, ``quantum`` pairs, teleports and telegates, ``ahead`` the latter over pairs that
 were made before, ``network`` pairs over repeaters, ``routing`` a network of a hundred nodes, ``circuits``
-the compiler and a circuit over four QPUs; here they are collected.
+the compiler and a circuit over four QPUs; here they are collected.  ``endurance`` is for itself: it takes minutes.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any
 from testbed.bench.ahead import ahead_figures
 from testbed.bench.circuits import circuit_figures
 from testbed.bench.engine import engine_figures
+from testbed.bench.endurance import CYCLES, MINUTES, Left, endurance_figures
 from testbed.bench.measure import Measured
 from testbed.bench.network import network_figures
 from testbed.bench.photonic import photonic_figures
@@ -41,4 +42,13 @@ def run_bench(say: Callable[[str], object]) -> list[dict[str, Any]]:
     return rows
 
 
-__all__ = ["Measured", "run_bench"]
+def run_long(say: Callable[[str], object], count: int | None, span: float | None) -> list[dict[str, Any]]:
+    """What only shows after a while (``endurance``): ``count`` testbeds up and down, one at work for ``span`` minutes.
+    Raises Left."""
+    figures = endurance_figures(CYCLES if count is None else count, MINUTES if span is None else span, say)
+    for row in figures:
+        say(str(row))
+    return [row.as_dict() for row in figures]
+
+
+__all__ = ["Left", "Measured", "run_bench", "run_long"]

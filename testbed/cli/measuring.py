@@ -4,6 +4,7 @@ speed, implementations against the requirements.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from testbed.cli.terminal import EXITS, Commands, check_writable, say
@@ -26,6 +27,9 @@ def add(commands: Commands) -> None:
     bench = commands.add_parser("bench", help="measure this machine")
     bench.set_defaults(do=_bench)
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    bench.add_argument("--long", action="store_true", help="instead: testbeds up and down, and one at work for minutes")
+    bench.add_argument("--cycles", type=int, metavar="N", help="with --long: how many (default: 200)")
+    bench.add_argument("--minutes", type=float, metavar="M", help="with --long: how long (default: 10)")
 
     conformance = commands.add_parser(
         "conformance",
@@ -72,10 +76,14 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from testbed.bench import run_bench
+    from testbed.bench import Left, run_bench, run_long
 
     check_writable(args.json)
-    figures = run_bench(print)
+    try:
+        figures = run_long(print, args.cycles, args.minutes) if args.long else run_bench(print)
+    except Left as left:
+        print(f"bellwire bench: {left}", file=sys.stderr)
+        return 1
     if args.json is not None:
         args.json.write_text(json.dumps({"schema": "bellwire.bench/1", "figures": figures}, indent=2) + "\n")
     return 0

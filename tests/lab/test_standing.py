@@ -220,7 +220,8 @@ def test_down_leaves_files_and_no_process(bed, folder):
     assert events.count("started") == 7, "three nodes, west twice, east four times"
     inputs = read_inputs(out / "inputs.jsonl")
     done = [(one["do"], one.get("node") or one.get("kind")) for one in inputs]
-    assert [deed for deed in done if deed[0] != "attach"][:3] == [("kill", "east"), ("restart", "east"), ("restart", "west")]
+    first = [("kill", "east"), ("restart", "east"), ("restart", "west")]
+    assert [deed for deed in done if deed[0] != "attach"][:3] == first
     assert ("fault", "partition") in done
     assert done[-1] == ("end", None)
     assert any(True for _ in read_trace(out / "trace.pcapng"))
