@@ -45,9 +45,16 @@ class Estimator:
         scatter that averages out, and no mixture has a smaller worst case than the better of the two.  Where they
         contradict each other, device data are out of date, and test rounds count however few there are.  Where they
         only seem to, the bar reaches to what test rounds say: it costs sharpness for a while, and not the truth.
+        Device data that were overruled at one brightness are taken to be off as much at every other.
         """
+        off, doubt = self._correction(measured)
+        return self._believed(measured, setting, off, doubt)
+
+    def _believed(self, measured: bool, setting: Setting, off: int = 0, doubt: int = 0) -> Estimate:
+        """The same, the device data being off by so much, give or take `doubt`."""
         facts = self._facts
-        device, error = setting.fidelity(measured), min(facts.error + setting.error, FULL)
+        device = min(max(setting.fidelity(measured) + off, 0), FULL)
+        error = min(facts.error + setting.error + doubt, FULL)
         tally = self._tallies.get((measured, setting.alpha))
         tested = None if tally is None else tally.fidelity(self._scale())
         if tested is None:
@@ -82,7 +89,7 @@ class Estimator:
         """
         if not minimum:
             return self._facts.own
-        wanted = minimum - self._correction(measured)
+        wanted = minimum - self._correction(measured)[0]
         choices = self._choices
         for i in range(len(choices) - 1, -1, -1):
             if choices[i].promise(measured) >= wanted:
@@ -101,14 +108,16 @@ class Estimator:
             return low if alpha == low.alpha else high
         return at_alpha(low, high, alpha)
 
-    def _correction(self, measured: bool) -> int:
-        for (directly, alpha), tally in reversed(self._tallies.items()):
-            setting = next((s for s in (self._facts.own, *self._choices) if s.alpha == alpha), None)
-            if directly == measured and setting is not None and tally.fidelity(self._scale()) is not None:
-                estimate = self.estimate(measured, setting)
+    def _correction(self, measured: bool) -> tuple[int, int]:
+        """How far test rounds have shown device data to be off, where they did so last, and their error bar."""
+        for directly, alpha in reversed(self._tallies):
+            if directly == measured:
+                setting = self.setting(alpha)
+                estimate = self._believed(measured, setting)
                 off = estimate.fidelity - setting.fidelity(measured)
-                return off if abs(off) > estimate.error else 0
-        return 0
+                if abs(off) > estimate.error:
+                    return off, estimate.error
+        return 0, 0
 
     def _scale(self) -> float:
         return shift_scale(self._facts.readout)[1] * shift_scale(self._facts.peer_readout)[1]

@@ -479,7 +479,9 @@ def test_test_rounds_are_measured_by_both_and_are_no_pairs_of_the_request() -> N
             assert rows[0][0] == 1.0
 
 
-def record(known: Estimator, rng: random.Random, fidelity: float, rounds: int, readout: tuple[float, float]) -> None:
+def record(
+    known: Estimator, rng: random.Random, fidelity: float, rounds: int, readout: tuple[float, float], alpha: int = 0
+) -> None:
     """Test rounds of a Werner state around Ψ− or Ψ+, read with errors."""
     w = (4 * fidelity - 1) / 3
     for _ in range(rounds):
@@ -492,7 +494,7 @@ def record(known: Estimator, rng: random.Random, fidelity: float, rounds: int, r
         for i, bit in enumerate(bits):
             if rng.random() < readout[bit]:
                 bits[i] = 1 - bit
-        known.record(False, 0, test, bell, *bits)
+        known.record(False, alpha, test, bell, *bits)
 
 
 @pytest.mark.parametrize("readout", [(0.0, 0.0), (0.05, 0.005)])
@@ -522,6 +524,17 @@ def test_test_rounds_overrule_device_data_that_are_wrong() -> None:
     assert estimate.fidelity / FULL == pytest.approx(0.7, abs=0.03)
     assert known.choose(False, round(0.85 * FULL)) is None
     assert known.choose(False, round(0.65 * FULL)) is not None
+
+
+def test_what_was_overruled_at_one_brightness_is_believed_at_no_other() -> None:
+    """Of a brightness without a test round, too: as much off, and with the wider bar."""
+    known = estimator()
+    tested, other = GRID[1], GRID[2]
+    record(known, random.Random(1), tested.kept / FULL - 0.2, 3_000, (0.0, 0.0), alpha=tested.alpha)
+    estimate, bold = known.estimate(False, other), estimator().estimate(False, other)
+    assert (estimate.fidelity - other.kept) / FULL == pytest.approx(-0.2, abs=0.03)
+    assert estimate.error > bold.error
+    assert estimator().estimate(True, other) == known.estimate(True, other)
 
 
 def test_where_test_rounds_only_seem_to_contradict_the_bar_reaches_to_them() -> None:
