@@ -83,6 +83,20 @@ class HostLink:
             e = min(e, answer.due)
         return e
 
+    def hear(self) -> tuple[bus.Report, list[bus.Command]]:
+        """Its next report, and the device commands in it; waits for it.  Raises HostDied."""
+        commands: list[bus.Command] = []
+        while True:
+            try:
+                packet = self.sock.recv(bus.PACKET_MAX * 2)
+            except OSError:
+                packet = b""
+            if not packet:
+                raise HostDied(self.nodes)
+            report = bus.unpack_report(packet, commands)
+            if report is not None:
+                return report, commands
+
 
 class Coordinator:
     """Runs node processes to the end.  ``reach[a][b]``: least true time from a cause at host a to an effect at host b
@@ -250,16 +264,7 @@ class Coordinator:
     def _collect(self, indices: list[int]) -> None:
         for index in indices:
             host = self._hosts[index]
-            commands: list[bus.Command] = []
-            report = None
-            while report is None:
-                try:
-                    packet = host.sock.recv(bus.PACKET_MAX * 2)
-                except OSError:
-                    packet = b""
-                if not packet:
-                    raise HostDied(host.nodes)
-                report = bus.unpack_report(packet, commands)
+            report, commands = host.hear()
             host.next = report.next
             host.programs = report.programs
             host.closed_at = report.closed_at

@@ -192,16 +192,7 @@ class PacedPlane:
 
     def _hear(self, index: int, now: int) -> bus.Report:
         host = self._hosts[index]
-        commands: list[bus.Command] = []
-        report = None
-        while report is None:
-            try:
-                packet = host.sock.recv(bus.PACKET_MAX * 2)
-            except OSError:
-                packet = b""
-            if not packet:
-                raise HostDied(host.nodes)
-            report = bus.unpack_report(packet, commands)
+        report, commands = host.hear()
         host.programs = report.programs
         host.closed_at = max(host.closed_at, report.closed_at)
         for node, t, sequence, message, body in commands:
