@@ -11,8 +11,8 @@ from typing import Any
 
 from testbed.bench.ahead import ahead_figures
 from testbed.bench.circuits import circuit_figures
-from testbed.bench.engine import engine_figures
 from testbed.bench.endurance import CYCLES, MINUTES, Left, endurance_figures
+from testbed.bench.engine import engine_figures
 from testbed.bench.measure import Measured
 from testbed.bench.network import network_figures
 from testbed.bench.photonic import photonic_figures
