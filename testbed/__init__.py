@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from testbed.errors import BadInput
-    from testbed.lab.testbed import AsyncTestbed, Ping, Status, Testbed, TestbedError
+    from testbed.lab.testbed import AsyncTestbed, JobStatus, Ping, Status, Testbed, TestbedError
 
-__all__ = ["AsyncTestbed", "BadInput", "Ping", "Status", "Testbed", "TestbedError"]
+__all__ = ["AsyncTestbed", "BadInput", "JobStatus", "Ping", "Status", "Testbed", "TestbedError"]
 
 
 def __getattr__(name: str) -> Any:

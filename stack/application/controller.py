@@ -111,11 +111,11 @@ class ControllerService:
     # -- attached programs -----------------------------------------------------------------------------------------
 
     async def _call_submit(
-        self, circuit: Any, shots: Any, name: Any = "job", minimum_fidelity: Any = 0.0
+        self, circuit: Any, shots: Any, called: Any = "job", minimum_fidelity: Any = 0.0
     ) -> dict[str, Any]:
         """Put a job into the queue.  ``circuit``: as ``Circuit.to_json`` has it."""
-        if type(name) is not str or not 0 < len(name) <= _MAX_NAME:
-            raise CallError(f"name must be a text of at most {_MAX_NAME} characters")
+        if type(called) is not str or not 0 < len(called) <= _MAX_NAME:
+            raise CallError(f"called must be a text of at most {_MAX_NAME} characters")
         whole("shots", shots, 1, MAX_SHOTS)
         if type(minimum_fidelity) not in (int, float) or not 0 <= minimum_fidelity <= 1:
             raise CallError("minimum_fidelity must be a number from 0 to 1")
@@ -126,7 +126,7 @@ class ControllerService:
         if read.clbits > MAX_CLBITS:
             raise CallError(f"circuit: more than {MAX_CLBITS} classical bits")
         try:
-            number = self._submit(_order(name, read, shots, float(minimum_fidelity)))
+            number = self._submit(_order(called, read, shots, float(minimum_fidelity)))
         except Unfit as unfit:
             raise CallError(f"refused: {unfit}") from None
         return self._facts(self._driver.machine.jobs[number])

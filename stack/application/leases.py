@@ -20,7 +20,10 @@ from stack.runtime.kernel import Kernel
 from stack.runtime.messenger import Messenger
 
 _REPORTS = 20
-"""How often a QPU tells of its shots, about, while it does them."""
+"""How often a QPU tells of its shots, about, while it does them,"""
+
+_REPORT_PS = 200_000_000_000
+"""and how long it keeps them to itself at most, if one does not take longer."""
 
 
 class Leases:
@@ -114,8 +117,11 @@ class Leases:
         clbits = self._clbits
         rows: list[int] = []
         batch = max(1, shots // _REPORTS)
+        told_ps = self._kernel.now
 
         def tell() -> None:
+            nonlocal told_ps
+            told_ps = self._kernel.now
             self._driver.machine.outcome(lease, len(clbits), rows)
             rows.clear()
             self._driver.flush()
@@ -127,7 +133,7 @@ class Leases:
             if found is not None:
                 row = sum(found.get(clbit, 0) << place for place, clbit in enumerate(clbits))
             rows.append(row)
-            if len(rows) >= batch:
+            if len(rows) >= batch or self._kernel.now - told_ps >= _REPORT_PS:
                 tell()
 
         await part.run(shots, on_shot)

@@ -12,7 +12,7 @@ from protocols.device import DeviceOpcode, turn
 from stack.application.compiler.circuit import Circuit, Clause, Op
 from testbed.circuits.conditions import TooComplex, clauses, equals
 from testbed.circuits.gates import BY_CLASS
-from testbed.circuits.parse import Parsed
+from testbed.circuits.parse import Given, Parsed
 
 MAX_GATES: Final = 100_000
 MAX_NESTING: Final = 100
@@ -37,8 +37,8 @@ _HALF_TURN: Final = -(1 << 31)
 _CLASSICAL: Final = frozenset({"Measure", "Reset", "IfElseOp", "SwitchCaseOp", "ForLoopOp", "BoxOp"})
 
 
-def lower(parsed: Parsed) -> Circuit:
-    """Raises BadInput, with the line, for what is not supported."""
+def lower(parsed: Parsed | Given) -> Circuit:
+    """Raises BadInput, with the line or the instruction, for what is not supported."""
     circuit = parsed.circuit
     expander = _Expander(parsed)
     names = _Names(
@@ -48,8 +48,7 @@ def lower(parsed: Parsed) -> Circuit:
     for number, instruction in enumerate(circuit.data):
         expander.instruction(instruction, names, (), number, 0)
     if not any(op.opcode is DeviceOpcode.MEASURE for op in expander.ops):
-        last = parsed.source.statements[-1].line
-        raise parsed.source.bad(last, "the circuit measures nothing", "measure at its end: `measure q -> c;`")
+        raise parsed.bad_end("the circuit measures nothing", "measure at its end: `measure q -> c;`")
     return Circuit(len(circuit.qubits), len(circuit.clbits), tuple(expander.ops))
 
 
@@ -78,7 +77,7 @@ class _Names(NamedTuple):
 
 
 class _Expander:
-    def __init__(self, parsed: Parsed) -> None:
+    def __init__(self, parsed: Parsed | Given) -> None:
         self.ops: list[Op] = []
         self._parsed = parsed
         self._visited = 0

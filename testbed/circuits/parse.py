@@ -59,6 +59,25 @@ class Parsed:
     def bad(self, instruction: int, problem: str, remedy: str) -> BadInput:
         return self.source.bad(self.line(instruction), problem, remedy)
 
+    def bad_end(self, problem: str, remedy: str) -> BadInput:
+        """What is missing at the end."""
+        return self.source.bad(self.source.statements[-1].line, problem, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A Qiskit QuantumCircuit that a program has made: nothing of it stands in a file."""
+
+    name: str
+    circuit: Any
+
+    def bad(self, instruction: int, problem: str, remedy: str) -> BadInput:
+        return BadInput(self.name, f"instruction {instruction}", problem, remedy)
+
+    def bad_end(self, problem: str, remedy: str) -> BadInput:
+        """What is missing at the end."""
+        return BadInput(self.name, "its end", problem, remedy)
+
 
 def parse(source: Source) -> Parsed:
     """Raises BadInput, with the line, for a circuit that does not parse."""

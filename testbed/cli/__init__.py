@@ -12,11 +12,11 @@ import sys
 # Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from testbed.cli import completion, measuring, replaying, running, standing, starting, tracing
+from testbed.cli import completion, jobs, measuring, replaying, running, standing, starting, tracing
 from testbed.cli.terminal import EXITS, Parser, Unwritable, abandon_stdout, reopen_standard_streams, say
 from testbed.errors import BadInput
 
-COMMANDS = (starting, running, standing, tracing, replaying, measuring, completion)
+COMMANDS = (starting, running, standing, jobs, tracing, replaying, measuring, completion)
 """Their ``add(commands)`` declares arguments and sets ``do``, which is given them and returns the exit code."""
 
 

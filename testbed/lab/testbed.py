@@ -11,8 +11,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any, Self
 
 import anyio.to_thread
 
-from stack.sdk import Session
+from stack.sdk import Session, SessionEnded
 from testbed.errors import BadInput
+from testbed.lab.jobs import ControllerCalls, JobStatus, Progress
 from testbed.lab.places import Place, place, the_one
 from testbed.lab.spawning import environment, python
 
@@ -223,6 +224,54 @@ class Testbed:
             raise
         return Session(sock, node)
 
+    def submit(
+        self,
+        circuit: Any,
+        shots: int,
+        *,
+        name: str | None = None,
+        minimum_fidelity: float = 0.0,
+        controller: str | None = None,
+    ) -> JobStatus:
+        """Give a circuit to the testbed's controller (or the one that is named); it goes on whatever becomes of the
+        caller.  ``circuit``: the path of an OpenQASM file, or a Qiskit QuantumCircuit."""
+        with self._controller(controller) as calls:
+            return calls.submit(circuit, shots, name, minimum_fidelity)
+
+    def jobs(self, *, controller: str | None = None) -> list[JobStatus]:
+        """All that the controller knows, oldest first, without counts."""
+        with self._controller(controller) as calls:
+            return calls.jobs()
+
+    def job(self, number: int, *, controller: str | None = None) -> JobStatus:
+        """One, with its counts."""
+        with self._controller(controller) as calls:
+            return calls.job(number)
+
+    def wait(
+        self, number: int, *, progress: Progress = lambda status: None, controller: str | None = None
+    ) -> JobStatus:
+        """Wait until a job is over; ``progress`` is called with its status whenever that has changed."""
+        with self._controller(controller) as calls:
+            return calls.wait(number, progress)
+
+    def cancel(self, number: int, *, controller: str | None = None) -> JobStatus:
+        """End a job; its QPUs may take a moment to let go."""
+        with self._controller(controller) as calls:
+            return calls.cancel(number)
+
+    @contextmanager
+    def _controller(self, name: str | None) -> Iterator[ControllerCalls]:
+        known = [node.name for node in self.status().nodes.values() if node.kind == "controller"]
+        if name is None and len(known) != 1:
+            remedy = f"name one of {', '.join(known)}" if known else "add a node of kind controller to the scenario"
+            raise BadInput(self.name, "controller", f"there are {len(known)} controllers", remedy)
+        with self.attach(known[0] if name is None else name) as session:
+            try:
+                yield ControllerCalls(session, self.name)
+            except SessionEnded:
+                raise TestbedError(f"the controller {session.name} of {self.name} is gone") from None
+
     def down(self, *, force: bool = False) -> Path:
         """End it, see its files written, and every process gone; the folder of its files.  ``force``: at once; then
         only its trace is written."""
@@ -318,6 +367,22 @@ class AsyncTestbed:
         """Its calls block: give them a thread of their own."""
         return await _in_thread(self._testbed.attach, node)
 
+    async def submit(self, circuit: Any, shots: int, **options: Any) -> JobStatus:
+        return await _in_thread(self._testbed.submit, circuit, shots, **options)
+
+    async def jobs(self, **options: Any) -> list[JobStatus]:
+        return await _in_thread(self._testbed.jobs, **options)
+
+    async def job(self, number: int, **options: Any) -> JobStatus:
+        return await _in_thread(self._testbed.job, number, **options)
+
+    async def wait(self, number: int, **options: Any) -> JobStatus:
+        """``progress`` is called in a thread of its own."""
+        return await _in_thread(self._testbed.wait, number, **options)
+
+    async def cancel(self, number: int, **options: Any) -> JobStatus:
+        return await _in_thread(self._testbed.cancel, number, **options)
+
     async def down(self, *, force: bool = False) -> Path:
         return await _in_thread(self._testbed.down, force=force)
 
@@ -378,4 +443,14 @@ def _start(orders: dict[str, Any]) -> dict[str, Any]:
         raise TestbedError(f"the keeper died{': ' + last[0] if last else ''}")
 
 
-__all__ = ["AsyncTestbed", "LinkStatus", "NodeStatus", "Ping", "Place", "Status", "Testbed", "TestbedError"]
+__all__ = [
+    "AsyncTestbed",
+    "JobStatus",
+    "LinkStatus",
+    "NodeStatus",
+    "Ping",
+    "Place",
+    "Status",
+    "Testbed",
+    "TestbedError",
+]
