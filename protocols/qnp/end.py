@@ -459,7 +459,7 @@ class End(Serving):
             basis, outcome = record.read
             if self.is_head:
                 outcome = folded(basis, outcome, record.index)
-            name = (self.install.head, record.pair_id)
+            name = (self.install.head, record.pair_id, record.name)
             self._shared.outputs.append(PairMeasured(*where, *name, basis, outcome, record.final.goodness))  # QNP-19
         if self.is_head and request.pairs and request.delivered == request.wanted:
             self.move_request(request, CircuitInput.SATISFIED, now)

@@ -21,7 +21,7 @@ the reliable sublayer), so an unknown label of the peer is either not open yet, 
 a while, or is older than its newest, and then it is closed and its pairs are released.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from protocols.machine import Output
@@ -88,17 +88,17 @@ class Qnp:
         self._asking = Asking(book, self._shared, routes, wishes or Wishes(), patience_ps)
         self._admission = Admission(book, self._shared, offers or {}, self._asking.fail)
         self._links, self._circuits = book.links, book.circuits
-        self._listening: set[tuple[int, int | None]] = set()  # (purpose, head or any)
+        self._listening: dict[tuple[int, int | None], Collection[PairKind]] = {}  # by (purpose, head or any)
 
     # The service upward.
 
-    def listen(self, purpose: int, head: int | None = None) -> None:
-        """Accept requests for this purpose, of one head or of any."""
-        self._listening.add((purpose, head))
+    def listen(self, purpose: int, head: int | None = None, kinds: Collection[PairKind] = (PairKind.KEEP,)) -> None:
+        """Accept requests of these kinds for this purpose, of one head or of any."""
+        self._listening[purpose, head] = kinds
 
     def unlisten(self, purpose: int, head: int | None = None) -> None:
         """Take back `listen` with the same arguments; open requests stay."""
-        self._listening.discard((purpose, head))
+        self._listening.pop((purpose, head), None)
 
     def request(
         self,
@@ -348,13 +348,16 @@ class Qnp:
 
     def _on_forward(self, circuit: End, message: QnpForward) -> None:
         head = circuit.install.head
+        keys = ((message.purpose, head), (message.purpose, None))
         error = None
         if message.request in circuit.requests:
             error = EgpError.CREATE
         elif not _fits(message, circuit):  # QNP-2
             error = EgpError.UNSUPP
-        elif not self._listening & {(message.purpose, head), (message.purpose, None)}:
+        elif not (heard := [self._listening[key] for key in keys if key in self._listening]):
             error = EgpError.REJECTED
+        elif not any(message.kind in kinds for kinds in heard):
+            error = EgpError.UNSUPP
         devices = circuit.own_devices()
         answer = QnpForwardAck(circuit.id.label, message.request, int(error is None), error or 0, *devices)
         self._shared.send(circuit.id.neighbour, answer)

@@ -138,7 +138,8 @@ class PairDelivered(NamedTuple):
 
 
 class PairLost(NamedTuple):
-    """Event: a delivered pair is a pair no more; the layer above still has to release the qubit."""
+    """Event: a pair that was delivered is a pair no more, or an early half has become none; the layer above still has
+    to release the qubit.  If it was measured, its outcome says nothing, and there is no qubit."""
 
     circuit: CircuitId
     request: int
@@ -170,6 +171,7 @@ class PairMeasured(NamedTuple):
     purpose: int
     head: int
     pair_id: int
+    name: LinkSequence  # of this end's half
     basis: EgpBasis
     outcome: int
     goodness: int

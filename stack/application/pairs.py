@@ -3,10 +3,13 @@
 What may live here: the two sides of that program, written as a user of the network layer would.
 """
 
+from collections import deque
 from typing import Any
 
 from protocols.pairs import Pair
-from stack.network.interface import NetworkLayer
+from protocols.qnp.service import Delivery
+from protocols.wire import EgpBases, PairKind
+from stack.network.interface import Measured, NetworkLayer, Tested
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.kernel import Kernel, Waiter
 
@@ -23,8 +26,10 @@ class PairsApp:
         self._network = network
 
     async def app(self, arguments: dict[str, Any]) -> None:
-        """A ``pairs-N`` app.  Its result: [(pair id, qubit, bell index, goodness), ...] in ``pairs``; at the head
-        also when the first was asked for and the last came, and why no more came, if so."""
+        """A ``pairs-N`` app.  Its result: [(pair id, qubit, bell index, goodness, when), ...] in ``pairs``, [(pair id,
+        basis, outcome, goodness), ...] in ``measured``; how long each early half waited for its pair in ``early_ps``,
+        how many were lost; at the head also when the first was asked for and the last came, how long each was waited
+        for, the last word of test rounds, and why and where it ended, if not as it should."""
         side = _Side(self._kernel, self._physical, self._network, arguments)
         self._kernel.results[f"pairs-{arguments['number']}"] = side.result
         if arguments["asks"]:
@@ -37,7 +42,7 @@ class PairsApp:
 
 
 class _Side:
-    """Implements ``NetworkUser``."""
+    """Implements ``CircuitUser``."""
 
     def __init__(
         self, kernel: Kernel, physical: PhysicalLayer, network: NetworkLayer, arguments: dict[str, Any]
@@ -48,13 +53,25 @@ class _Side:
         self._arguments = arguments
         self._purpose = FIRST_PURPOSE + arguments["number"]
         self._left = arguments["pairs"]
+        self._came = 0
         self._request = 0
+        self._early: dict[int, int] = {}  # by qubit: when it came
+        self._wanted: deque[int] = deque()  # when each that has not come was wanted
         self.ended: Waiter[None] = Waiter(kernel)
-        self.result: dict[str, Any] = {"pairs": [], "lost": 0, "began_ps": 0, "last_ps": 0}
+        self.result: dict[str, Any] = {
+            "pairs": [],
+            "measured": [],
+            "early_ps": [],
+            "waited_ps": [],
+            "lost": 0,
+            "began_ps": 0,
+            "last_ps": 0,
+        }
 
     def ask(self) -> None:
         what = self._arguments
         self.result["began_ps"] = self._kernel.now
+        kind, bases, peer_bases, *rest = what["delivery"]
         self._request = self._network.request(
             what["peer"],
             self._purpose,
@@ -63,31 +80,65 @@ class _Side:
             priority=what["priority"],
             pairs_per_s=what["pairs_per_s"],
             max_time_ps=what["max_time_ps"],
+            delivery=Delivery(PairKind(kind), EgpBases(bases), EgpBases(peer_bases), *rest),
         )
-        first = min(self._left, what["ahead"])
-        self._left -= first
-        self._network.want(self._request, first)
+        if what["every_ps"]:
+            self._kernel.after(what["every_ps"], self._again)
+        else:
+            self._want(min(self._left, what["ahead"]))
+
+    def _want(self, number: int) -> None:
+        self._left -= number
+        self._wanted.extend([self._kernel.now] * number)
+        self._network.want(self._request, number)
+
+    def _again(self) -> None:
+        if self._left and "failed" not in self.result:
+            self._kernel.after(self._arguments["every_ps"], self._again)
+            self._want(1)
 
     def serve(self) -> None:
-        self._network.listen(self._purpose, self, self._arguments["peer"])
+        self._network.listen_to_all(self._purpose, self, self._arguments["peer"])
 
     # -- from the network layer -----------------------------------------------------------------------------------
 
     def pair(self, peer: int, purpose: int, pair: Pair) -> None:
-        result = self.result
-        result["pairs"].append([pair.pair_id, pair.qubit, pair.bell_index, pair.goodness])
-        result["last_ps"] = self._kernel.now
+        now = self._kernel.now
+        self.result["pairs"].append([pair.pair_id, pair.qubit, pair.bell_index, pair.goodness, now])
+        if pair.qubit in self._early:
+            self.result["early_ps"].append(now - self._early.pop(pair.qubit))
         self._physical.memory.release(pair.qubit)
+        self._one_more()
+
+    def pair_early(self, peer: int, purpose: int, qubit: int) -> None:
+        self._early[qubit] = self._kernel.now
+
+    def pair_measured(self, peer: int, purpose: int, measured: Measured) -> None:
+        row = [measured.pair_id, int(measured.basis), measured.outcome, measured.goodness]
+        self.result["measured"].append(row)
+        self._one_more()
+
+    def _one_more(self) -> None:
         if not self._arguments["asks"]:
             return
-        if self._left:
-            self._left -= 1
-            self._network.want(self._request, 1)
-        elif len(result["pairs"]) == self._arguments["pairs"]:
+        self._came += 1
+        self.result["last_ps"] = self._kernel.now
+        self.result["waited_ps"].append(self._kernel.now - self._wanted.popleft())
+        if self._left and not self._arguments["every_ps"]:
+            self._want(1)
+        elif self._came == self._arguments["pairs"]:
             self._network.finish(self._request)
 
     def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
-        self.result["lost"] += 1  # its qubit has been released already
+        self.result["lost"] += 1
+        if self._early.pop(pair.qubit, None) is not None:  # else it has been released already
+            self._physical.memory.release(pair.qubit)
+
+    def tested(self, peer: int, purpose: int, tested: Tested) -> None:
+        self.result["tested"] = list(tested)
+
+    def ended_at(self, peer: int, purpose: int, node: int) -> None:
+        self.result["where"] = node
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
         if cause != "FINISHED":

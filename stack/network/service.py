@@ -4,7 +4,7 @@ What may live here: the driver of ``protocols.qnp``, and who above hears of whic
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from protocols.egp.service import Err, Ok
 from protocols.ignored import Ignored
@@ -14,14 +14,19 @@ from protocols.qnp.diagonal import Memory
 from protocols.qnp.node import Qnp
 from protocols.qnp.promise import Wishes
 from protocols.qnp.service import (
+    KEPT,
     CircuitClosed,
     CircuitId,
     CircuitOpened,
+    Delivery,
     InUse,
     LinkPair,
     NeedLinkPairs,
     PairDelivered,
+    PairEarly,
     PairLost,
+    PairMeasured,
+    PairTested,
     RequestEnded,
     RequestOpened,
     RunProgram,
@@ -29,10 +34,10 @@ from protocols.qnp.service import (
 )
 from protocols.qnp.shared import NodeFacts
 from protocols.routes import Hop, Offer, Route
-from protocols.wire import ProtocolId, Purification
+from protocols.wire import PairKind, ProtocolId, Purification
 from stack.config import Link, NodeConfig
 from stack.link.interface import LinkLayer
-from stack.network.interface import NetworkUser
+from stack.network.interface import CircuitUser, Measured, NetworkUser, Tested
 from stack.network.routing import LinkStateRoutes
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.driver import Driver
@@ -93,6 +98,7 @@ class Network:
         )
         self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._users: dict[int, NetworkUser] = {}
+        self._circuit_users: dict[int, CircuitUser] = {}
         # What the link layer still owes for each circuit, by create_id.
         self._created: dict[CircuitId, dict[int, _Owed]] = {}
         # Which link pair each undelivered qubit is half of.
@@ -134,6 +140,10 @@ class Network:
         self._users[purpose] = user
         self._driver.machine.listen(purpose, peer)
 
+    def listen_to_all(self, purpose: int, user: CircuitUser, peer: int | None = None) -> None:
+        self._users[purpose] = self._circuit_users[purpose] = user
+        self._driver.machine.listen(purpose, peer, tuple(PairKind))
+
     def unlisten(self, purpose: int, peer: int | None = None) -> None:
         self._driver.machine.unlisten(purpose, peer)
 
@@ -147,11 +157,14 @@ class Network:
         priority: int = 0,
         pairs_per_s: float = 0.0,
         max_time_ps: int = 0,
+        delivery: Delivery = KEPT,
     ) -> int:
         self._users[purpose] = user
+        if delivery is not KEPT:
+            self._circuit_users[purpose] = cast("CircuitUser", user)
         fidelity, rate = round(minimum_fidelity * _FULL), round(pairs_per_s * 1_000)
         request = self._driver.machine.request(
-            peer, purpose, 0, fidelity, self._kernel.now, priority, rate, max_time_ps
+            peer, purpose, 0, fidelity, self._kernel.now, priority, rate, max_time_ps, delivery
         )
         self._kernel.event("network", "request", request=request, peer=peer, purpose=purpose)
         # It may have ended already, for want of a way: the caller must know its number by then.
@@ -230,6 +243,16 @@ class Network:
                 self._in_use(neighbour, circuits)
             case RequestOpened():
                 self._kernel.event("network", "request opened", request=event.request, head=event.head, peer=event.peer)
+            case PairEarly(peer=peer, purpose=purpose, qubit=qubit):
+                link, sequence = self._made[qubit]
+                self._kernel.event(
+                    "network", "pair early", peer=peer, purpose=purpose, qubit=qubit, link=link, sequence=sequence
+                )
+                self._circuit_users[purpose].pair_early(peer, purpose, qubit)
+            case PairMeasured():
+                self._measured(event)
+            case PairTested():
+                self._tested(event)
             case PairDelivered(peer=peer, purpose=purpose, pair=pair):
                 link, sequence = self._made.pop(pair.qubit)
                 self._kernel.event(
@@ -246,6 +269,7 @@ class Network:
                 )
                 self._users[purpose].pair(peer, purpose, pair)
             case PairLost(peer=peer, purpose=purpose, pair=pair):
+                self._made.pop(pair.qubit, None)  # it may have been handed up early
                 self._kernel.event("network", "pair lost", peer=peer, head=pair.head, pair_id=pair.pair_id)
                 self._users[purpose].pair_lost(peer, purpose, pair)
             case RequestEnded():
@@ -257,6 +281,40 @@ class Network:
                 self._kernel.count(f"ignored {message}")
             case _:
                 raise AssertionError(f"{event} is no event of Qnp")
+
+    def _measured(self, event: PairMeasured) -> None:
+        link, sequence = event.name
+        self._kernel.event(
+            "network",
+            "pair measured",
+            peer=event.peer,
+            purpose=event.purpose,
+            head=event.head,
+            pair_id=event.pair_id,
+            basis=event.basis.name,
+            outcome=event.outcome,
+            link=link,
+            sequence=sequence,
+        )
+        result = Measured(event.head, event.pair_id, event.basis, event.outcome, event.goodness)
+        self._circuit_users[event.purpose].pair_measured(event.peer, event.purpose, result)
+
+    def _tested(self, event: PairTested) -> None:
+        said = {} if event.estimate is None else event.estimate._asdict()
+        self._kernel.event(
+            "network",
+            "test",
+            request=event.request,
+            peer=event.peer,
+            test=event.basis.name,
+            here=event.here,
+            there=event.there,
+            rounds=event.rounds,
+            **said,
+        )
+        if event.estimate is not None:
+            tested = Tested(event.rounds, *event.estimate)
+            self._circuit_users[event.purpose].tested(event.peer, event.purpose, tested)
 
     def _ran(self, number: int, released: tuple[int, ...], bits: tuple[int, ...]) -> None:
         for qubit in released:
@@ -294,8 +352,11 @@ class Network:
             delivered=event.delivered,
             cause=event.cause.name,
             error=error,
+            where=event.where,
         )
         user = self._users[event.purpose]
+        if (full := self._circuit_users.get(event.purpose)) is user and full is not None:
+            full.ended_at(event.peer, event.purpose, event.where)
         if event.head == self._kernel.number:
             user.no_pairs(event.peer, event.purpose, event.cause.name)
         else:

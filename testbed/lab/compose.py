@@ -394,6 +394,8 @@ def _apps(
                 "pairs_per_s": request.pairs_per_s,
                 "max_time_ps": request.max_time_ps,
                 "ahead": request.ahead,
+                "every_ps": request.every_ps,
+                "delivery": list(request.delivery),
             }
     for index, load in enumerate(scenario.link_loads):
         apps |= link_load_app(scenario, load, index, name, numbers)

@@ -13,6 +13,7 @@ from testbed.circuits import CompiledJob
 from testbed.lab import jobs_report, link_load
 from testbed.lab.counts import Came, count_figures, count_lines
 from testbed.lab.outcome import Outcome
+from testbed.lab.request_report import request_figures
 from testbed.lab.switch_report import switch_figures
 from testbed.lab.sync_report import sync_figures, sync_points
 from testbed.rundir import Figure
@@ -47,7 +48,10 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
     if scenario.teleport is not None:
         _teleport(report, scenario, outcome)
     for index in range(len(scenario.requests)):
-        _request(report, scenario, index, outcome)
+        figures, lines, unfinished = request_figures(scenario, index, outcome)
+        report.figures += figures
+        report.lines += lines
+        report.unfinished += unfinished
     for index, load in enumerate(scenario.link_loads):
         _link_load(report, scenario, load, index, outcome)
     if scenario.toy is not None:
@@ -125,52 +129,6 @@ def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:
         expected = (2 * pair + 1) / 3
         report.figures.append(Figure("teleport_fidelity_expected", "average", expected, "1", total))
         report.lines.append(f"  (2F + 1)/3 of the pairs      {expected:.4f}  (ideal local operations)")
-
-
-def _request(report: Report, scenario: Scenario, index: int, outcome: Outcome) -> None:
-    """Pairs that one node asked for: how many came, how fast, what the head believes of them, what the oracle knows."""
-    asked = scenario.requests[index]
-    name = f"{asked.source}-{asked.destination}-{index}"
-    asking = outcome.results[asked.source].get(f"pairs-{index}")
-    if asking is None:
-        report.unfinished.append(f"{asked.source}: its request {name} died with it")
-        return
-    if "failed" in asking:
-        report.unfinished.append(f"{asked.source}: request {name}: {asking['failed']}")
-    came = asking["pairs"]
-    report.figures.append(Figure("pairs_delivered", name, len(came), "1", asked.pairs))
-    report.lines.append(f"request {asked.source} -> {asked.destination}: {len(came)} of {asked.pairs} pairs")
-    if not came:
-        return
-    elapsed_s = (asking["last_ps"] - asking["began_ps"]) * 1e-12
-    report.figures.append(Figure("pairs_per_second", name, len(came) / elapsed_s, "1/s", len(came)))
-    believed = sum(goodness for *_, goodness in came) / len(came) / ((1 << 32) - 1)
-    report.figures.append(Figure("fidelity_estimated", name, believed, "1", len(came)))
-    report.lines.append(f"  pairs per second                              {len(came) / elapsed_s:.6g}")
-    report.lines.append(f"  fidelity {'as the head estimates it':38} {believed:.5f}")
-    true = true_fidelities(scenario, index, outcome)
-    mean = _mean(true)
-    if mean is not None:
-        report.figures.append(Figure("fidelity_delivered", name, mean, "1", len(true), _stderr(true, mean)))
-        report.lines.append(f"  fidelity {'as the oracle has it, at delivery':38} {mean:.5f}")
-
-
-def true_fidelities(scenario: Scenario, index: int, outcome: Outcome) -> list[float]:
-    """Of each pair that both ends of a request had, when the first of them let it go."""
-    asked = scenario.requests[index]
-    numbers = {node.name: node.number for node in scenario.nodes}
-    spent = {(entry["node"], entry["qubit"]): entry for entry in outcome.plane.get("spent", [])}
-    ends: list[dict[int, Any]] = []
-    for name in (asked.source, asked.destination):
-        part = outcome.results.get(name, {}).get(f"pairs-{index}", {"pairs": []})
-        ends.append({pair_id: (numbers[name], qubit, index) for pair_id, qubit, index, _ in part["pairs"]})
-    found = []
-    for pair_id in ends[0].keys() & ends[1].keys():
-        entries = [(spent.get((node, qubit)), index) for node, qubit, index in (ends[0][pair_id], ends[1][pair_id])]
-        first = min(((e["at_ps"], e["fidelities"][i]) for e, i in entries if e is not None), default=None)
-        if first is not None:
-            found.append(first[1])
-    return found
 
 
 def _echo(report: Report, source: str, outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ from stack.runtime.virtual import CountError
 from testbed.broker import EmbeddedBroker
 from testbed.circuits import CompiledJob, compile_jobs
 from testbed.errors import BadInput
-from testbed.lab import sync_report
+from testbed.lab import request_report, sync_report
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
@@ -182,6 +182,9 @@ def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report:
     if "sync-error" in scenario.plots:
         points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
         sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
+    if "cutoffs" in scenario.plots:
+        cutoffs = request_report.cutoff_points(scenario, outcome)
+        request_report.draw(scenario, cutoffs, folder.path / request_report.PLOT)
     if not jobs or jobs[0].circuit is not None:
         return
     from testbed.page import RunFacts, write_page, write_telegate

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
+from protocols.measuring import FULL
+from protocols.qnp.service import Delivery
+from protocols.wire.codec import EgpBases, PairKind
 from testbed.scenario import nodes as node_section
 from testbed.scenario import schema
+from testbed.scenario.link_requests import BASES
 from testbed.scenario.model import PURIFICATIONS, CircuitPolicy, Link, Node, Requests, joined
 from testbed.scenario.nodes import WITH_DEVICE
 from testbed.scenario.schema import Form, Section
@@ -17,6 +21,9 @@ from testbed.scenario.source import Item
 MAX_PAIRS: Final = 1_000_000
 MAX_AHEAD: Final = 0xFFFF
 MAX_ROUNDS: Final = 4
+MOST_BANKED: Final = 1_000
+KINDS: Final = {kind.name.lower(): kind for kind in PairKind}
+PAULI_BASES: Final = ("none", "xz", "xyz")
 _LEAST_REFRESH_S: Final = 1e-6
 _MOST_PAIRS_PER_S: Final = 4e6
 
@@ -28,8 +35,11 @@ _CIRCUITS: Final = Form(
 _REQUEST: Final = Form(
     "requests[]",
     "a request",
-    ("from", "to", "among", "pairs", "minimum_fidelity", "at_s", "priority", "pairs_per_s", "max_time_s", "ahead"),
-)
+    (
+        "from", "to", "among", "pairs", "minimum_fidelity", "at_s", "priority", "pairs_per_s", "max_time_s", "ahead",
+        "every_s", "deliver", "bases", "remote_bases", "test_share", "cutoff_s", "bank_pairs", "bank_age_s",
+    ),
+)  # fmt: skip
 
 
 def read(item: Item | None) -> CircuitPolicy:
@@ -78,9 +88,44 @@ def requests(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]
                     pairs_per_s=keys.number("pairs_per_s", 0.0, 0.0, _MOST_PAIRS_PER_S),
                     max_time_ps=keys.seconds("max_time_s"),
                     ahead=keys.integer("ahead", 1, 1, MAX_AHEAD),
+                    every_ps=keys.seconds("every_s"),
+                    delivery=_delivery(keys),
                 )
             )
     return read
+
+
+def _delivery(keys: Section) -> Delivery:
+    """What becomes of the pairs of a request."""
+    kind = PairKind.KEEP
+    if "deliver" in keys:
+        kind = KINDS[schema.choice(keys.need("deliver"), KINDS, "way to deliver pairs")]
+    if kind is not PairKind.KEEP:
+        keys.refuse(["test_share", "bank_pairs", "bank_age_s"], "only pairs that are kept can be tested or banked")
+    if "every_s" in keys:
+        keys.refuse(["ahead"], "one is wanted every so often")
+    bank = keys.integer("bank_pairs", 0, 0, MOST_BANKED)
+    if not bank:
+        keys.refuse(["bank_age_s"], "nothing is banked: say bank_pairs")
+    else:
+        keys.refuse(["test_share"], "pairs from a bank are not tested")
+    bases, remote = (
+        BASES[schema.choice(keys.need(key), options, "set of bases")] if key in keys else EgpBases.NONE
+        # The head folds the Pauli frame into its outcomes, and that takes Pauli bases.
+        for key, options in (("bases", PAULI_BASES), ("remote_bases", tuple(BASES)))
+    )
+    for key, chosen in (("bases", bases), ("remote_bases", remote)):
+        if chosen and kind is not PairKind.MEASURE:
+            keys.refuse([key], "the pairs are not measured")
+    return Delivery(
+        kind=kind,
+        bases=bases,
+        peer_bases=remote,
+        test_share=round(keys.probability("test_share") * FULL),
+        cutoff_ps=keys.seconds("cutoff_s") if "cutoff_s" in keys else None,
+        bank=bank,
+        bank_age_ps=keys.seconds("bank_age_s", None, 1e-9) if bank else 0,
+    )
 
 
 def _between(keys: Section, nodes: Mapping[str, Node]) -> list[tuple[str, str]]:

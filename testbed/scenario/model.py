@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from protocols.qnp.service import KEPT, Delivery
 from protocols.wire.codec import EgpBases, EgpKind
 from stack.config import Faults
 from testbed.errors import Place
@@ -19,7 +20,7 @@ NODE_KINDS: Final[tuple[NodeKind, ...]] = ("qpu", "repeater", "station", "contro
 FORMALISMS: Final = ("auto", "density", "trajectory", "stabilizer")
 """How the quantum plane may keep states; what each means stands in testbed.plane.state.engine."""
 
-PLOTS: Final = ("sync-error", "telegate")
+PLOTS: Final = ("cutoffs", "sync-error", "telegate")
 
 LEAST_DELAY_PS: Final = 1_000
 """No effect follows its cause by less: the order of events rests on it."""
@@ -339,6 +340,10 @@ class Requests:
     max_time_ps: int = 0
     ahead: int = 1
     """How many of them may be asked for at once."""
+    every_ps: int = 0
+    """One is wanted so often, whatever has come; 0: as soon as another has come."""
+    delivery: Delivery = KEPT
+    """What becomes of them."""
 
 
 @dataclass(frozen=True, slots=True)

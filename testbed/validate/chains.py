@@ -15,7 +15,7 @@ from testbed.errors import BadInput
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
-from testbed.lab.report import true_fidelities
+from testbed.lab.request_report import believed_and_true, true_fidelities
 from testbed.scenario import PURIFICATIONS, Scenario, load_scenario
 from testbed.validate.table import Measurement, Parameter, Parameters, Table, Value
 
@@ -133,12 +133,10 @@ def _fidelity(values: Parameters, seed: int) -> Measurement:
 
 
 def _estimate(values: Parameters, seed: int) -> Measurement:
-    """What the head believes, less what is true: the mean over the pairs."""
+    """What the end that lets a pair go first believes of it, less what is true: the mean over the pairs."""
     scenario, outcome = _run(values, seed)
-    came = outcome.results["n0"]["pairs-0"]["pairs"]
-    believed = sum(goodness for *_, goodness in came) / len(came) / 0xFFFFFFFF
-    true = mean(true_fidelities(scenario, 0, outcome))
-    return true._replace(value=believed - true.value, largest=None)
+    off = mean([believed - true for believed, true in believed_and_true(scenario, 0, outcome)])
+    return off._replace(largest=None)
 
 
 def _rate(values: Parameters, seed: int) -> Measurement:

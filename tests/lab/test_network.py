@@ -8,7 +8,8 @@ import pytest
 from chain_lab import chain, request
 from slice_lab import Slice, leaks, run_slice
 
-from testbed.lab.report import build_report, true_fidelities
+from testbed.lab.report import build_report
+from testbed.lab.request_report import true_fidelities
 
 
 def quiet(run: Slice) -> None:
@@ -31,7 +32,7 @@ def test_pairs_over_repeaters_are_what_both_ends_believe(hops: int, swapping: st
     run = run_slice(text, tmp_path)
     assert run.finished
     ends = [run.result(f"n{end}", "pairs-0")["pairs"] for end in (0, hops)]
-    assert [(pair_id, index) for pair_id, _, index, _ in ends[0]] == [(p, i) for p, _, i, _ in sorted(ends[1])]
+    assert [(row[0], row[2]) for row in ends[0]] == [(row[0], row[2]) for row in sorted(ends[1])]
     assert len(ends[0]) == 12
     assert true_fidelities(run.scenario, 0, run.outcome) == pytest.approx([1.0] * 12)
     quiet(run)

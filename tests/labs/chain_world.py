@@ -13,7 +13,7 @@ from protocols.device import Program, radians
 from protocols.pairs import ReleaseQubit
 from protocols.qnp.node import Qnp
 from protocols.qnp.promise import Wishes
-from protocols.qnp.service import LinkPair, NeedLinkPairs, PairDelivered, PairLost, RunProgram
+from protocols.qnp.service import LinkPair, NeedLinkPairs, PairDelivered, PairEarly, PairLost, PairMeasured, RunProgram
 from protocols.qnp.shared import NodeFacts
 from protocols.routes import Hop, Offer, Route
 from protocols.wire.codec import DeviceOpcode
@@ -66,6 +66,8 @@ class World:
         self.owner: dict[int, str] = {}  # of each qubit that is out: who has it
         self.node_of: dict[int, int] = {}
         self.mates: dict[tuple[int, int], list[int]] = {}  # the halves of each link pair
+        self.early: dict[int, int] = {}  # by qubit: the request that has it
+        self.measured: set[tuple[int, int, int]] = set()  # (node, head, pair id)
         self._sequence = 0
         self._qubits = 0
 
@@ -91,11 +93,21 @@ class World:
             case ReleaseQubit(qubit=qubit):
                 self._take(node, qubit, "network")
                 del self.owner[qubit]
+            case PairEarly(qubit=qubit):
+                self._take(node, qubit, "network")
+                self.owner[qubit] = "user"
+                self.early[qubit] = event.request
             case PairDelivered(pair=pair):
-                self._take(node, pair.qubit, "network")
+                if self.early.setdefault(pair.qubit, event.request) != event.request:
+                    raise AssertionError(f"{pair} has been handed to another request")
+                if self.owner.get(pair.qubit) != "user":
+                    self._take(node, pair.qubit, "network")
                 self.owner[pair.qubit] = "user"
+            case PairMeasured():
+                self.measured.add((node, event.head, event.pair_id))
             case PairLost(pair=pair):
-                assert self.owner.get(pair.qubit) == "user"
+                measured = (node, pair.head, pair.pair_id) in self.measured
+                assert self.owner.get(pair.qubit) == (None if measured else "user")
             case _:
                 pass
 

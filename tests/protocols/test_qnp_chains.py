@@ -8,11 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.qnp.promise import Wishes
-from protocols.qnp.service import CircuitClosed, PairDelivered, PairLost, RequestEnded
+from protocols.qnp.service import KEPT, CircuitClosed, Delivery, PairDelivered, PairLost, PairMeasured, RequestEnded
 from protocols.qnp.states import CircuitInput
-from protocols.wire.codec import Purification, QnpTrack
+from protocols.wire.codec import EgpBases, EgpBasis, PairKind, Purification, QnpTrack
 
 PURPOSE = 7
+
+
+DELIVERIES = (
+    KEPT,
+    Delivery(PairKind.EARLY),
+    Delivery(PairKind.MEASURE, EgpBases.XYZ, EgpBases.XYZ),
+    Delivery(test_share=1 << 31),
+    Delivery(bank=2, bank_age_ps=60 * DELAY_PS),
+)
 
 
 def line(hops: int) -> dict[int, tuple[int, int]]:
@@ -39,6 +48,18 @@ def check_ends(world: World, lossless: bool) -> dict[tuple[int, int], int]:
             a, b = pairs
             assert a.bell_index == b.bell_index == world.bell_index(a.qubit, b.qubit)
     return {name: pairs[0].bell_index for name, pairs in kept.items() if len(pairs) == 2}
+
+
+def check_measured(world: World) -> None:
+    """Both ends have an outcome of each measured pair, and it is as of |Phi+>."""
+    found: dict[tuple[int, int], list[PairMeasured]] = {}
+    for node in world.net.machines:
+        for event in world.net.of(node, PairMeasured):
+            found.setdefault((event.head, event.pair_id), []).append(event)
+    for one, *others in found.values():
+        for other in others:
+            if one.basis == other.basis:
+                assert one.outcome ^ other.outcome == (one.basis == EgpBasis.Y)
 
 
 def at_rest(world: World) -> None:
@@ -124,12 +145,14 @@ def test_both_ends_believe_the_truth_whatever_the_links_do(data: Any) -> None:
     )
     world = World(links, wishes, lambda what, options: data.draw(st.sampled_from(options), what))
     for node in world.net.machines:
-        world.qnp(node).listen(PURPOSE)
+        world.qnp(node).listen(PURPOSE, kinds=tuple(PairKind))
     finished = set()
     for _ in range(data.draw(st.integers(1, 3), "requests")):
         head = data.draw(st.integers(1, size), "head")
         tail = data.draw(st.integers(1, size).filter(lambda n: n != head), "tail")  # noqa: B023
-        request = world.qnp(head).request(tail, PURPOSE, data.draw(st.integers(1, 4)), 0, world.net.now)
+        delivery = data.draw(st.sampled_from(DELIVERIES), "delivery")
+        number = data.draw(st.integers(1, 4))
+        request = world.qnp(head).request(tail, PURPOSE, number, 0, world.net.now, delivery=delivery)
         if data.draw(st.booleans(), "finish"):
             finished.add((head, request))
             when = data.draw(st.integers(0, 30)) * DELAY_PS
@@ -138,6 +161,7 @@ def test_both_ends_believe_the_truth_whatever_the_links_do(data: Any) -> None:
     assert not any(world.qnp(node)._circuits for node in world.net.machines), "a circuit waits for ever"
     world.net.run()
     check_ends(world, lossless=True)
+    check_measured(world)
     for node in world.net.machines:
         for ended in world.net.of(node, RequestEnded):
             if ended.head == node and (node, ended.request) not in finished:
