@@ -79,6 +79,8 @@ class Device:
     """Errors I, Z, X, Y that a Bell measurement here, its gates and readout, adds to a chain."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0>, and 0 from |1>."""
+    readout_ps: int = 0
+    """From the reading of a qubit until the device's answer, at the end of a Bell measurement."""
     storage_qubits: int = 0
     """Places into which the link layer moves its halves; they come after the communication qubits."""
 

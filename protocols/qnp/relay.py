@@ -245,9 +245,10 @@ class Relay(Circuit):
                     other.fate = record.fate
                     self._step(other, PairInput.BROKEN, later)
             errors = facts.swap
+            read = later - facts.readout_ps
             for record in (left, right):
                 assert record.half is not None
-                errors = waited(errors, record.half.bell_index, (facts.memory, later - record.since))
+                errors = waited(errors, record.half.bell_index, (facts.memory, read - record.since))
             for record in (left, right):
                 record.swap, record.errors = bell.measured(*bits), errors  # QNP-13
             reaches = left.reach, right.reach

@@ -34,6 +34,8 @@ class NodeFacts:
     """Errors that a swap here adds: gates and readout."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0> and 0 from |1>."""
+    readout_ps: int = 0
+    """From the reading of a half until this node hears of it."""
     seed: int = 0
     """From which this node's choices of bases and of test rounds follow."""
     delays: Mapping[int, int] = field(default_factory=dict)

@@ -375,6 +375,7 @@ def _facts(config: NodeConfig) -> NodeFacts:
         Memory(device.memory_t1_ps, device.memory_t2_ps),
         device.swap_errors,
         device.readout,
+        device.readout_ps,
         config.seed,
         {n.number: config.paths[n.b if n.a == config.number else n.a].delay_ps for n in own},
         {n.number: (e[0], e[1], e[2], e[3]) for n in own if len(e := n.errors) == 4},

@@ -246,6 +246,8 @@ def _device(device: ScenarioDevice) -> Device:
         memory_t2_ps=device.communication_t2_ps,
         swap_errors=swap_errors(device),
         readout=(device.readout_error_0, device.readout_error_1),
+        # Of two readings one after the other, the mean.
+        readout_ps=device.readout_ps if device.parallel else 3 * device.readout_ps // 2,
         storage_qubits=device.storage_qubits,
     )
 

@@ -10,6 +10,7 @@ from slice_lab import Slice, leaks, run_slice
 
 from testbed.lab.report import build_report
 from testbed.lab.request_report import true_fidelities
+from testbed.trace.reading import read_events
 
 
 def quiet(run: Slice) -> None:
@@ -129,12 +130,42 @@ def test_a_promise_that_no_way_can_keep_is_refused(tmp_path: Path) -> None:
     assert run.result("n0", "pairs-0")["pairs"] == []
 
 
-def test_a_higher_priority_takes_the_place_of_a_lower_one(tmp_path: Path) -> None:
-    """QNP-14: memories of a repeater for two circuits with a promised rate."""
+def told(run: Slice, node: str, event: str) -> list[dict[str, Any]]:
+    """Events of the network layer of one node."""
+    assert run.folder is not None
+    found = read_events(run.folder / "events.jsonl")
+    return [e for e in found if (e["node"], e["layer"], e["event"]) == (node, "network", event)]
+
+
+def test_a_higher_priority_displaces_a_lower_circuit_which_is_told_why_and_where(tmp_path: Path) -> None:
+    """QNP-14: memories of a repeater for two circuits with a promised rate; the third is more important."""
     rate = {"pairs_per_s": 10}
-    asked = [request(2, 3000, **rate) for _ in range(2)] + [request(2, 5, priority=9, at_s=2e-3, **rate)]
-    run = run_slice(chain(2, {"requests": asked}, duration_s=0.02), tmp_path)
+    asked = [request(2, 200, priority=p, **rate) for p in (3, 2)] + [request(2, 5, priority=9, at_s=2e-3, **rate)]
+    run = run_slice(chain(2, {"requests": asked}), tmp_path, record=True)
     ends = [run.result("n0", f"pairs-{index}") for index in range(3)]
-    assert len(ends[2]["pairs"]) == 5
-    assert sorted(end.get("failed", "") for end in ends) == ["", "", "PREEMPTED"]
-    assert "failed" not in ends[2]
+    assert [end.get("failed", "") for end in ends] == ["", "PREEMPTED", ""]
+    assert [len(ends[index]["pairs"]) for index in (0, 2)] == [200, 5]
+    assert 0 < len(ends[1]["pairs"]) < 200
+    repeater = run.lives["n1"][-1].config.number
+    assert ends[1]["where"] == repeater
+    for node in ("n0", "n1", "n2"):
+        (closed,) = [e for e in told(run, node, "circuit closed") if e["fate"] == "PREEMPTED"]
+        assert closed["where"] == repeater
+    report = build_report(run.scenario, run.jobs, run.outcome)
+    assert "n0: request n0-n2-1: PREEMPTED at n1" in report.unfinished
+    quiet(run)
+
+
+def test_requests_between_the_same_two_nodes_share_a_circuit(tmp_path: Path) -> None:
+    """QNP-1: three requests, of which two come while the first is served, and one circuit for all."""
+    asked = [request(3, 30), request(3, 10, at_s=0.2e-3), request(3, 10, at_s=0.4e-3)]
+    run = run_slice(chain(3, {"requests": asked}), tmp_path, record=True)
+    for node in ("n1", "n2", "n3"):
+        assert len(told(run, node, "circuit")) == 1
+        assert len(told(run, node, "circuit closed")) == 1
+    names = [[row[0] for row in run.result("n0", f"pairs-{index}")["pairs"]] for index in range(3)]
+    assert [len(one) for one in names] == [30, 10, 10]
+    assert len({pair_id for one in names for pair_id in one}) == 50  # each pair went to one of them
+    for index in range(3):
+        assert sorted(row[0] for row in run.result("n3", f"pairs-{index}")["pairs"]) == sorted(names[index])
+    quiet(run)
