@@ -43,13 +43,19 @@ def add(commands: Commands) -> None:
     target.add_argument("--iut", metavar="udp:HOST:PORT", help="one that runs already: what can be seen from outside")
     target.add_argument("--iut-cmd", metavar="CMD", help="one that the kit starts, see docs/conformance.md")
     target.add_argument("--self", action="store_true", help="our own node, as any other")
+    target.add_argument("--trace", type=Path, metavar="FILE", help="a pcapng or pcap: what was said in it")
     target.add_argument("--list", action="store_true", help="print the requirements, and which scripts decide each")
     target.add_argument("--mutants", action="store_true", help="which script catches which wrong node")
     target.add_argument("--fuzz", type=int, metavar="N", help="N hostile frames per protocol against our own nodes")
-    conformance.add_argument("--seed", type=int, default=1, metavar="N", help="with --fuzz: of all chance (default: 1)")
+    conformance.add_argument(
+        "--seed", type=int, metavar="N", help="with --fuzz: of all chance (default: 1); with --trace: of its keys"
+    )
+    conformance.add_argument(
+        "--node", type=int, metavar="N", action="append", default=[], help="with --trace: judge this node only"
+    )
     conformance.add_argument("--virtual", action="store_true", help="with --self: in emulated time, in this process")
     conformance.add_argument("--only", metavar="TEXT", help="a protocol, a requirement or a script: MHP, EGP-4, echo")
-    conformance.add_argument("--key", metavar="HEX", help="with --iut: the key that it shares with every peer")
+    conformance.add_argument("--key", metavar="HEX", help="with --iut or --trace: the key of all frames")
     conformance.add_argument(
         "--peer", metavar="NODE=PORT", action="append", default=[], help="with --iut: where it expects this peer"
     )
@@ -98,6 +104,8 @@ def _conformance(args: argparse.Namespace) -> int:
         address=args.iut,
         command=args.iut_cmd,
         own=args.self,
+        trace=args.trace,
+        nodes=tuple(args.node),
         virtual=args.virtual,
         mutants=args.mutants,
         fuzz=args.fuzz,

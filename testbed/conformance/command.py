@@ -29,15 +29,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The command line.  With none of address, command, own, mutants and fuzz, the catalogue is to be listed."""
+    """The command line.  With none of address, command, own, trace, mutants and fuzz, the catalogue is to be listed."""
 
     address: str | None = None
     command: str | None = None
     own: bool = False
+    trace: Path | None = None
+    nodes: tuple[int, ...] = ()
     virtual: bool = False
     mutants: bool = False
     fuzz: int | None = None
-    seed: int = 1
+    seed: int | None = None
     only: str | None = None
     key: str | None = None
     peers: tuple[str, ...] = ()
@@ -48,19 +50,21 @@ class Wanted:
 def conformance(wanted: Wanted, say: Say) -> int:
     """Do it; the exit code: 1 if a requirement is not met.  Raises BadInput."""
     if wanted.fuzz is not None:
+        _fitting(wanted)
         return _fuzz(wanted, wanted.fuzz, say)
     requirements, scripts = _chosen(wanted.only)
-    if wanted.address is None and (wanted.key is not None or wanted.peers):
-        raise _bad("--key" if wanted.key is not None else "--peer", "it is for --iut", "leave it out")
-    if wanted.virtual and not wanted.own:
-        raise _bad("--virtual", "it is for --self", "leave it out")
-    if wanted.address is None and wanted.command is None and not wanted.own and not wanted.mutants:
+    _fitting(wanted)
+    targets = (wanted.address, wanted.command, wanted.trace)
+    if not any(targets) and not wanted.own and not wanted.mutants:
         for line in _listed(requirements, scripts):
             say(line)
         return 0
     if wanted.mutants:
         return _mutants(wanted, requirements, scripts, say)
-    target, results = _results(wanted, scripts, say)
+    if wanted.trace is not None:
+        target, results = str(wanted.trace), _traced(wanted, wanted.trace, say)
+    else:
+        target, results = _results(wanted, scripts, say)
     verdicts = judge(requirements, results)
     for line in report.lines(verdicts, results):
         say(line)
@@ -69,6 +73,33 @@ def conformance(wanted: Wanted, say: Say) -> int:
     if wanted.junit is not None:
         report.write_junit(wanted.junit, target, verdicts)
     return 1 if any(verdict.verdict == FAIL for verdict in verdicts) else 0
+
+
+def _fitting(wanted: Wanted) -> None:
+    """Raises BadInput for an option that says nothing to the target."""
+    if wanted.address is None and wanted.peers:
+        raise _bad("--peer", "it is for --iut", "leave it out")
+    if wanted.address is None and wanted.trace is None and wanted.key is not None:
+        raise _bad("--key", "it is for --iut and --trace", "leave it out")
+    if wanted.trace is None and wanted.nodes:
+        raise _bad("--node", "it is for --trace", "leave it out")
+    if wanted.trace is None and wanted.fuzz is None and wanted.seed is not None:
+        raise _bad("--seed", "it is for --trace and --fuzz", "leave it out")
+    if wanted.virtual and not wanted.own:
+        raise _bad("--virtual", "it is for --self", "leave it out")
+
+
+def _traced(wanted: Wanted, path: Path, say: Say) -> list[Result]:
+    """What a trace shows, rule by rule."""
+    from testbed.conformance.traces.verdicts import judged, keys_of, read_trace
+
+    key = _key(wanted.key)
+    trace = read_trace(path, keys_of(path, key, wanted.seed))
+    missing = set(wanted.nodes) - {frame.header.source for frame in trace.frames}
+    if missing:
+        raise _bad("--node", f"node {min(missing)} says nothing in {path.name}", "name one that does")
+    say(f"{len(trace.frames)} frames of {len({f.header.source for f in trace.frames})} nodes")
+    return judged(trace, wanted.nodes)
 
 
 def _results(wanted: Wanted, scripts: list[Script], say: Say) -> tuple[str, list[Result]]:
@@ -119,7 +150,7 @@ def _fuzz(wanted: Wanted, frames: int, say: Say) -> int:
         raise _bad("--only", f"{wanted.only} is no protocol", f"name one of {', '.join(PROTOCOLS)}")
     findings: list[Finding] = []
     for name in names:
-        tally = fuzz(name, frames, wanted.seed)
+        tally = fuzz(name, frames, 1 if wanted.seed is None else wanted.seed)
         findings += tally.findings
         say(report.row(tally))
     for line in report.lines(findings):

@@ -4,7 +4,9 @@ What may live here: running scripts and joining their results.  How they are sho
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +15,12 @@ import trio
 from testbed.conformance.catalogue import Requirement
 from testbed.conformance.ground import Gone, NotSupported
 from testbed.conformance.mutants import Mutant
-from testbed.conformance.scripts import Script
+from testbed.conformance.scene import MS
+from testbed.conformance.scripts import Act, Script
 from testbed.conformance.simulated import SimulatedGround
 from testbed.conformance.sockets import CommandGround, UdpGround
 from testbed.conformance.stage import NotMet, Stage, Undecided
+from testbed.conformance.traces.tape import Tape
 
 PASS: Final = "pass"
 FAIL: Final = "fail"
@@ -28,6 +32,8 @@ AT_ONCE: Final = 6
 
 ALONE: Final = 2
 """How often one that has failed beside others is performed alone: what fails then, too, fails."""
+
+LINGER_PS: Final = 3_000 * MS
 
 Perform = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 
@@ -59,15 +65,31 @@ class Trial(NamedTuple):
     why: str
 
 
-def simulate(script: Script) -> Result:
-    """One script, with our own node in emulated time."""
+def simulate(script: Script, tape: Tape | None = None) -> Result:
+    """One script, with our own node in emulated time; what is said there goes onto the tape."""
     if script.scene.role == "devices":
         from testbed.conformance.devices import Bench  # the quantum plane takes its time to load
 
         bench = Bench(script.scene)
         return trio.run(_performed, script, bench, bench.perform)
-    ground = SimulatedGround(script.scene)
-    return trio.run(_performed, script, Stage(script.scene, ground), ground.perform, clock=ground.trio_clock)
+    ground = SimulatedGround(script.scene, tape)
+    stage = Stage(script.scene, ground)
+    if tape is not None:
+        script = script._replace(act=partial(_lingering, script.act))
+    result = trio.run(_performed, script, stage, ground.perform, clock=ground.trio_clock)
+    if tape is not None:
+        tape.end_ps = stage.now
+    return result
+
+
+async def _lingering(act: Act, stage: Stage) -> None:
+    """What a node does not say is seen only some time later."""
+    try:
+        await act(stage)
+    except NotMet:
+        with suppress(NotMet):
+            await stage.wait(LINGER_PS)
+        raise
 
 
 def simulate_all(scripts: Iterable[Script]) -> list[Result]:
@@ -194,4 +216,4 @@ def _verdict(requirement: Requirement, results: list[Result]) -> Verdict:
         first = next((result for result in results if result.verdict == verdict), None)
         if first is not None:
             return Verdict(requirement, verdict, first.why, scripts)
-    return Verdict(requirement, INCONCLUSIVE, requirement.reason or "no script decides it yet", scripts)
+    return Verdict(requirement, INCONCLUSIVE, requirement.reason or "nothing here decides it", scripts)

@@ -17,6 +17,8 @@ SCHEMA: Final = "bellwire.conformance/1"
 _ORDER: Final = (PASS, FAIL, INCONCLUSIVE, NOT_SUPPORTED)
 _SHOWN: Final = 24
 """Lines of evidence of a script that failed."""
+_NAMED: Final = 12
+"""Requirements that are named in a row."""
 
 
 def lines(verdicts: Sequence[Verdict], results: Sequence[Result]) -> list[str]:
@@ -56,7 +58,8 @@ def _summary(verdicts: Sequence[Verdict]) -> list[str]:
     if failed:
         lines.append(f"{len(failed)} MUST not met: {', '.join(failed)}")
     if open_:
-        lines.append(f"{len(open_)} MUST not decided: {', '.join(open_)}")
+        named = ", ".join(open_[:_NAMED]) + (" and others" if len(open_) > _NAMED else "")
+        lines.append(f"{len(open_)} MUST not decided: {named}")
     return lines
 
 

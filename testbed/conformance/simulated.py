@@ -16,6 +16,7 @@ from stack.runtime.kernel import ANSWER, FRAME, Kernel
 from testbed.conformance.adaptor import Adaptor, node_config
 from testbed.conformance.ground import Arrived, Commanded, Gone, Happening, Told
 from testbed.conformance.scene import DELAY_PS, Scene
+from testbed.conformance.traces.tape import Tape
 
 
 class SimulatedGround(Host):
@@ -26,9 +27,11 @@ class SimulatedGround(Host):
     slack_ps = 0
     first_incarnation = 1
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, tape: Tape | None = None) -> None:
+        """tape: takes down every frame."""
         super().__init__()
         self._scene = scene
+        self._tape = tape
         self._coming: list[tuple[int, int, Happening]] = []
         self._order = count()
         self._config = node_config(scene.configuration(1))
@@ -44,6 +47,8 @@ class SimulatedGround(Host):
     def _boot(self) -> None:
         node = boot(self, self._config, [])
         self._node, self._adaptor = node, Adaptor(node, self._tell)
+        if self._tape is not None:
+            node.kernel.recorder = self._tape
 
     async def pump(self) -> None:
         assert self._script is not None
@@ -56,6 +61,8 @@ class SimulatedGround(Host):
 
     def send(self, peer: int, incarnation: int, sequence: int, frame: bytes) -> None:
         assert self._node is not None
+        if self._tape is not None:
+            self._tape.frame(self.now(), False, peer, self._scene.node, frame)
         self.push(self.now() + DELAY_PS, self._node.kernel, FRAME, peer, incarnation, sequence, frame)
 
     def answer(self, sequence: int, message: int, body: bytes, due: int) -> None:
@@ -95,6 +102,8 @@ class SimulatedGround(Host):
         return False  # back to the script
 
     def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
+        if self._tape is not None:
+            self._tape.frame(due, True, self._scene.node, destination, frame)
         self._comes(Arrived(due, destination, frame))
 
     def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:

@@ -11,10 +11,13 @@ from protocols.wire import (
     EgpAdd,
     EgpAddAck,
     EgpAddReject,
+    EgpBases,
     EgpBasis,
     EgpError,
     EgpExpire,
     EgpExpireAck,
+    EgpKind,
+    EgpMeasuring,
     EgpTest,
     EgpTested,
     EgpTrain,
@@ -496,6 +499,19 @@ async def measured_pairs_share_a_train(stage: Stage) -> None:
         station.send(one)
     for sequence in (1, 2):
         await stage.user.expect("ok", kind="M", create_id=request.create_id, sequence=sequence)
+
+
+@decides("EGP-28", scene=FOLLOWER)
+async def a_train_told_one_by_one_is_for_one_pair(stage: Stage) -> None:
+    """One that is proposed for two is refused, and the node takes part in the next that makes sense."""
+    master = stage.peers[1]
+    _accept(stage)
+    await stage.wait(10 * MS)
+    master.send(add(1, kind=EgpKind.MEASURE, number=2, measuring=(EgpMeasuring(EgpBases.NONE),) * 2))
+    await master.expect(EgpAddAck, create_id=1)
+    for queue_id, each, verdict in ((1, 1, EgpVerdict.UNKNOWN), (2, 0, EgpVerdict.READY)):
+        master.send(proposal(stage, 1, queue_id, count=8, pairs=2, each=each))
+        await master.expect(EgpTrainAck, queue_id=queue_id, verdict=verdict)
 
 
 @decides("MHP-4", "EGP-8", scene=MASTER)

@@ -236,6 +236,8 @@ async def a_discard_goes_on_past_the_swap(stage: Stage) -> None:
     circuit = await _through(stage)
     a, b = await circuit.first.pair(), await circuit.second.pair()
     await _swapped(stage, circuit.first.qubits[a], circuit.second.qubits[b])
+    stage.peers[1].send(track(circuit.up, LINK, a, 30, request=5))
+    await stage.peers[3].expect(QnpTrack, pair_id=30, link_sequence=b)
     stage.peers[1].send(QnpDiscard(circuit.up, 0, LINK, a, PairFate.CUTOFF))
     await stage.peers[3].expect(QnpDiscard, circuit=circuit.down, link=SECOND, link_sequence=b)
     a = await circuit.first.pair()
