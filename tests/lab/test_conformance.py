@@ -16,22 +16,33 @@ from testbed.conformance.mutants import load as load_mutants
 from testbed.conformance.scene import ECHO
 from testbed.conformance.scripts import ScriptError, decides
 from testbed.conformance.scripts import load as load_scripts
+from testbed.conformance.traces import load as load_rules
+from testbed.conformance.traces import looked
+from testbed.conformance.traces.tape import Tape
+from testbed.conformance.traces.trace import Trace
 from testbed.errors import BadInput
 
 CATALOGUE = load()
 SCRIPTS = load_scripts()
 MUTANTS = load_mutants()
+RULES = load_rules()
 ROOT = Path(__file__).parents[2]
 
 # Nothing of this file is collected while a MUST that can be decided is decided by nothing.
-if undecided := gaps(CATALOGUE.values(), SCRIPTS.values()):
+if undecided := gaps(CATALOGUE.values(), [*SCRIPTS.values(), *RULES.values()]):
     raise CatalogueError(f"no script decides {', '.join(undecided)}")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_our_node_passes(name):
-    result = simulate(SCRIPTS[name])
+    """By the script, and by every rule for traces: what these call wrong is wrong, whatever peers do."""
+    script, tape = SCRIPTS[name], Tape()
+    result = simulate(script, tape)
     assert result.verdict == PASS, "\n".join((result.why, *result.evidence))
+    trace = Trace(tape.captured(), script.scene.key, tape.end_ps)
+    for rule in RULES.values():
+        _, broken = looked(rule, trace, [script.scene.node])
+        assert broken == [], rule.name
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -52,10 +52,10 @@ def _agreed(trace: Trace, gen: Said) -> tuple[Said, Said] | None:
             continue
         for ready in trace.by(EgpTrainAck, "link", "queue_id").get(name, ()):
             answers = (ready.source, ready.destination) == (train.destination, train.source)
-            if answers and ready.message.verdict == EgpVerdict.READY and ready.t_ps >= train.t_ps:
-                # Who says READY begins with it; the other when it has heard that.
-                if gen.source == ready.source or ready.before(gen):
-                    return train, ready
+            agrees = answers and ready.message.verdict == EgpVerdict.READY and ready.t_ps >= train.t_ps
+            # Who says READY begins with it; the other when it has heard that.
+            if agrees and (gen.source == ready.source or ready.before(gen)):
+                return train, ready
     return None
 
 
