@@ -205,7 +205,8 @@ def test_a_live_capture_is_read(tmp_path):
     ends = (("127.0.0.5", "127.0.0.6"), ("127.0.0.6", "127.0.0.5"))
 
     def capture(*frames):
-        packets = [Ether() / IP(src=a, dst=b) / UDP(sport=4000, dport=4001) / f for (a, b), f in zip(ends, frames, strict=True)]
+        around = [Ether() / IP(src=a, dst=b) / UDP(sport=4000, dport=4001) for a, b in ends]
+        packets = [headers / frame for headers, frame in zip(around, frames, strict=True)]
         wrpcap(str(path), [Ether() / IP() / UDP() / b"something else", *packets])
 
     capture(*_frames())
