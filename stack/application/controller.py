@@ -237,6 +237,9 @@ class ControllerService:
         match event:
             case JobChanged(job, state, reason, nodes):
                 facts: dict[str, Any] = {"reason": reason} if reason else {}
+                if state is JobState.QUEUED:
+                    order = self._driver.machine.jobs[job].order
+                    facts |= {"called": order.name, "shots": order.shots}
                 if state is JobState.LOADING:
                     facts["qpus"] = ",".join(self._names[node] for node in nodes)
                 kernel.event("job", state.name.lower(), job=job, **facts)

@@ -119,6 +119,8 @@ class ProgressLine:
 
     def _show(self, facts: dict[str, Any]) -> None:
         text = f"virtual time {facts['t_ps'] * 1e-12:.6f} s"
+        if facts.get("jobs"):
+            text += f", {facts['jobs']}"
         now = self._wall()
         if self._live:
             hint = "   (Ctrl-C ends the run and keeps what there is)"

@@ -5,6 +5,7 @@ What may live here: which topic says what.  Telemetry runs on a thread of its ow
 Topics, all retained, under bellwire/RUN/ (RUN is the name of the output folder):
 `node/NAME/state` {state, kind, number, incarnation}: booting, up, killed, restarted, ended; down when the run broke off
 `progress` {t_ps, windows}, about four times a second
+`job/NUMBER` {controller, name, state, shots_done, shots, qpus, reason}: of controllers, with every look at progress
 `result` {exit_code, trouble, figures}, figures as in report.json
 `state` {state}: running, ended, lost: the publisher's own
 """
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from testbed.broker import EmbeddedBroker
 from testbed.clock.local import LocalHost
+from testbed.lab.job_news import JobNews
 from testbed.lab.plan import Plan
 from testbed.lab.virtual import Progress
 from testbed.rundir import RunFolder
@@ -36,6 +38,8 @@ class Watch:
         self._names = {n.number: n.name for n in plan.nodes}
         self._incarnations = {n.name: n.incarnation for n in plan.nodes}
         self._dead: set[str] = set()
+        controllers = {n.number: n.name for n in plan.nodes if n.control is not None}
+        self._jobs = JobNews(folder.spools, controllers) if controllers else None
         self._telemetry = None
         self._well = False
         if setting != "none":
@@ -100,7 +104,7 @@ class Watch:
     def progress(self, facts: dict[str, Any]) -> None:
         """About four times a second."""
         self._publish("progress", {"t_ps": facts["t_ps"], "windows": facts["windows"]})
-        self._also(facts)
+        self._also(facts | {"jobs": self._look_at_jobs()})
 
     @contextmanager
     def ticking(self) -> Iterator[Callable[[LocalHost], None]]:
@@ -124,10 +128,19 @@ class Watch:
     def ended(self, code: int, trouble: str, figures: object, broken_off: bool) -> None:
         """The run has come to its end, or was broken off; ``figures`` are rows of report.json."""
         self._well = not broken_off
+        self._look_at_jobs()
         for name in self._plan:
             if name not in self._dead:
                 self.state(name, "down" if broken_off else "ended")
         self._publish("result", {"exit_code": code, "trouble": trouble, "figures": figures})
+
+    def _look_at_jobs(self) -> str:
+        """Publish what has changed; all of them in a few words."""
+        if self._jobs is None:
+            return ""
+        for controller, number in self._jobs.look():
+            self._publish(f"job/{number}", {"controller": controller, **self._jobs.jobs[controller, number]})
+        return self._jobs.summary()
 
     def _publish(self, topic: str, payload: dict[str, Any]) -> None:
         if self._telemetry is not None:

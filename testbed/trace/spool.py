@@ -51,17 +51,20 @@ class Spool:
             header = file.read(SPOOL_HEADER.size)
         self.empty = not header.strip(b"\0")
         self.torn = False
+        self.read_to = 0
+        """Where in the file the first record begins that was not given out."""
         self.node = self.incarnation = 0
         if not self.empty:
             if len(header) == SPOOL_HEADER.size:
                 magic, self.node, self.incarnation, _ = SPOOL_HEADER.unpack(header)
             self.torn = len(header) < SPOOL_HEADER.size or magic != SPOOL_MAGIC
 
-    def records(self) -> Iterator[SpoolFrame | SpoolEvent]:
-        """Every whole record, in the order written, up to the first that is not."""
+    def records(self, start: int = 0) -> Iterator[SpoolFrame | SpoolEvent]:
+        """Every whole record, in the order written, up to the first that is not.  ``start``: an earlier `read_to` of
+        the same file; 0: its beginning."""
         if self.empty or self.torn:
             return
-        position = SPOOL_HEADER.size  # where in the file `buffer` begins
+        position = self.read_to = start or SPOOL_HEADER.size  # where in the file `buffer` begins
         buffer = b""
         at = 0
         last_ps = 0
@@ -96,8 +99,9 @@ class Spool:
             ):  # not what a Recorder writes: the disk's fault, or an editor's
                 self.torn = True
                 return
-            yield record
             at += length
+            self.read_to = position + at
+            yield record
 
     def _read(self, position: int, wanted: int) -> bytes:
         # Opened anew for each piece: a run of many nodes and restarts has more spools than a process may have

@@ -12,6 +12,7 @@ from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice
 from testbed.cli import main
 from testbed.errors import BadInput
 from testbed.lab.report import build_report
+from testbed.lab.watch import Watch
 from testbed.scenario import load_scenario
 
 LINK = {"length_m": 2, "model": "barrett-kok", "grade": "sampled", "slot_s": 1e-6, "round_gap_s": 1e-7, **PERFECT}
@@ -154,18 +155,26 @@ def test_what_fits_nowhere_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert len(build_report(run.scenario, run.jobs, run.outcome).unfinished) == 2
 
 
-def test_virtual_gives_the_bytes_of_local(tmp_path: Path) -> None:
+def test_virtual_gives_the_bytes_of_local_and_telemetry_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a death in the middle of a job, and a cancelled one."""
+    said: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(Watch, "_publish", lambda self, topic, payload: said.update({topic: payload}))
     jobs = [
         GHZ | {"name": "one", "shots": 30},
         GHZ | {"name": "two", "shots": 30, "at_s": 1e-5, "cancel_at_s": 1e-3},
     ]
-    text = network(3, jobs, faults=[{"at_s": 8e-5, "kill": "q2"}])
+    text = network(3, jobs, faults=[{"at_s": 4e-5, "kill": "q2"}])
     shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
     path = tmp_path / "jobs.yaml"
     path.write_text(yaml.safe_dump(text))
     for clock in ("local", "virtual"):
+        said.clear()
         assert main(["run", str(path), "--clock", clock, "--out", str(tmp_path / clock)]) == 0
+        one = {"controller": "ctl", "state": "done", "shots_done": 30, "name": "one", "shots": 30, "reason": ""}
+        assert said["job/1"] == one | {"qpus": "q1,q3"}
+        assert said["job/2"]["state"] == "cancelled"
     for name in ("trace.pcapng", "events.jsonl", "report.json"):
         assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "virtual" / name).read_bytes()
 
