@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from protocols.pairs import Pair
+from protocols.qnp.service import Delivery
 from protocols.rgp.service import Role
-from protocols.wire import QtpService, RgpKind
+from protocols.wire import EgpBases, QtpService, RgpKind
+from protocols.wire.codec import PairKind
 from stack.application.gates import GateFailed
+from stack.network.interface import Measured, Tested
 from stack.node import Node
 from stack.transport.service import Session, SessionClosed, SessionRefused
 
@@ -24,13 +27,13 @@ def _facts(pair: Pair) -> dict[str, Any]:
 
 
 class Pairs:
-    """Who asks the network layer for pairs, and gets them.  Implements ``NetworkUser``."""
+    """Who asks the network layer for pairs, and gets them.  Implements ``CircuitUser``."""
 
     def __init__(self, node: Node, tell: Tell) -> None:
         network = node.network
         self._network, self._tell = network, tell
         self.orders: Orders = {
-            "listen": lambda purpose: network.listen(purpose, self),
+            "listen": lambda purpose: network.listen_to_all(purpose, self),
             "unlisten": network.unlisten,
             "request": self._request,
             "want": network.want,
@@ -45,9 +48,19 @@ class Pairs:
         priority: int = 0,
         pairs_per_ks: int = 0,
         max_time_ps: int = 0,
+        kind: str = "KEEP",
+        bases: str = "NONE",
     ) -> None:
-        rate = {"priority": priority, "pairs_per_s": pairs_per_ks / 1_000, "max_time_ps": max_time_ps}
-        request = self._network.request(node, purpose, self, fidelity / _FULL, **rate)  # type: ignore[arg-type]
+        request = self._network.request(
+            node,
+            purpose,
+            self,
+            fidelity / _FULL,
+            priority=priority,
+            pairs_per_s=pairs_per_ks / 1_000,
+            max_time_ps=max_time_ps,
+            delivery=Delivery(PairKind[kind], EgpBases[bases], EgpBases[bases]),
+        )
         self._tell({"event": "requested", "node": node, "request": request})
 
     def pair(self, peer: int, purpose: int, pair: Pair) -> None:
@@ -55,6 +68,19 @@ class Pairs:
 
     def pair_lost(self, peer: int, purpose: int, pair: Pair) -> None:
         self._tell({"event": "pair-lost", "node": peer, "purpose": purpose, **_facts(pair)})
+
+    def pair_early(self, peer: int, purpose: int, qubit: int) -> None:
+        self._tell({"event": "half", "node": peer, "purpose": purpose, "qubit": qubit})
+
+    def pair_measured(self, peer: int, purpose: int, measured: Measured) -> None:
+        facts = {"head": measured.head, "pair_id": measured.pair_id, "basis": measured.basis.name}
+        self._tell({"event": "measured", "node": peer, "purpose": purpose, **facts, "outcome": measured.outcome})
+
+    def tested(self, peer: int, purpose: int, tested: Tested) -> None:
+        pass
+
+    def ended_at(self, peer: int, purpose: int, node: int) -> None:
+        pass
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
         self._tell({"event": "no-pairs", "node": peer, "purpose": purpose, "cause": cause})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from protocols.qnp import distill, purify, testing
+from protocols.qnp import distill, end, purify, testing
 from protocols.qnp.book import Book
 from protocols.qnp.circuit import Circuit
 from protocols.qnp.demand import Demand
@@ -11,6 +11,7 @@ from protocols.qnp.end import End
 from protocols.qnp.node import Qnp
 from protocols.qnp.states import TAIL_TABLE, CircuitInput, Do, PairInput, PairState, Phase
 from protocols.wire import (
+    EgpBasis,
     PairUse,
     QnpDiscard,
     QnpForward,
@@ -239,3 +240,31 @@ def banks_everything() -> Wrong:
         one._shared.facts = facts
 
     return instead(End, "_into_bank", into_bank)
+
+
+@breaks("QNP-18")
+def waits_with_early_halves() -> Wrong:
+    """A half is given with its pair."""
+    return nothing(End, "_early")
+
+
+@breaks("QNP-18")
+def forgets_early_halves() -> Wrong:
+    """It is not said that an early half will be no pair."""
+    return nothing(End, "_let_go")
+
+
+@breaks("QNP-19")
+def tells_what_it_read() -> Wrong:
+    """A head leaves the pair's frame in its outcome."""
+    return value(end, "folded", lambda basis, outcome, index: outcome)
+
+
+@breaks("QNP-19")
+def tracks_before_it_measures() -> Wrong:
+    """A Track goes out while the half is measured."""
+
+    def take_pure(right: Any, one: End, pair: Any, now: int) -> None:
+        one._arrived(one._record(pair.name), pair, now, (EgpBasis.Z, 0))
+
+    return instead(End, "_take_pure", take_pure)

@@ -392,3 +392,79 @@ async def a_bank_keeps_pairs_until_they_are_claimed(stage: Stage) -> None:
     circuit.peer.send(QnpDiscard(circuit.label, given_up, LINK, sequence, PairFate.EXPIRED))
     await released(stage, circuit.hop.qubits[sequence])
     await stage.user.silence("pair", "pair-lost")
+
+
+async def _of_kind(stage: Stage, kind: PairKind, pairs: int) -> Circuit:
+    """The implementation is the tail of a request of this kind."""
+    stage.user.order("listen", purpose=PURPOSE)
+    await stage.wait(SOON_PS)
+    circuit = await served_without_request(stage)
+    circuit.peer.send(forward(circuit.label, kind=kind))
+    await circuit.peer.expect(QnpForwardAck, request=1, accepted=1)
+    await circuit.hop.ask(circuit.label, pairs)
+    return circuit
+
+
+@decides("QNP-18", scene=QPU)
+async def an_early_half_is_given_at_once(stage: Stage) -> None:
+    """Before the head's Track, and then it is said of it that it is a pair, or that it will be none: each once."""
+    circuit = await _of_kind(stage, PairKind.EARLY, 2)
+    for good in (True, False):
+        its = await circuit.half()
+        qubit = circuit.hop.qubits[its.link_sequence]
+        await stage.user.expect("half", purpose=PURPOSE, qubit=qubit)
+        await stage.user.silence("pair", "pair-lost", "half")
+        if good:
+            await stage.user.expect("pair", pair_id=circuit.answer(its), qubit=qubit)
+        else:
+            circuit.peer.send(QnpDiscard(circuit.label, 0, LINK, its.link_sequence, PairFate.EXPIRED))
+            await stage.user.expect("pair-lost", qubit=qubit)
+        await stage.user.silence("pair", "pair-lost", "half")
+        stage.user.order("release", qubit=qubit)
+
+
+@decides("QNP-18", scene=QPU)
+async def an_early_half_is_given_at_the_head(stage: Stage) -> None:
+    """With the Track that it sends, before that of the tail."""
+    circuit = await requested(stage, 1, kind="EARLY")
+    its = await circuit.half()
+    qubit = circuit.hop.qubits[its.link_sequence]
+    await stage.user.expect("half", purpose=PURPOSE, qubit=qubit)
+    await stage.user.silence("pair")
+    circuit.answer(its)
+    await stage.user.expect("pair", pair_id=its.pair_id, qubit=qubit)
+
+
+@decides("QNP-19", scene=QPU)
+async def a_half_is_measured_before_it_is_tracked(stage: Stage) -> None:
+    """At the tail; what it read is told when the head's Track has come, as it was read."""
+    circuit = await _of_kind(stage, PairKind.MEASURE, 2)
+    for read in (1, 0):
+        stage.devices.bits = lambda program, bit=read: bytes([bit])  # type: ignore[misc]
+        its = await circuit.half()
+        _measured_before(stage, circuit, its)
+        await stage.user.silence("measured", "pair")
+        await stage.user.expect("measured", pair_id=circuit.answer(its), outcome=read)
+
+
+@decides("QNP-19", scene=QPU)
+async def the_head_folds_the_frame_into_its_outcome(stage: Stage) -> None:
+    """Of |Ψ±⟩ in Z and X it tells what a |Φ+⟩ would have shown."""
+    circuit = await requested(stage, 6, kind="MEASURE", bases="XZ")
+    for turn in range(6):
+        read = turn & 1
+        stage.devices.bits = lambda program, bit=read: bytes([bit])  # type: ignore[misc]
+        its = await circuit.half(MhpOutcome.PSI_MINUS if turn & 2 else MhpOutcome.PSI_PLUS)
+        _measured_before(stage, circuit, its)
+        circuit.answer(its)
+        told = await stage.user.expect("measured", pair_id=its.pair_id)
+        flip = its.bell_index >> 1 if told["basis"] == "Z" else its.bell_index & 1
+        if told["outcome"] != read ^ flip:
+            raise NotMet(f"{told} of {its}, of which {read} was read")
+
+
+def _measured_before(stage: Stage, circuit: Circuit, its: QnpTrack) -> None:
+    qubit = circuit.hop.qubits[its.link_sequence]
+    programs = [command for _, command in stage.devices.commands if isinstance(command, DeviceProgram)]
+    if not any(op.opcode == DeviceOpcode.MEASURE and op.qubit == qubit for p in programs for op in p.ops):
+        raise NotMet(f"{its} is sent, and its half has not been measured")
