@@ -163,7 +163,7 @@ def test_virtual_gives_the_bytes_of_local_and_telemetry_follows(
     monkeypatch.setattr(Watch, "_publish", lambda self, topic, payload: said.update({topic: payload}))
     jobs = [
         GHZ | {"name": "one", "shots": 30},
-        GHZ | {"name": "two", "shots": 30, "at_s": 1e-5, "cancel_at_s": 1e-3},
+        GHZ | {"name": "two", "shots": 1000, "at_s": 1e-5, "cancel_at_s": 5e-4},
     ]
     text = network(3, jobs, faults=[{"at_s": 4e-5, "kill": "q2"}])
     shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
