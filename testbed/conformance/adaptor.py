@@ -45,6 +45,7 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         ),
         switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
+        controller=told["controller"],
     )
 
 

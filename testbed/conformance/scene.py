@@ -86,6 +86,8 @@ class Scene:
     data_qubits: int = 0
     ways: tuple[Way, ...] = ()
     """To nodes that the implementation has pairs with; the best first."""
+    controller: int = 0
+    """The node that may lease the implementation; 0: none."""
     rounds: int = 0
     """Of purification on each link of its circuits."""
     secret: bytes | None = None
@@ -126,6 +128,7 @@ class Scene:
             "routing": dict(ROUTING) if self.routing else None,
             "data_qubits": self.data_qubits,
             "communication_qubits": self.qubits,
+            "controller": self.controller,
             "ways": self._ways(),
             "circuits": {
                 "refresh_ps": REFRESH_PS,
@@ -187,6 +190,8 @@ QPU: Final = Scene("qpu", "qpu", 1, (2, 3), _ENDS, qubits=4, data_qubits=4, ways
 """All layers of a QPU, which leads the link with the only other one."""
 SECOND_QPU: Final = Scene("second-qpu", "qpu", 2, (1, 3), _ENDS, qubits=4, data_qubits=4, ways=(((LINK, 1),),))
 """The same with the other QPU leading."""
+LEASED: Final = Scene("leased", "qpu", 1, (2, 3, 5), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT, controller=5)
+"""The same, with node 5 as a controller that may lease it."""
 PURIFYING: Final = Scene("purifying", "qpu", 1, (2, 3), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT, rounds=1)
 """As `qpu`, and of two pairs it makes one."""
 REPEATER: Final = Scene("repeater", "repeater", 2, (1, 3, 9), (LinkRow(LINK, 1, 2, 9), LinkRow(2, 2, 3, 9)), qubits=4)
@@ -215,6 +220,6 @@ SCENES: Final = {
     scene.name: scene
     for scene in (
         *(ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH, STAYING),
-        *(QPU, SECOND_QPU, PURIFYING, REPEATER, CROSSROADS),
+        *(QPU, SECOND_QPU, LEASED, PURIFYING, REPEATER, CROSSROADS),
     )
 }

@@ -15,6 +15,11 @@ from protocols.wire import (
     EchoPong,
     EgpTest,
     EgpTrain,
+    JobLoad,
+    JobLoaded,
+    JobReleased,
+    JobRun,
+    JobWhy,
     LsrHello,
     MhpError,
     MhpGen,
@@ -103,6 +108,7 @@ def track(pair_id, link, sequence=0):
 
 GEN = MhpGen(MhpKind.PRODUCE, 1, 1, 10, 1, 5, 0, 1)
 OPEN = QtpOpen(2, 1, QtpService.TELEPORT, 9)
+LOAD = JobLoad(1, 1, 0, 1, b"")
 CAT, READY = RgpCat(1, 1, RgpKind.CNOT, 7, 0, 0), RgpReady(1, 1, RgpKind.CNOT, 0)
 
 HANDMADE = {
@@ -131,6 +137,11 @@ HANDMADE = {
         )
     ],
     "QTP-6": [made((0, 1, 2, OPEN), (5, 2, 1, QtpDelivered(2, 0, QtpStatus.OK, 9)))],
+    "JOB-12": [made((0, 5, 1, LOAD), (9, 5, 1, LOAD._replace(lease=2)))],
+    "JOB-14": [
+        made((0, 5, 1, LOAD), (0, 5, 2, LOAD), (5, 1, 5, JobLoaded(1)), (9, 5, 1, JobRun(1, 3))),
+    ],
+    "JOB-15": [made((0, 5, 1, LOAD), (0, 5, 2, LOAD), (9, 1, 5, JobReleased(1, JobWhy.NO_PAIRS, 2, 0, 0)))],
     "RGP-1": [made((0, 2, 1, READY), (5, 1, 2, CAT), (9, 1, 2, CAT._replace(gate=2)))],
     "RGP-10": [made((5, 1, 2, CAT), (9, 2, 1, READY))],
 }  # fmt: skip

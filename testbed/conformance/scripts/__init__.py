@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from testbed.conformance.scene import Scene
 
 FAMILIES: Final = (
-    *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "dev", "dev_links"),
+    *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "job_lease", "dev", "dev_links"),
     *("qnp", "qnp_relay", "qtp", "rgp"),
 )
 """Files of scripts, and of the mutants that they catch."""

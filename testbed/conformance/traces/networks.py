@@ -1,9 +1,15 @@
-"""Rules of QNP, QTP and RGP: circuits and their pairs, sessions and their qubits, gates."""
+"""Rules of QNP, QTP, RGP and JOB: circuits and their pairs, sessions and their qubits, gates, leases."""
 
 from itertools import pairwise
 from typing import Any
 
 from protocols.wire import (
+    JobLoad,
+    JobLoaded,
+    JobReleased,
+    JobRun,
+    JobStop,
+    JobWhy,
     QnpDiscard,
     QnpForward,
     QnpForwardAck,
@@ -381,3 +387,73 @@ def only_what_moves_has_a_phase(trace: Trace) -> Found:
             yield Broken(said.source, f"{said.message} ends a MOVE", (of[-1].number, said.number))
         elif of:
             yield Shown(said.source, (of[-1].number, said.number))
+
+
+# Leases.
+
+
+def _released(said: Said, lease: Said, trace: Trace) -> Said | None:
+    """The Released that ended a lease before something was said; None while it lasts."""
+    for one in trace.by(JobReleased, "lease").get((lease.message.lease,), ()):
+        if one.source == lease.destination and lease.t_ps <= one.t_ps and one.before(said):
+            return one
+    return None
+
+
+@shows("JOB-12")
+def a_qpu_is_leased_once_at_a_time(trace: Trace) -> Found:
+    """The first Load of a lease comes when the QPU has let go of the one before, or was lost since."""
+    last: dict[tuple[int, int], Said] = {}
+    for said in trace.of(JobLoad):
+        before = last.get((said.source, said.destination))
+        if before is not None and before.message.lease != said.message.lease:
+            released = _released(said, before, trace)
+            if released is not None:
+                yield Shown(said.source, (before.number, released.number, said.number))
+            elif not reborn(trace, before):
+                why = f"lease {said.message.lease} begins while the QPU holds {before.message.lease}"
+                yield Broken(said.source, why, (before.number, said.number))
+        last[said.source, said.destination] = said
+
+
+@shows("JOB-14")
+def run_follows_all_loaded(trace: Trace) -> Found:
+    """Of every QPU that the job has been sent to under this lease."""
+    for said in trace.of(JobRun):
+        lease = said.message.lease
+        mine = [one for one in trace.by(JobLoad, "lease").get((lease,), ()) if one.source == said.source]
+        numbers = [said.number]
+        for qpu in sorted({one.destination for one in mine if one.t_ps <= said.t_ps}):
+            loaded = [
+                one
+                for one in trace.by(JobLoaded, "lease").get((lease,), ())
+                if one.source == qpu and one.destination == said.source and one.before(said)
+            ]
+            if not loaded:
+                yield Broken(said.source, f"Run is said before node {qpu} has said Loaded", (said.number,))
+                break
+            numbers.append(loaded[-1].number)
+        else:
+            if len(numbers) > 1:
+                yield Shown(said.source, tuple(sorted(numbers)))
+
+
+@shows("JOB-15")
+def who_lets_go_early_stops_the_others(trace: Trace) -> Found:
+    """All others of the lease that have not let go are told to stop."""
+    for said in trace.of(JobReleased):
+        lease = said.message.lease
+        if said.message.why in (JobWhy.DONE, JobWhy.STOPPED, JobWhy.UNKNOWN, JobWhy.BUSY) or said.heard_ps is None:
+            continue
+        loads = [one for one in trace.by(JobLoad, "lease").get((lease,), ()) if one.source == said.destination]
+        for qpu in sorted({one.destination for one in loads} - {said.source}):
+            gone = [
+                one for one in trace.by(JobReleased, "lease").get((lease,), ())
+                if one.source == qpu and (one.heard_ps or 0) <= said.heard_ps
+            ]  # fmt: skip
+            stops = [one for one in trace.by(JobStop, "lease").get((lease,), ()) if one.destination == qpu]
+            if stops:
+                yield Shown(said.destination, (said.number, stops[0].number))
+            elif not gone and _due(trace, said) and not reborn(trace, said) and not reborn(trace, loads[0]):
+                why = f"node {said.source} has let go of lease {lease}, and node {qpu} is not told to stop"
+                yield Broken(said.destination, why, (said.number,))
