@@ -147,6 +147,7 @@ class Controller:
         self._qpus = {node: _Qpu(*qpu) for node, qpu in sorted(qpus.items())}
         self._planner = planner
         self._outputs: list[Output] = []
+        self._asked: set[int] = set()  # QPUs of which it is not known yet whether they are there
         self._queue: list[Job] = []
         self._leases: dict[int, _Lease] = {}  # by job
         self._lease_numbers = 0
@@ -159,6 +160,7 @@ class Controller:
     def come_up(self, now: int) -> None:
         """Find out which QPUs are there."""
         for node in self._qpus:
+            self._asked.add(node)
             self._outputs.append(Watch(node))
             self._send(node, JobCensus())
 
@@ -220,8 +222,7 @@ class Controller:
         qpu = self._qpus.get(peer)
         if qpu is None:
             return
-        if qpu.up is None:
-            self._outputs.append(Unwatch(peer))
+        self._answered(peer)
         if qpu.up is not False:
             self._outputs.append(QpuChanged(peer, False))
         qpu.up, qpu.lease = False, 0
@@ -249,14 +250,19 @@ class Controller:
     # QPUs.
 
     def _here(self, node: int, qpu: _Qpu, here: JobHere) -> None:
-        if qpu.up is None:
-            self._outputs.append(Unwatch(node))
+        self._answered(node)
         if not qpu.up:
             self._outputs.append(QpuChanged(node, True))
         qpu.up, qpu.data_qubits = True, here.data_qubits
         if here.lease and here.lease != qpu.lease and not self._leased(node):
             qpu.lease = here.lease
             self._send(node, JobStop(here.lease))
+
+    def _answered(self, node: int) -> None:
+        """It is known by now whether it is there."""
+        if node in self._asked:
+            self._asked.remove(node)
+            self._outputs.append(Unwatch(node))
 
     def _leased(self, node: int) -> bool:
         return any(not lease.parts[node].released for lease in self._leases.values() if node in lease.parts)

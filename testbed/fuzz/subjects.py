@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from protocols.wire import ProtocolId, QtpService
-from stack.config import NodeConfig, RouteHop, Routing, TimeKeeping
+from protocols.wire import DeviceOpcode, ProtocolId, QtpService
+from stack.application.compiler.circuit import Circuit, Op
+from stack.config import Control, NodeConfig, RouteHop, Routing, TimeKeeping
 from stack.node import Node
 from testbed.conformance.scene import ECHO, FOLLOWER, FULL, LINK, MASTER, MS, STATION, SWITCH, SWITCHED, LinkRow, Scene
 from testbed.conformance.simulated import SimulatedGround
@@ -98,6 +99,30 @@ def _with_time(server: int | None) -> Callable[[NodeConfig], NodeConfig]:
     return lambda config: replace(config, time=TimeKeeping(server, 200 * MS), device=None, links=())
 
 
+def _leased(config: NodeConfig) -> NodeConfig:
+    """A QPU whose controller is its neighbour."""
+    assert config.device is not None
+    return replace(_with_routes(config), controller=1, device=replace(config.device, data_qubits=2))
+
+
+def _in_control(config: NodeConfig) -> NodeConfig:
+    """The controller of its neighbours, with a job for them."""
+    circuit = Circuit(3, 3, tuple(Op(DeviceOpcode.MEASURE, (n,), 0, n) for n in range(3)))
+    jobs = [
+        {"name": f"job {n}", "circuit": circuit.to_json(), "shots": 50, "minimum_fidelity": 0.0, "at_ps": n * MS,
+         "cancel_at_ps": None}
+        for n in range(200)
+    ]  # fmt: skip
+    return replace(
+        config,
+        kind="controller",
+        device=None,
+        links=(),
+        control=Control({2: ("q2", 2), 3: ("q3", 2)}, {2: {3: 1.0}, 3: {2: 1.0}}),
+        apps={"controller": {"jobs": jobs}},
+    )
+
+
 SUBJECTS: Final = (
     Subject(ProtocolId.ECHO, ECHO),
     Subject(ProtocolId.REL, ECHO),
@@ -114,6 +139,8 @@ SUBJECTS: Final = (
     Subject(ProtocolId.QTP, FOLLOWER, _with_routes),
     Subject(ProtocolId.RGP, FOLLOWER, _with_routes),
     Subject(ProtocolId.JOB, FOLLOWER, _with_routes),
+    Subject(ProtocolId.JOB, FOLLOWER, _leased),
+    Subject(ProtocolId.JOB, MASTER, _in_control),
     Subject(ProtocolId.LSR, _MIDDLE, _with_routing),
     Subject(ProtocolId.TTP, MASTER, _with_time(2)),
     Subject(ProtocolId.TTP, FOLLOWER, _with_time(None)),
