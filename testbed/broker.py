@@ -8,16 +8,23 @@ launcher; and it is a nice one, because telemetry must not be felt.
 
 import argparse
 import asyncio
+import json
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+PUBLISHER: Final = "publisher"
+OPERATOR: Final = "operator"
+"""Who may say something at it, each with a password of its own; see ``testbed.broker_rights``."""
 
 _BACKLOG = 64
 _LAST_DELIVERIES_S = 0.1
@@ -35,6 +42,7 @@ class EmbeddedBroker:
         self._lifeline: int | None = None
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
+        self.passwords = {name: secrets.token_hex(16) for name in (PUBLISHER, OPERATOR)}
 
     def start(self) -> None:
         """Start the child. Clients may connect from now on; they are served some tenths of a second later."""
@@ -48,13 +56,16 @@ class EmbeddedBroker:
             with open(self._log or os.devnull, "ab") as output:
                 self.process = subprocess.Popen(
                     [*command, "--socket", str(socket_number), "--lifeline", str(ends_with_parent)],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
                     env=os.environ | {"PYTHONPATH": search},
                     pass_fds=(socket_number, ends_with_parent),
                     process_group=0,  # Ctrl-C is the launcher's to answer
                 )
+            assert self.process.stdin is not None
+            with self.process.stdin as stdin, suppress(BrokenPipeError):
+                stdin.write(json.dumps(self.passwords).encode())  # not on the command line, which all can read
         finally:
             os.close(ends_with_parent)
 
@@ -97,9 +108,10 @@ def main() -> None:
     os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING)
     parent_gone = threading.Event()
+    passwords = json.load(sys.stdin)
     # A thread, and before amqtt is imported: the lifeline is obeyed whatever the event loop is doing.
     threading.Thread(target=_watch, args=(arguments.lifeline, parent_gone), daemon=True).start()
-    asyncio.run(_serve(socket.socket(fileno=arguments.socket), parent_gone))
+    asyncio.run(_serve(socket.socket(fileno=arguments.socket), passwords, parent_gone))
 
 
 def _watch(lifeline: int, parent_gone: threading.Event) -> None:
@@ -110,7 +122,7 @@ def _watch(lifeline: int, parent_gone: threading.Event) -> None:
     os._exit(0)
 
 
-async def _serve(listening: socket.socket, parent_gone: threading.Event) -> None:
+async def _serve(listening: socket.socket, passwords: dict[str, str], parent_gone: threading.Event) -> None:
     """Serve MQTT 3.1.1 on a socket that is bound already. amqtt calls that an external listener."""
     from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
     from amqtt.broker import Broker
@@ -118,7 +130,10 @@ async def _serve(listening: socket.socket, parent_gone: threading.Event) -> None
     broker = Broker(
         {
             "listeners": {"default": {"type": "external"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            "plugins": {
+                "testbed.broker_rights.Passwords": {"passwords": passwords},
+                "testbed.broker_rights.TopicRights": {},
+            },
         }
     )
     await broker.start()

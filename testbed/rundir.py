@@ -1,7 +1,7 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
-    report.json  report.html  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  telegate.svg
-    sync-error.svg  logs/NODE.log  .spool/ (while it runs)
+    report.json  report.html  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  mqtt.json
+    telegate.svg  sync-error.svg  logs/NODE.log  .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
@@ -25,7 +25,7 @@ REPORT_SCHEMA = "bellwire.report/1"
 
 _FILES = (
     "report.json", "report.html", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json",
-    "telegate.svg", "sync-error.svg",
+    "mqtt.json", "telegate.svg", "sync-error.svg",
 )  # fmt: skip
 _FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
@@ -54,6 +54,7 @@ class RunFolder:
         self.run = path / "run.json"
         self.inputs = path / "inputs.jsonl"
         self.keys = path / "keys.json"
+        self.mqtt = path / "mqtt.json"
         self.page = path / "report.html"
         self.telegate = path / "telegate.svg"
         self.logs = path / "logs"
@@ -113,6 +114,10 @@ class RunFolder:
     def write_run(self, facts: Mapping[str, object]) -> None:
         """Write run.json, the one place for wall-clock facts, paths and versions."""
         write_json(self.run, facts)
+
+    def write_operator(self, broker: str, user: str, password: str) -> None:
+        """Write mqtt.json, likewise: who may give commands at the embedded broker."""
+        write_json(self.mqtt, {"broker": broker, "user": user, "password": password}, mode=0o600)
 
     def write_keys(self, keys: Mapping[str, Mapping[str, str]]) -> None:
         """Write keys.json, for nobody else's eyes: node to peer to their secret key, hexadecimal."""

@@ -4,10 +4,10 @@ Everything that talks to a broker lives here, on an asyncio thread of its own. `
 bounded queue: a broker that is slow, gone or never there costs the oldest messages, which are counted, and
 nothing else.
 
-Topics stand under bellwire/RUN/; `state` there is this publisher's own: running, ended, or lost (the broker
-says that one, by the last will). Retained messages are state: after a broker came back the newest of every
-topic is published again, since a broker may have forgotten them. What was not retained and not yet sent
-follows in its order.
+Topics stand under bellwire/RUN/; what clients ask for comes at `request/CLIENT` there, and `state` is this
+publisher's own: running, ended, or lost (the broker says that one, by the last will). Retained messages are
+state: after a broker came back the newest of every topic is published again, since a broker may have
+forgotten them. What was not retained and not yet sent follows in its order.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
-from testbed.broker import EmbeddedBroker
+from testbed.broker import PUBLISHER, EmbeddedBroker
 from testbed.errors import BadInput
 
 EMBEDDED = "embedded"
@@ -96,9 +96,15 @@ class Telemetry:
     """
 
     def __init__(
-        self, run: str, broker: str = EMBEDDED, limit: int = 10_000, log: Path | None = None
+        self,
+        run: str,
+        broker: str = EMBEDDED,
+        limit: int = 10_000,
+        log: Path | None = None,
+        on_request: Callable[[str, bytes], None] | None = None,
     ) -> None:
         """`run` names the topics; at most `limit` messages wait; `log` takes the embedded broker's output.
+        `on_request` is called, on a thread of its own, with the name of a client and what it asks for.
 
         Raises BadInput for a broker setting that cannot be read.
         """
@@ -108,12 +114,13 @@ class Telemetry:
         self.broker: EmbeddedBroker | None = None  # the launcher may watch its process, and start it again
         if address is None:
             self.broker = EmbeddedBroker(log)
-            address = BrokerAddress("127.0.0.1", self.broker.port)
+            address = BrokerAddress("127.0.0.1", self.broker.port, PUBLISHER, self.broker.passwords[PUBLISHER])
         self.address = address
         self.root = f"bellwire/{run}"
         self.sent = self.dropped = self.connections = 0
         self.last_error: str | None = None
         self._limit = limit
+        self._on_request = on_request
         self._queue: deque[_Message] = deque()
         self._retained: dict[str, _Message] = {}
         self._lock = (
@@ -282,9 +289,15 @@ class Telemetry:
     async def _listen(self, client: aiomqtt.Client) -> None:
         """Notice a lost connection, also while there is nothing to say; and our last word coming back."""
         last = self._last_word().data
+        requests = f"{self.root}/request/"
+        if self._on_request is not None:
+            await client.subscribe(requests + "+")
         async for message in client.messages:
             if message.payload == last:
                 self._ended.set()
+            elif self._on_request is not None and message.topic.value.startswith(requests):
+                payload = message.payload if isinstance(message.payload, bytes) else b""
+                self._on_request(message.topic.value.removeprefix(requests), payload)
 
     async def _talk(self, client: aiomqtt.Client) -> None:
         while True:

@@ -68,7 +68,7 @@ def minutes(span: float, say: Callable[[str], object]) -> list[Measured]:
     growth = (half[-1] - half[0]) / 1024
     return [
         Measured("requests lost", 0, "", f"of {pairs} pairs and {pings} pings in {span:g} minutes of paced", 0),
-        Measured("memory growth", growth, "MB", f"all processes, last half; {half[-1] / 1024:.0f} MB at the end", 1.0),
+        Measured("memory growth", growth, "MB", f"all processes, second half; {half[-1] / 1024:.0f} MB in the end", 1),
     ]
 
 

@@ -27,6 +27,7 @@ from testbed.lab import request_report, sync_report
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
+from testbed.lab.director import Director
 from testbed.lab.inputs import Outside
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
@@ -93,6 +94,9 @@ class Standing(Protocol):
     def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None) -> None:
         """All is ready to be started; ``broker``: the one of its own, if it has one."""
 
+    def request(self, line: bytes, reply: Callable[[dict[str, Any]], None]) -> None:
+        """A command that came over MQTT."""
+
 
 def run(
     options: Options,
@@ -147,7 +151,13 @@ def run(
             live["telemetry"] = watch.facts
             announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
         with ending.judged():
-            enter = None if standing is None else partial(standing.enter, scenario, folder, broker=watch.broker)
+            director = standing
+            if director is None and watch.facts and options.clock != "local":
+                director = Director(folder.path.name, options.clock)
+            enter = None
+            if director is not None:
+                enter = partial(director.enter, scenario, folder, broker=watch.broker)
+                watch.on_request = director.request
             outcome = _under_clock(plan, options, folder, watch, live, enter, on_end)
         live["wall_s"] = round(time.monotonic() - began, 3)
         with ending.judged():
@@ -295,6 +305,7 @@ def _under_clock(
         groups = plan.groups(options.processes)
         launch = Launch(plan, options.clock, folder.path, folder.spools, groups, watch.progress)
         launch.on_state = watch.state
+        launch.on_troubles = watch.troubles
         launch.on_processes = on_processes
         live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
         if enter is not None:

@@ -13,7 +13,7 @@ import pytest
 from command_lab import WITHIN_S, bellwire, command, endless_toy, run_facts, running, three, toy
 from mqtt_lab import subscriber
 
-from testbed.broker import EmbeddedBroker
+from testbed.broker import PUBLISHER, EmbeddedBroker
 from testbed.lab.run import Options, run
 from testbed.lab.watch import Watch
 
@@ -24,6 +24,11 @@ FAULTS = [
 ]
 PINGS = {"from": "west", "to": "mid", "count": 1000, "timeout_s": 1e-4, "attempts": 1}
 Said = dict[str, list[dict[str, Any]]]
+
+
+def address(broker: EmbeddedBroker) -> str:
+    """As one who may publish there."""
+    return f"mqtt://{PUBLISHER}:{broker.passwords[PUBLISHER]}@127.0.0.1:{broker.port}"
 
 
 def eventful(folder: Path) -> Path:
@@ -55,11 +60,11 @@ def test_every_state_of_every_node_is_told(clock, processes, tmp_path, monkeypat
 def test_a_subscriber_follows_a_run_to_its_end(tmp_path):
     with EmbeddedBroker() as broker, subscriber(broker.port) as listening:
         out = tmp_path / "run+1"  # a plus is a wildcard to MQTT
-        done = bellwire(toy(tmp_path, 8_000), "--mqtt", f"mqtt://127.0.0.1:{broker.port}", "--out", out)
+        done = bellwire(toy(tmp_path, 8_000), "--mqtt", address(broker), "--out", out)
         assert done.returncode == 0, done.stderr
         root = "bellwire/run-1/"
         seen = listening.until((f"{root}state", {"state": "ended"}))
-    assert f"mqtt://127.0.0.1:{broker.port}" in done.stdout
+    assert f"mqtt://{PUBLISHER}@127.0.0.1:{broker.port}" in done.stdout
     assert run_facts(out)["telemetry"]["topics"] == f"{root}#"
     last = dict(seen)
     assert last[f"{root}node/west/state"] == {"state": "ended", "kind": "controller", "number": 1, "incarnation": 1}
@@ -71,7 +76,7 @@ def test_a_subscriber_follows_a_run_to_its_end(tmp_path):
 
 def test_a_run_that_breaks_off_says_so(tmp_path):
     with EmbeddedBroker() as broker, subscriber(broker.port) as listening:
-        with running(endless_toy(tmp_path), "--mqtt", f"mqtt://127.0.0.1:{broker.port}") as broken:
+        with running(endless_toy(tmp_path), "--mqtt", address(broker)) as broken:
             os.kill(broken.pids["mid"], signal.SIGKILL)
             assert broken.ended()[0] == 3
         last = dict(listening.until(("bellwire/out/state", {"state": "ended"})))

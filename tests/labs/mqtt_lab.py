@@ -23,6 +23,8 @@ class Subscriber:
 
     def __init__(self, port: int, user: str | None = None, password: str | None = None) -> None:
         self._messages: queue.Queue[Message] = queue.Queue()
+        self._asked = 0
+        self._kept: list[Message] = []  # what came while an answer was waited for
         subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.username_pw_set(user, password)
@@ -34,6 +36,29 @@ class Subscriber:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert subscribed.wait(PATIENCE_S)
+
+    def ask(self, run: str, what: dict[str, Any], client: str = "test") -> dict[str, Any]:
+        """Give a run a command; its answer."""
+        self._asked += 1
+        what = {"id": self._asked, **what}
+        self.say(f"bellwire/{run}/request/{client}", what)
+        meanwhile: list[Message] = []
+        while True:
+            topic, payload = self._messages.get(timeout=PATIENCE_S)
+            if topic == f"bellwire/{run}/reply/{client}" and payload["id"] == what["id"]:
+                self._kept += meanwhile
+                return payload
+            meanwhile.append((topic, payload))
+
+    def wait_for(self, topic: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next message at a topic of which something holds."""
+        while True:
+            where, payload = self._kept.pop(0) if self._kept else self._messages.get(timeout=PATIENCE_S)
+            if where == topic and condition(payload):
+                return payload
+
+    def say(self, topic: str, what: dict[str, Any]) -> None:
+        self._client.publish(topic, json.dumps(what), qos=1)
 
     def until(self, last: Message) -> list[Message]:
         """Every message from where the last call ended up to `last`."""
