@@ -152,22 +152,49 @@ for sequence in range(1, 99):
 """
 
 
-@pytest.mark.parametrize(("hops", "code"), [(1, 0), (2, 1)])
-def test_a_program_in_another_language_is_judged(tmp_path, hops, code):
+def outputs(tmp_path):
+    """Options that have the verdicts written down as JSON and as JUnit."""
+    return {"json": tmp_path / "verdicts.json", "junit": tmp_path / "verdicts.xml"}
+
+
+def written(tmp_path):
+    """Verdicts by requirement, as JSON says them; JUnit says the same, in elements that its readers know."""
+    document = json.loads((tmp_path / "verdicts.json").read_text())
+    assert document["schema"] == "bellwire.conformance/1"
+    verdicts = {row["id"]: row["verdict"] for row in document["requirements"]}
+    suite = ElementTree.parse(tmp_path / "verdicts.xml").getroot()
+    cases = {case.get("name"): case for case in suite.iter("testcase")}
+    assert set(cases) == set(verdicts)
+    for name, case in cases.items():
+        wanted = {"pass": [], "fail": ["failure"]}.get(verdicts[name], ["skipped"])
+        assert [child.tag for child in case] == wanted
+        assert case.get("classname") == CATALOGUE[name].family
+        assert all(child.get("message") for child in case)
+    tally = [sum(v == "fail" for v in verdicts.values()), sum(v not in ("pass", "fail") for v in verdicts.values())]
+    assert [int(suite.get("failures")), int(suite.get("skipped"))] == tally
+    assert int(suite.get("tests")) == len(verdicts)
+    return verdicts
+
+
+@pytest.mark.parametrize(("hops", "code", "verdict"), [(1, 0, "pass"), (2, 1, "fail")])
+def test_a_program_in_another_language_is_judged(tmp_path, hops, code, verdict):
     program = tmp_path / "echo.py"
     program.write_text(WRONG.replace("HOPS", str(hops)))
     said: list[str] = []
-    command = f"{sys.executable} {program}"
-    assert conformance(Wanted(command=command, only="echo.a_ping_is_answered"), said.append) == code, said
+    wanted = Wanted(command=f"{sys.executable} {program}", only="echo.a_ping_is_answered", **outputs(tmp_path))
+    assert conformance(wanted, said.append) == code, said
     assert any("hops = 1" in line for line in said) == bool(code)
+    assert written(tmp_path) == {"ECHO-1": verdict}
 
 
 def test_what_it_cannot_play_is_not_held_against_it(tmp_path):
     program = tmp_path / "echo.py"
     program.write_text(WRONG.replace("HOPS", "1"))
     said: list[str] = []
-    assert conformance(Wanted(command=f"{sys.executable} {program}", only="MHP-9"), said.append) == 0
+    wanted = Wanted(command=f"{sys.executable} {program}", only="MHP-9", **outputs(tmp_path))
+    assert conformance(wanted, said.append) == 0
     assert said[0].startswith("not supported")
+    assert written(tmp_path) == {"MHP-9": "not supported"}
 
 
 def test_from_outside_only_what_can_be_seen_is_decided(tmp_path):
@@ -180,9 +207,11 @@ def test_from_outside_only_what_can_be_seen_is_decided(tmp_path):
         iut.stdin.flush()
         host, port = json.loads(iut.stdout.readline())["ready"]["address"]
         said: list[str] = []
-        wanted = Wanted(address=f"udp:{host}:{port}", key=key, peers=("2=57722",), only="echo")
+        address = f"udp:{host}:{port}"
+        wanted = Wanted(address=address, key=key, peers=("2=57722",), only="echo", **outputs(tmp_path))
         assert conformance(wanted, said.append) == 0
         iut.kill()
+    assert written(tmp_path) == {"ECHO-1": "pass"} | {f"ECHO-{n}": "inconclusive" for n in range(2, 6)}
     (row,) = [line for line in said if line.startswith("ECHO")]
     assert row.split() == ["ECHO", "MUST", "1", "4"]
 
