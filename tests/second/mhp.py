@@ -187,3 +187,107 @@ class Station:
         assert self.running is not None
         self.world.command(StopListen(self.running.gen.link))
         self._finish(ERROR, error)
+
+
+class Heralding:
+    """A node's side of one train: its Gens, and what the station says of them."""
+
+    def __init__(
+        self,
+        world: World,
+        link: dict[str, Any],
+        gen: Gen,
+        each: bool,
+        succeeded: Callable[[Reply], None],
+        over: Callable[[int, int | None], None],
+    ) -> None:
+        """`over` is told outcome and error; an error of None says that the station was silent."""
+        self.world, self.link, self.whole, self.each = world, link, gen, each
+        self.succeeded, self.over = succeeded, over
+        self.station: int = link["station"]
+        self.gen = gen._replace(count=1, pairs=1) if each else gen
+        self.known = 0
+        self.early: dict[int, Reply] = {}
+        self.asks = 0
+        self.ended = False
+        self.timer: Timer | None = None
+        world.send(self.station, self.gen)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Until a Reply should be here."""
+        last = self.gen.first_slot + (self.gen.count - 1) * self.gen.spacing
+        trip = self.world.delay[self.station] + 2 * self.world.allowance
+        due = last * self.link["slot_ps"] + self.link["attempt_ps"] + trip
+        self.asks = 0
+        self._at(max(due, self.world.now() + trip))
+
+    def _at(self, due: int) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.world.at(due, self._ask)
+
+    def _ask(self) -> None:
+        """What came of this train?"""
+        if self.asks == ASKS:
+            self._end(ERROR, None)
+            return
+        self.asks += 1
+        self.world.send(self.station, self.gen._replace(kind=INFO, pairs=self.known))
+        self._at(self.world.now() + self.asks * 4 * self.world.delay[self.station])
+
+    def cannot(self) -> None:
+        """This node cannot go on."""
+        if not self.ended:
+            self.world.send(self.station, self.gen._replace(kind=ERR))
+
+    def _end(self, outcome: int, error: int | None) -> None:
+        self.ended = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.over(outcome, error)
+
+    def receive(self, reply: Reply) -> None:
+        """The station says something of this link."""
+        gen = self.gen
+        attempt, off = divmod(reply.slot - gen.first_slot, max(1, gen.spacing))
+        if self.ended or reply.queue_id != gen.queue_id or off or not 0 <= attempt < gen.count:
+            return
+        if reply.outcome in (PSI_PLUS, PSI_MINUS):
+            self._success(reply)
+        elif reply.number > self.known:
+            self._ask()
+        elif self.each and (reply.outcome == FAIL or reply.error in (NO_CLASSICAL_OTHER, OUT_OF_WINDOW)):
+            self._next()
+        elif reply.outcome == ERROR or reply.number == self.known:
+            self._end(reply.outcome, reply.error)
+
+    def _success(self, reply: Reply) -> None:
+        if not self.known < reply.number <= self.gen.pairs:
+            return
+        self.early[reply.number] = reply
+        if reply.number > self.known + 1:
+            if self.asks == 0:
+                self._ask()
+            return
+        while not self.ended and (reply := self.early.pop(self.known + 1, reply)).number == self.known + 1:
+            self.known += 1
+            self.succeeded(reply)
+            if self.known == self.gen.pairs or not reply.more:
+                self._end(reply.outcome, NONE)
+                return
+        if not self.early:
+            self._wait()
+
+    def _next(self) -> None:
+        """The first attempt of which the station can hear in time (MHP-14)."""
+        whole, slot = self.whole, self.gen.first_slot
+        earliest = self.world.now() + self.world.delay[self.station] + self.world.allowance
+        while slot <= self.gen.first_slot or slot * self.link["slot_ps"] < earliest:
+            slot += max(1, whole.spacing)
+        if slot > whole.first_slot + (whole.count - 1) * whole.spacing:
+            self._end(FAIL, NONE)
+            return
+        self.gen = self.gen._replace(first_slot=slot)
+        self.world.send(self.station, self.gen)
+        self._wait()

@@ -12,7 +12,7 @@ WINDOW = 64
 TRIES = 12
 PART = 1100
 LONGEST = 1 << 20  # of a body that is put together
-KEEP_ALIVE = 2_000 * MS
+KEEP_ALIVE = 1_000 * MS
 SPREAD = 0x9E3779B1
 
 
@@ -105,7 +105,7 @@ class Reliable:
         """Somebody waits for this peer from now on (REL-14)."""
         if not self.watched:
             self.watched = True
-            self._quiet(KEEP_ALIVE)
+            self._quiet(KEEP_ALIVE if self.inward else 0)
 
     def _quiet(self, after: int) -> None:
         if self.probe is not None:
@@ -115,7 +115,7 @@ class Reliable:
     def _ask(self, after: int) -> None:
         if not self.flying and not self.waiting:
             self.send(Probe())
-        self._quiet(2 * after)
+        self._quiet(2 * after or KEEP_ALIVE)
 
     def _push(self) -> None:
         if self.waiting and self.out is None:
