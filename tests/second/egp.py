@@ -18,7 +18,7 @@ KINDS = "KMR"
 BASES = ("NONE", "XZ", "XYZ", "CHSH")
 READY, BUSY, UNKNOWN = range(3)
 ATOMIC, CONSECUTIVE = 1, 2
-KEEP_ALIVE = 10_000 * MS
+KEEP_ALIVE = 2_000 * MS
 PATIENCE = 1_000 * MS  # of a master whose peer was busy
 HOLD = 3_000 * MS  # how long a qubit is kept after a late READY
 MISS = 1e-3
@@ -234,9 +234,7 @@ class Link:
         if request is not None:
             request.ready = True
             if not self.master:
-                request.add = request.add._replace(
-                    queue_sequence=ack.queue_sequence, virtual_finish=ack.virtual_finish
-                )
+                request.add = request.add._replace(queue_sequence=ack.queue_sequence, virtual_finish=ack.virtual_finish)
             self._precede(request.add)
 
     def _precede(self, add: Add) -> None:

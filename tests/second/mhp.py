@@ -156,7 +156,15 @@ class Station:
             more = number < running.gen.pairs and self._left(running) > 0
             gen = running.gen
             reply = Reply(
-                answer.outcome, NONE, gen.link, self.sequence, gen.queue_id, gen.queue_id, answer.slot, number, int(more)
+                answer.outcome,
+                NONE,
+                gen.link,
+                self.sequence,
+                gen.queue_id,
+                gen.queue_id,
+                answer.slot,
+                number,
+                int(more),
             )
             self.sequence = (self.sequence + 1) % MODULUS
             running.replies.append(reply)

@@ -23,9 +23,7 @@ class Node:
         self.echo = Echo(world)
         self.streams = {peer: self._stream(peer) for peer in world.peers}
         links = configure["links"]
-        self.stations = {
-            link["number"]: Station(world, link) for link in links if link["station"] == world.node
-        }
+        self.stations = {link["number"]: Station(world, link) for link in links if link["station"] == world.node}
         self.layer: LinkLayer | None = None
         if configure["role"] == "end":
             self.layer = LinkLayer(world, links, configure["communication_qubits"], self._send)

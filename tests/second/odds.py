@@ -10,9 +10,7 @@ def fewer(attempts: int, chance: float, pairs: int) -> float:
     if chance >= 1:
         return 0.0
     win, lose, whole = log(chance), log1p(-chance), lgamma(attempts + 1)
-    terms = (
-        whole - lgamma(k + 1) - lgamma(attempts - k + 1) + k * win + (attempts - k) * lose for k in range(pairs)
-    )
+    terms = (whole - lgamma(k + 1) - lgamma(attempts - k + 1) + k * win + (attempts - k) * lose for k in range(pairs))
     return min(1.0, sum(exp(max(term, -700.0)) for term in terms))
 
 

@@ -12,7 +12,7 @@ WINDOW = 64
 TRIES = 12
 PART = 1100
 LONGEST = 1 << 20  # of a body that is put together
-KEEP_ALIVE = 1_000 * MS
+KEEP_ALIVE = 2_000 * MS
 SPREAD = 0x9E3779B1
 
 
@@ -137,9 +137,7 @@ class Reliable:
         acknowledged = self.inward.expected if self.inward else 0
         numbers = (self.out.epoch, segment.sequence, acknowledged)
         self._settle()
-        self.world.send(
-            self.peer, Data(*numbers, segment.protocol, segment.message, segment.more, segment.payload)
-        )
+        self.world.send(self.peer, Data(*numbers, segment.protocol, segment.message, segment.more, segment.payload))
 
     def _timeout(self) -> None:
         self.resend = None

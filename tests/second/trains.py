@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NOBODY = MODULUS  # no sequence is expected
 XYZ = 2
+BASIS = ("Z", "X", "Y", "ZPLUSX", "ZMINUSX")
 IN_TEST = (Measuring(), Measuring(), Measuring(XYZ, TOP, 0), Measuring(XYZ, 0, TOP))  # by EgpTest
 
 
@@ -60,9 +61,7 @@ class Attempt:
         else:
             self.world.command(DeviceTrain(*slots), self._emitted)
         gen = Gen(0, number, train.queue_id, first, spacing, count, alpha, train.pairs)
-        self.heralding = Heralding(
-            self.world, self.link.link, gen, bool(train.each), self._succeeded, self._ended
-        )
+        self.heralding = Heralding(self.world, self.link.link, gen, bool(train.each), self._succeeded, self._ended)
 
     def reply(self, reply: Reply) -> None:
         """The station says something of the link."""
@@ -130,11 +129,11 @@ class Attempt:
     def _remembered(self, answer: Any) -> None:
         self.recalling = False
         known = isinstance(answer, Remembered) and answer.known
-        got = {"outcome": answer.outcome, "basis": answer.basis} if known else None
+        got = {"outcome": answer.outcome, "basis": BASIS[answer.basis]} if known else None
         self._judge(self.successes.popleft(), got)
         self._go_on()
 
-    def _judge(self, reply: Reply, got: dict[str, int] | None) -> None:
+    def _judge(self, reply: Reply, got: dict[str, Any] | None) -> None:
         """What a success means (EGP-8 to EGP-12)."""
         link, sequence = self.link, reply.mhp_sequence
         expected, link.expected = link.expected, (sequence + 1) % MODULUS
@@ -151,7 +150,7 @@ class Attempt:
             self.used = "qubit" in got
             link.deliver(self.key, sequence, 2 if reply.outcome == PSI_PLUS else 3, got)
 
-    def _test(self, reply: Reply, got: dict[str, int]) -> None:
+    def _test(self, reply: Reply, got: dict[str, Any]) -> None:
         """Measure the pair of a test round, and tell the result (EGP-23)."""
 
         def tell(outcome: int) -> None:

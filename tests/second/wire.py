@@ -321,7 +321,7 @@ LAYOUTS = (
     Layout(128, 66, Herald, "BQ", bounds=((0, 2),)),
     Layout(128, 67, Failed, "BB"),
     Layout(128, 68, Done, ""),
-    Layout(128, 70, Remembered, "BBB"),
+    Layout(128, 70, Remembered, "BBB", bounds=((2, 4),)),
 )
 BY_TYPE: dict[type, Layout] = {layout.type: layout for layout in LAYOUTS}
 BY_NUMBER = {(layout.protocol, layout.message): layout for layout in LAYOUTS}
