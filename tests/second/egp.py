@@ -33,18 +33,19 @@ class Request:
     """A request in the queue of this node."""
 
     key: Key
-    add: Add
+    add: Any
     left: int
     deadline: int | None
     timer: Timer | None = None
+    place: int = 0  # in the common order, of the master
     ready: bool = False  # both nodes have it
     late: bool = False  # its time passed during a train
     had: bool = False  # it has had a pair
     held: list[dict[str, Any]] = field(default_factory=list)  # OKs of an atomic request
 
-    def together(self) -> bool:
-        """No other request may come between its pairs."""
-        return bool(self.add.flags & (ATOMIC | CONSECUTIVE))
+    def locks(self) -> bool:
+        """No other request may be served now."""
+        return self.had and bool(self.add.flags & (ATOMIC | CONSECUTIVE))
 
 
 class Link:
@@ -74,6 +75,7 @@ class Link:
         self.alive: Timer | None = None
         self.silent: tuple[int, int] | None = None  # since when, in how many trains
         self.closed = self.pause = 0
+        self.measuring = 1  # slots from one measured attempt to the next, at least
 
     # What the user wants
 
@@ -157,6 +159,7 @@ class Link:
 
     def _enter(self, request: Request) -> None:
         self.requests[request.key] = request
+        request.place = self.places
         if request.deadline is not None:
             request.timer = self.world.at(request.deadline, lambda: self._too_late(request))
         self._watch()
@@ -241,24 +244,26 @@ class Link:
         """A train is cut short for a request of a stricter queue (EGP-24)."""
         train = self.train
         served = self.requests.get(train.key) if train else None
-        if self.master and train and served and add.priority < served.add.priority:
-            if not (served.together() and served.had):
-                train.cut()
+        if self.master and train and served and add.priority < served.add.priority and not served.locks():
+            train.cut()
 
     # Trains
 
     def _spacing(self, kind: int) -> int:
         """Slots from one attempt to the next."""
-        busy = self.link["attempt_ps"]
-        if kind != MEASURE:
-            arm = max(self.link["arm_a_ps"], self.link["arm_b_ps"])
-            busy += arm + max(arm, self.world.delay[self.station]) + 2 * self.world.allowance
-        return max(1, -(-busy // self.slot))
+        busy: int = self.link["attempt_ps"]
+        if kind == MEASURE:
+            return max(self.measuring, -(-busy // self.slot))
+        busy += self._arm() + max(self._arm(), self.world.delay[self.station]) + 2 * self.world.allowance
+        return -(-busy // self.slot)
+
+    def _arm(self) -> int:
+        return max(int(self.link["arm_a_ps"]), int(self.link["arm_b_ps"]))
 
     def _lead(self) -> int:
         """From a Train to its first slot."""
-        arm = max(self.link["arm_a_ps"], self.link["arm_b_ps"])
-        return 2 * self.world.delay[self.peer] + max(arm, self.world.delay[self.station]) + 3 * self.world.allowance
+        reach = max(self._arm(), self.world.delay[self.station])
+        return reach + 2 * self.world.delay[self.peer] + 3 * self.world.allowance
 
     def serve(self) -> None:
         """The master proposes a train if there is something to do; the other end says that it is ready."""
@@ -271,9 +276,9 @@ class Link:
             return
         queue = sorted(
             (request for request in self.requests.values() if request.ready),
-            key=lambda request: (request.add.priority, request.add.queue_sequence),
+            key=lambda request: (request.add.priority, request.place),
         )
-        locked = [request for request in queue if request.together() and request.had]
+        locked = [request for request in queue if request.locks()]
         for request in locked or queue:
             train = self._plan(request)
             if train is not None:
@@ -310,7 +315,7 @@ class Link:
 
     def _proposed(self, train: Train) -> None:
         key = (self.peer if train.origin else self.world.node, train.create_id)
-        if not train.count:
+        if not train.attempts:
             verdict = READY if key in self.requests else UNKNOWN
             self.layer.send(self.peer, TrainAck(self.number, train.queue_id, verdict, self.expected))
             return
@@ -370,10 +375,10 @@ class Link:
                 self.busy = ack.queue_id
                 self.retry = self.world.after(PATIENCE, self._again)
             self.train = None
-            self.qubits.put(train.qubit)
-            self.trained()
+            self._settle()
             if ack.verdict == UNKNOWN and train.key in self.requests:
                 self._end(train.key, OTHER)
+            self.qubits.put(train.qubit)
         elif self.master and ack.queue_id == self.busy and ack.verdict == READY:
             self._again()
 
@@ -389,17 +394,18 @@ class Link:
             self.expected = larger(self.expected, expected)
 
     def trained(self) -> None:
-        """A train is over, or was not run: what waited for its end."""
-        for act in self._take_deferred():
+        """A train is over."""
+        self._settle()
+        self.serve()
+
+    def _settle(self) -> None:
+        """Do what waited for the end of a train."""
+        deferred, self.deferred = self.deferred, []
+        for act in deferred:
             act()
         for request in list(self.requests.values()):
             if request.late:
                 self._end(request.key, TIMEOUT)
-        self.serve()
-
-    def _take_deferred(self) -> list[Callable[[], None]]:
-        deferred, self.deferred = self.deferred, []
-        return deferred
 
     def _after_train(self, act: Callable[[], None]) -> None:
         if self.train is None:
@@ -486,7 +492,7 @@ class Link:
         if quiet < KEEP_ALIVE or self.asked is not None:
             self.alive = self.world.after(max(KEEP_ALIVE - quiet, KEEP_ALIVE // 10), self._question)
             return
-        key, request = next(iter(self.requests.items()))
+        key = next(iter(self.requests))
         self.requests[key] = self.requests.pop(key)
         self.asked = key
         own = int(key[0] == self.world.node)

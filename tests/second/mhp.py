@@ -98,7 +98,7 @@ class Station:
 
     def _produce(self, source: int, gen: Gen) -> None:
         start, now = gen.first_slot * self.slot, self.world.now()
-        if not now < start < now + FARTHEST or not gen.count or (gen.count > 1 and not gen.spacing):
+        if not now < start < now + FARTHEST or not gen.attempts or (gen.attempts > 1 and not gen.spacing):
             self.world.send(source, self._error(OUT_OF_WINDOW, gen, gen.queue_id))
             return
         if self.running is not None:
@@ -135,11 +135,11 @@ class Station:
         missed = -(-(self.world.now() - running.cursor * self.slot) // (self.slot * max(1, gen.spacing)))
         running.cursor += max(0, missed) * gen.spacing
         done = (running.cursor - gen.first_slot) // max(1, gen.spacing)
-        return max(0, gen.count - done)
+        return max(0, int(gen.attempts) - done)
 
     def _listen(self, running: Running) -> None:
         gen = running.gen
-        left = gen.count if not running.replies else self._left(running)
+        left = gen.attempts if not running.replies else self._left(running)
         listen = Listen(gen.link, running.cursor, gen.spacing, left)
         self.world.command(listen, lambda answer: self._heralded(running, answer))
 
@@ -155,17 +155,8 @@ class Station:
             number = len(running.replies) + 1
             more = number < running.gen.pairs and self._left(running) > 0
             gen = running.gen
-            reply = Reply(
-                answer.outcome,
-                NONE,
-                gen.link,
-                self.sequence,
-                gen.queue_id,
-                gen.queue_id,
-                answer.slot,
-                number,
-                int(more),
-            )
+            names = (gen.link, self.sequence, gen.queue_id, gen.queue_id)
+            reply = Reply(answer.outcome, NONE, *names, answer.slot, number, int(more))
             self.sequence = (self.sequence + 1) % MODULUS
             running.replies.append(reply)
             if more:
@@ -213,8 +204,9 @@ class Heralding:
         self.world, self.link, self.whole, self.each = world, link, gen, each
         self.succeeded, self.over = succeeded, over
         self.station: int = link["station"]
-        self.gen = gen._replace(count=1, pairs=1) if each else gen
+        self.gen = gen._replace(attempts=1, pairs=1) if each else gen
         self.known = 0
+        self.pairs: int = gen.pairs  # still wanted
         self.early: dict[int, Reply] = {}
         self.asks = 0
         self.ended = False
@@ -224,7 +216,7 @@ class Heralding:
 
     def _wait(self) -> None:
         """Until a Reply should be here."""
-        last = self.gen.first_slot + (self.gen.count - 1) * self.gen.spacing
+        last = self.gen.first_slot + (self.gen.attempts - 1) * self.gen.spacing
         trip = self.world.delay[self.station] + 2 * self.world.allowance
         due = last * self.link["slot_ps"] + self.link["attempt_ps"] + trip
         self.asks = 0
@@ -259,7 +251,7 @@ class Heralding:
         """The station says something of this link."""
         gen = self.gen
         attempt, off = divmod(reply.slot - gen.first_slot, max(1, gen.spacing))
-        if self.ended or reply.queue_id != gen.queue_id or off or not 0 <= attempt < gen.count:
+        if self.ended or reply.queue_id != gen.queue_id or off or not 0 <= attempt < gen.attempts:
             return
         if reply.outcome in (PSI_PLUS, PSI_MINUS):
             self._success(reply)
@@ -278,13 +270,16 @@ class Heralding:
             if self.asks == 0:
                 self._ask()
             return
-        while not self.ended and (reply := self.early.pop(self.known + 1, reply)).number == self.known + 1:
+        while self.known + 1 in self.early:
             self.known += 1
+            reply = self.early.pop(self.known)
+            self.pairs -= 1
             self.succeeded(reply)
-            if self.known == self.gen.pairs or not reply.more:
-                self._end(reply.outcome, NONE)
-                return
-        if not self.early:
+        if not self.pairs or not (reply.more or self.each):
+            self._end(reply.outcome, NONE)
+        elif self.each:
+            self._next()
+        elif not self.early:
             self._wait()
 
     def _next(self) -> None:
@@ -293,9 +288,9 @@ class Heralding:
         earliest = self.world.now() + self.world.delay[self.station] + self.world.allowance
         while slot <= self.gen.first_slot or slot * self.link["slot_ps"] < earliest:
             slot += max(1, whole.spacing)
-        if slot > whole.first_slot + (whole.count - 1) * whole.spacing:
+        if slot > whole.first_slot + (whole.attempts - 1) * whole.spacing:
             self._end(FAIL, NONE)
             return
-        self.gen = self.gen._replace(first_slot=slot)
+        self.gen, self.known = self.gen._replace(first_slot=slot), 0
         self.world.send(self.station, self.gen)
         self._wait()

@@ -23,7 +23,7 @@ def first_of(epoch: int) -> int:
 
 def newer(a: int, b: int, bits: int = 32) -> bool:
     """Serial number arithmetic of RFC 1982."""
-    return 0 < (a - b) % 2**bits < 2 ** (bits - 1)
+    return 0 < (a - b) % (1 << bits) < 1 << (bits - 1)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Reliable:
     def timeout(self) -> int:
         """The retransmission timeout (REL-8)."""
         if self.smooth is None:
-            return 6 * self.world.delay[self.peer] << self.doublings
+            return int(6 * self.world.delay[self.peer]) << self.doublings
         return self.smooth + 4 * self.variation + ACK_DELAY << self.doublings
 
     def send(self, message: tuple[object, ...]) -> None:

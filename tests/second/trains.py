@@ -5,8 +5,22 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mhp import ERROR, GENERAL, MODULUS, PSI_PLUS, Heralding
-from wire import TOP, Add, DeviceTrain, Failed, Gen, Measuring, MeasuringTrain, Recall, Remembered, Reply, StopTrain
-from wire import Tested, Train, TrainDone
+from wire import (
+    TOP,
+    Add,
+    DeviceTrain,
+    Failed,
+    Gen,
+    Measuring,
+    MeasuringTrain,
+    Recall,
+    Remembered,
+    Reply,
+    StopTrain,
+    Tested,
+    Train,
+    TrainDone,
+)
 
 if TYPE_CHECKING:
     from egp import Link
@@ -14,7 +28,8 @@ if TYPE_CHECKING:
 NOBODY = MODULUS  # no sequence is expected
 XYZ = 2
 BASIS = ("Z", "X", "Y", "ZPLUSX", "ZMINUSX")
-IN_TEST = (Measuring(), Measuring(), Measuring(XYZ, TOP, 0), Measuring(XYZ, 0, TOP))  # by EgpTest
+PLAIN = Measuring(0, 0, 0, 0, 0, 0)  # Z
+IN_TEST = (PLAIN, PLAIN, PLAIN._replace(bases=XYZ, chance_1=TOP), PLAIN._replace(bases=XYZ, chance_2=TOP))  # by EgpTest
 
 
 def ahead(a: int, b: int) -> int:
@@ -51,11 +66,11 @@ class Attempt:
         """Both nodes take part."""
         train, self.proposed = self.train, False
         self.began = self.world.now()
-        number, first, spacing, count, alpha = train.link, train.first_slot, train.spacing, train.count, train.alpha
+        number, first, spacing, count, alpha = train.link, train.first_slot, train.spacing, train.attempts, train.alpha
         slots = (number, self.qubit, first, spacing, count, alpha)
         if self.measuring:
             own = 0 if self.key[0] == self.world.node else 1
-            how = self.add.measuring[own] if own < len(self.add.measuring) else Measuring()
+            how = self.add.measuring[own] if own < len(self.add.measuring) else PLAIN
             how = IN_TEST[train.test] if train.test else how
             self.world.command(MeasuringTrain(*slots, secrets.randbits(64), *how), self._emitted)
         else:
@@ -89,6 +104,8 @@ class Attempt:
         if isinstance(answer, TrainDone) and answer.emitted:
             self.last = answer.last_slot
         elif isinstance(answer, Failed):
+            if self.measuring:  # it may be that the spacing is too small for this device
+                self.link.measuring = self.train.spacing + 1
             self.cut()
         self._go_on()
 

@@ -38,7 +38,7 @@ class World:
         self.incarnation: int = configure["incarnation"]
         self.allowance: int = configure["allowance_ps"]
         self.peers = {int(number): peer for number, peer in configure["peers"].items()}
-        self.delay = {number: peer["delay_ps"] for number, peer in self.peers.items()}
+        self.delay: dict[int, int] = {number: peer["delay_ps"] for number, peer in self.peers.items()}
         self.address = {number: tuple(peer["address"]) for number, peer in self.peers.items()}
         self.sealer = Sealer(self.node, self.incarnation, {n: bytes.fromhex(p["key"]) for n, p in self.peers.items()})
         self.zero_ns = time.monotonic_ns()
