@@ -135,7 +135,7 @@ class Station:
         missed = -(-(self.world.now() - running.cursor * self.slot) // (self.slot * max(1, gen.spacing)))
         running.cursor += max(0, missed) * gen.spacing
         done = (running.cursor - gen.first_slot) // max(1, gen.spacing)
-        return max(0, int(gen.attempts) - done)
+        return max(0, int(gen.attempts - done))
 
     def _listen(self, running: Running) -> None:
         gen = running.gen

@@ -83,6 +83,7 @@ class Reliable:
         self.smooth: int | None = None
         self.variation = 0
         self.doublings = 0
+        self.repeated = -1  # when something was last sent again
 
     def timeout(self) -> int:
         """The retransmission timeout (REL-8)."""
@@ -146,6 +147,7 @@ class Reliable:
             self.broken()
             return
         self.doublings += 1
+        self.repeated = self.world.now()
         self._transmit(self.flying[0])
         self.resend = self.world.after(self.timeout(), self._timeout)
 
@@ -185,7 +187,7 @@ class Reliable:
             return
         done = [self.flying.popleft() for _ in range(count)]
         self.out.opened = True
-        if all(segment.tries == 1 for segment in done):
+        if all(segment.tries == 1 and segment.sent > self.repeated for segment in done):
             self._sample(self.world.now() - done[-1].sent)
         else:
             self.doublings = min(self.doublings, 2)
@@ -218,10 +220,12 @@ class Reliable:
             self._owe(0 if first or filled else ACK_DELAY)
             self._quiet(KEEP_ALIVE)
             self.early[data.sequence] = data
-            epoch = self.inward.epoch
-            while self.inward.epoch == epoch and (ready := self.early.pop(self.inward.expected, None)):
+            ready = []
+            while self.inward.expected in self.early:
+                ready.append(self.early.pop(self.inward.expected))
                 self.inward.expected = (self.inward.expected + 1) % 2**32
-                self._part(ready)
+            for each in ready:
+                self._part(each)
         elif ahead < WINDOW:
             self.early[data.sequence] = data
             self._owe(0)
