@@ -146,8 +146,9 @@ class Link:
         """The user ends a request (EGP-18)."""
         key = (self.world.node, create_id)
         if key in self.requests:
+            expected = self.expected  # what a train that runs still brings is void here, and so it is there
             self._end(key, OTHER)
-            self._after_train(lambda: self._expire(key, self.expected, self.expected))
+            self._after_train(lambda: self._expire(key, expected, expected))
 
     # The queue
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wire import Done, Failed, Gen, Herald, Listen, Reply, StopListen
-from world import Timer, World
+from world import MS, Timer, World
 
 PRODUCE, ERR, INFO = range(3)
 FAIL, PSI_PLUS, PSI_MINUS, ERROR = range(4)
@@ -234,7 +234,7 @@ class Heralding:
             return
         self.asks += 1
         self.world.send(self.station, self.gen._replace(kind=INFO, pairs=self.known))
-        self._at(self.world.now() + self.asks * 4 * self.world.delay[self.station])
+        self._at(self.world.now() + self.asks * (4 * self.world.delay[self.station] + self.world.allowance + MS))
 
     def cannot(self) -> None:
         """This node cannot go on."""

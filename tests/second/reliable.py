@@ -88,7 +88,7 @@ class Reliable:
     def timeout(self) -> int:
         """The retransmission timeout (REL-8)."""
         if self.smooth is None:
-            return int(6 * self.world.delay[self.peer]) << self.doublings
+            return max(6 * self.world.delay[self.peer], MS) << self.doublings
         return self.smooth + 4 * self.variation + ACK_DELAY << self.doublings
 
     def send(self, message: tuple[object, ...]) -> None:

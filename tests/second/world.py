@@ -44,9 +44,9 @@ class World:
         self.zero_ns = time.monotonic_ns()
         self.timers: list[Timer] = []
         self.selector = selectors.DefaultSelector()
+        self.devices = tuple(configure["devices"])
         self.frames = self._socket()
         self.bus = self._socket()
-        self.devices = tuple(configure["devices"])
         self.asked: dict[int, Callable[[Any], None]] = {}
         self.asks = 0
         self.receive: Callable[[int, int, Any], None] = lambda source, life, message: None
@@ -57,8 +57,11 @@ class World:
         self.selector.register(self.bus, selectors.EVENT_READ, self._answers)
 
     def _socket(self) -> socket.socket:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(self.devices)  # sends nothing, but says which of the host's addresses leads there
+            host = probe.getsockname()[0]
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind(("127.0.0.1", 0))
+        made.bind((host, 0))
         made.setblocking(False)
         return made
 
