@@ -37,6 +37,7 @@ are generated from them.
   bytes; the port is {PORT}. No registry has assigned that port: it lies in the dynamic range.
 - All integers are big-endian. u8, u16, u32 and u64 are unsigned, i32 and i64 are two's complement; u1 … u7 are bits,
   the most significant first. There are no floats: a fidelity or a population is a u32 over 2³² − 1.
+- ECHO, MHP, LSR, TTP and SRP (but for its Ready) are bodies of frames. All others travel over REL, whose Data are.
 - At most one part of a message is variable (a byte string or a list). It stands last, and its length
   precedes it.
 - Reserved bits and the header's flags are sent as zero and ignored when received. Everything else that is

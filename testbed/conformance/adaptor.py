@@ -77,17 +77,18 @@ def _link(row: dict[str, Any]) -> Link:
 
 
 class _User:
-    """Who hears of pairs, and tells the kit."""
+    """Who hears of pairs at a node, and tells the kit."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, node: int, tell: Tell) -> None:
+        self._node = node
         self._tell = tell
 
     def link_ok(self, ok: Ok) -> None:
-        self._tell({"event": "ok", "kind": "K", **_pair(ok), "qubit": ok.qubit})
+        self._tell({"event": "ok", "kind": "K", **self._pair(ok), "qubit": ok.qubit})
 
     def link_measured(self, ok: OkMeasured | OkPrepared) -> None:
         kind = "M" if isinstance(ok, OkMeasured) else "R"
-        self._tell({"event": "ok", "kind": kind, **_pair(ok), "basis": ok.basis.name, "outcome": ok.outcome})
+        self._tell({"event": "ok", "kind": kind, **self._pair(ok), "basis": ok.basis.name, "outcome": ok.outcome})
 
     def link_error(self, err: Err) -> None:
         facts: dict[str, Any] = {"link": err.link, "create_id": err.create_id, "code": err.code.name}
@@ -95,14 +96,14 @@ class _User:
             facts |= {"sequence_low": err.sequence_low, "sequence_high": err.sequence_high}
         self._tell({"event": "err", "origin": err.origin, **facts})
 
-
-def _pair(ok: Ok | OkMeasured | OkPrepared) -> dict[str, Any]:
-    return {
-        "link": ok.link,
-        "create_id": ok.create_id,
-        "sequence": ok.link_sequence,
-        "bell_index": int(ok.bell_index),
-    }
+    def _pair(self, ok: Ok | OkMeasured | OkPrepared) -> dict[str, Any]:
+        return {
+            "link": ok.link,
+            "origin": ok.remote if ok.directionality else self._node,
+            "create_id": ok.create_id,
+            "sequence": ok.link_sequence,
+            "bell_index": int(ok.bell_index),
+        }
 
 
 class Adaptor:
@@ -142,7 +143,7 @@ class Adaptor:
     def _serve(self, purpose: int) -> None:
         if purpose not in self._served:
             self._served.add(purpose)
-            self._node.link.serve_purpose(purpose, _User(self._tell))
+            self._node.link.serve_purpose(purpose, _User(self._node.config.number, self._tell))
 
     def _recv(self, remote: int, purpose: int) -> None:
         self._serve(purpose)

@@ -17,6 +17,8 @@ DELAY_PS: Final = 50 * MS
 """One way between any two nodes, frames and photons alike.  The kit adds it, in both directions."""
 ATTEMPT_PS: Final = 5 * MS
 ALLOWANCE_PS: Final = 10 * MS
+KEEP_ALIVE_PS: Final = 2_000 * MS
+"""The longest keep-alive that an implementation may choose, of REL and of a link."""
 DEVICE_PS: Final = MS
 """How long a program takes on the kit's devices."""
 RECONFIGURE_PS: Final = 300 * MS

@@ -41,7 +41,7 @@ from protocols.wire import (
     seal,
     verify,
 )
-from testbed.conformance.ground import Arrived, Commanded, Ground, Happening, Told
+from testbed.conformance.ground import Arrived, Commanded, Ground, Happening, NotSupported, Told
 from testbed.conformance.scene import DELAY_PS, DEVICE_PS, MS, RECONFIGURE_PS, SLOT_PS, Scene
 
 BARE: Final = frozenset(
@@ -420,6 +420,8 @@ class Stage:
                 self.devices.take(happening)
             case Told():
                 self.log(happening.at, f"IUT → user  {happening.facts}")
+                if happening.facts["event"] == "unsupported":
+                    raise NotSupported(f"it does not carry out '{happening.facts.get('do')}'")
                 self.user.told.append(happening.facts)
 
 

@@ -22,6 +22,7 @@ KEEP_ALIVE = 2_000 * MS
 PATIENCE = 1_000 * MS  # of a master whose peer was busy
 HOLD = 3_000 * MS  # how long a qubit is kept after a late READY
 MISS = 1e-3
+LONG_AGO = -(2**63)  # orders may come before time 0
 MOST_PAIRS = 64  # of a train
 SHORT = 4  # attempts that are told one by one
 
@@ -74,7 +75,7 @@ class Link:
         self.asked: Key | None = None
         self.alive: Timer | None = None
         self.silent: tuple[int, int] | None = None  # since when, in how many trains
-        self.closed = self.pause = 0
+        self.closed = self.pause = LONG_AGO
         self.measuring = 1  # slots from one measured attempt to the next, at least
 
     # What the user wants
@@ -145,10 +146,18 @@ class Link:
     def withdraw(self, create_id: int) -> None:
         """The user ends a request (EGP-18)."""
         key = (self.world.node, create_id)
-        if key in self.requests:
-            expected = self.expected  # what a train that runs still brings is void here, and so it is there
+        if key not in self.requests:
+            return
+        if self.train is not None and self.train.key == key:
+            self._after_train(lambda: self._withdrawn(key))
+        else:
             self._end(key, OTHER)
-            self._after_train(lambda: self._expire(key, expected, expected))
+            self._after_train(lambda: self._expire(key, self.expected, self.expected))
+
+    def _withdrawn(self, key: Key) -> None:
+        if key in self.requests:
+            self._end(key, OTHER)
+            self._expire(key, self.expected, self.expected)
 
     # The queue
 
@@ -422,8 +431,8 @@ class Link:
         request.left -= 1
         request.had = True
         kind = "K" if "qubit" in got else KINDS[request.add.kind]
-        numbers = {"link": self.number, "create_id": key[1], "sequence": sequence, "bell_index": bell_index}
-        request.held.append({"event": "ok", "kind": kind, **numbers, **got})
+        names = {"link": self.number, "origin": key[0], "create_id": key[1], "sequence": sequence}
+        request.held.append({"event": "ok", "kind": kind, **names, "bell_index": bell_index, **got})
         if request.left and request.add.flags & ATOMIC:
             return
         told, request.held = request.held, []
@@ -556,8 +565,8 @@ class LinkLayer:
             if link.peer == peer:
                 link.broken()
 
-    def order(self, do: str, order: dict[str, Any]) -> None:
-        """The user wants something."""
+    def order(self, do: str, order: dict[str, Any]) -> bool:
+        """The user wants something; whether it is known here."""
         if do == "recv":
             self.rules.add((order["remote"], order["purpose"]))
         elif do == "stop-recv":
@@ -568,3 +577,6 @@ class LinkLayer:
             self.links[order["link"]].create(order)
         elif do == "withdraw":
             self.links[order["link"]].withdraw(order["create_id"])
+        else:
+            return False
+        return True

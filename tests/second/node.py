@@ -77,8 +77,8 @@ class Node:
             self.streams[order["node"]].send_body(255, 1, bytes(order["size"]))
         elif do == "watch":
             self.streams[order["node"]].watch()
-        elif self.layer is not None:
-            self.layer.order(do, order)
+        elif self.layer is None or not self.layer.order(do, order):
+            self.world.event(event="unsupported", do=do)
 
 
 def _first_line() -> bytes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from wire import Ack, Data, Probe, Reset, encode
 from world import MS, Timer, World
 
-ACK_DELAY = 25 * MS
 WINDOW = 64
 TRIES = 12
 PART = 1100
@@ -65,6 +64,7 @@ class Reliable:
     ) -> None:
         self.world, self.peer, self.deliver, self.broken = world, peer, deliver, broken
         self.ended = 0
+        self.ack_delay = 2 * world.delay[peer]
         self.out: Outward | None = None
         self.waiting: deque[Segment] = deque()
         self.flying: deque[Segment] = deque()
@@ -89,7 +89,7 @@ class Reliable:
         """The retransmission timeout (REL-8)."""
         if self.smooth is None:
             return max(6 * self.world.delay[self.peer], MS) << self.doublings
-        return self.smooth + 4 * self.variation + ACK_DELAY << self.doublings
+        return self.smooth + 4 * self.variation + self.ack_delay << self.doublings
 
     def send(self, message: tuple[object, ...]) -> None:
         """Send a message."""
@@ -106,7 +106,7 @@ class Reliable:
         """Somebody waits for this peer from now on (REL-14)."""
         if not self.watched:
             self.watched = True
-            self._quiet(KEEP_ALIVE if self.inward else 0)
+            self._quiet(KEEP_ALIVE)
 
     def _quiet(self, after: int) -> None:
         if self.probe is not None:
@@ -116,7 +116,7 @@ class Reliable:
     def _ask(self, after: int) -> None:
         if not self.flying and not self.waiting:
             self.send(Probe())
-        self._quiet(2 * after or KEEP_ALIVE)
+        self._quiet(2 * after)
 
     def _push(self) -> None:
         if self.waiting and self.out is None:
@@ -217,7 +217,7 @@ class Reliable:
         filled = bool(self.early)
         if ahead == 0:
             first = data.sequence == first_of(data.stream_epoch)
-            self._owe(0 if first or filled else ACK_DELAY)
+            self._owe(0 if first or filled else self.ack_delay)
             self._quiet(KEEP_ALIVE)
             self.early[data.sequence] = data
             ready = []

@@ -51,7 +51,7 @@ class Attempt:
     def __init__(self, link: "Link", train: Train, key: tuple[int, int], add: Add, qubit: int) -> None:
         self.link, self.train, self.key, self.add, self.qubit = link, train, key, add, qubit
         self.world = link.world
-        self.measuring = add.kind == 1 or (add.kind == 2 and key[0] == self.world.node)
+        self.measuring = add.kind == 1 or (add.kind == 2 and key[0] == self.world.node and not train.test)
         self.proposed = True
         self.began = 0
         self.heralding: Heralding | None = None

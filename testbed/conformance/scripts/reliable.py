@@ -8,13 +8,15 @@ from typing import Final
 
 from protocols.reliable import first_sequence
 from protocols.wire import EchoPing, ProtocolId, RelAck, RelData, RelProbe, RelReset
-from testbed.conformance.scene import DELAY_PS, ECHO, MS
+from testbed.conformance.scene import DELAY_PS, ECHO, KEEP_ALIVE_PS, MS
 from testbed.conformance.scripts import decides
 from testbed.conformance.stage import SOON_PS, NotMet, Peer, Stage
 
 EPOCH: Final = 1 << 16
 START: Final = first_sequence(EPOCH)
 AT_ONCE_PS: Final = 2 * DELAY_PS + 60 * MS
+JITTER_PS: Final = 10 * MS
+"""By how much two frames may come nearer to each other than they were sent: the kit's host delays the first."""
 LATER_PS: Final = 5 * DELAY_PS + 100 * MS
 """An acknowledgement that may wait one round trip for a Data is here by then."""
 
@@ -156,7 +158,7 @@ async def the_timeout_doubles(stage: Stage) -> None:
     first = 3 * 2 * DELAY_PS
     for index, (before, after) in enumerate(pairwise(times)):
         gap, due = after - before, first * 2**index
-        if not due <= gap <= due + 60 * MS:
+        if not due - JITTER_PS <= gap <= due + 60 * MS:
             raise NotMet(f"retransmission {index + 1} came after {gap / MS:.1f} ms, due after {due / MS:.0f}")
     peer.send(_ack(1))
     await stage.wait(2 * DELAY_PS)
@@ -201,20 +203,21 @@ async def what_was_repeated_gives_no_sample(stage: Stage) -> None:
 
 @decides("REL-9", scene=ECHO)
 async def a_window_is_kept(stage: Stage) -> None:
-    """A hundred messages: at most 64 segments are on the way; each acknowledgement lets as many follow."""
+    """A hundred messages: at most 64 segments are on the way; acknowledgements let others follow, no more than that."""
     peer = _peer(stage)
     await _opened(stage, peer)
     for _ in range(100):
         stage.user.order("say", node=2, size=1)
     await stage.wait(SOON_PS)
-    sent = {seen.message.sequence for seen in peer.seen}
-    if len(sent) > 64:
-        raise NotMet(f"{len(sent)} segments are unacknowledged")
-    peer.send(_ack(11))
+    before = len({seen.message.sequence for seen in peer.seen})
+    if not 0 < before <= 64:
+        raise NotMet(f"{before} segments are unacknowledged")
+    acknowledged = min(10, before)
+    peer.send(_ack(1 + acknowledged))
     await stage.wait(SOON_PS)
-    sent = {seen.message.sequence for seen in peer.seen}
-    if not 64 < len(sent) <= 74:
-        raise NotMet(f"with ten acknowledged, {len(sent)} segments have been sent")
+    after = len({seen.message.sequence for seen in peer.seen})
+    if not before < after <= 64 + acknowledged:
+        raise NotMet(f"with {acknowledged} of {before} acknowledged, {after} segments have been sent")
 
 
 @decides("REL-10", scene=ECHO, patient=True)
@@ -287,11 +290,13 @@ async def a_silent_peer_is_asked(stage: Stage) -> None:
     brings nothing."""
     peer = _peer(stage)
     stage.user.order("watch", node=2)
-    probe = await peer.expect(RelData, protocol=ProtocolId.REL, message=RelProbe.MESSAGE, sequence=START)
+    row = {"protocol": ProtocolId.REL, "sequence": START}
+    probe = await peer.expect(RelData, KEEP_ALIVE_PS + SOON_PS, message=RelProbe.MESSAGE, **row)
     peer.send(_ack(1))
     await stage.wait(2 * DELAY_PS)
     peer.forget()
-    await peer.expect(RelData, 2_000 * MS, protocol=ProtocolId.REL, message=probe.message, sequence=START + 1)
+    row |= {"sequence": START + 1}
+    await peer.expect(RelData, 2 * KEEP_ALIVE_PS + SOON_PS, message=probe.message, **row)
     peer.send(_ack(2))
     peer.send(RelData(EPOCH, START, 0, ProtocolId.REL, RelProbe.MESSAGE, 0, b""))
     await peer.expect(RelAck, acknowledged=START + 1)
