@@ -60,7 +60,7 @@ class Reply(Message):
         enum8("outcome", MhpOutcome, "what the station saw", key=True),
         enum8("error", MhpError, "why the train was not run, or NONE"),
         u16("link", "number of the link", key=True),
-        u16("mhp_sequence", "grows at the station with each success, modulo 2¹⁶ − 1; of another Reply without meaning", key=True),
+        u16("mhp_sequence", "grows with each success, modulo 2¹⁶ − 1; of other Replies without meaning", key=True),
         u32("queue_id", "queue id that the receiver had named, or, if it had named none, the other node's", key=True),
         u32("peer_queue_id", "queue id that the other node had named; 0 = none"),
         u64("slot", "slot of the success; else the last that was looked at; of an ERROR the first slot", key=True),

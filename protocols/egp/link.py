@@ -184,7 +184,7 @@ class LinkEnd:
             return
         self._owed = None
         pairs = message.pairs
-        fits = request is not None and 1 <= pairs <= self._most_pairs(request) and not (message.each and pairs > 1)
+        fits = request is not None and 1 <= pairs <= self._most_pairs(request) and not ((message.each or message.test) and pairs > 1)
         if request is None or message.spacing < facts.spacing(request.kind) or not fits:
             self._answer(message, EgpVerdict.UNKNOWN)
         elif self._state is LinkState.RUNNING:

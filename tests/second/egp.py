@@ -118,6 +118,10 @@ class Link:
         angles = rotation or (0, 0, 0)
         return Measuring(BASES.index(bases) if isinstance(bases, str) else bases or 0, 0, 0, *angles)
 
+    def _rank(self, add: Add) -> int:
+        """Of two ranks the lower is served first."""
+        return int(self.link["scheduler"] == "higher-wfq" and add.priority > 0)
+
     def _refusal(self, add: Add) -> int | None:
         """Why a request cannot be served at all."""
         if not add.number:
@@ -135,7 +139,7 @@ class Link:
             return True
         needed, spacing = add.number, self._spacing(add.kind)
         for request in self.requests.values():
-            if not request.deadline and request.add.priority <= add.priority:
+            if not request.deadline and self._rank(request.add) <= self._rank(add):
                 needed += request.left
                 spacing = min(spacing, self._spacing(request.add.kind))
         lead = self._lead() + self.link["attempt_ps"] + self.world.delay[self.station]
@@ -254,7 +258,7 @@ class Link:
         """A train is cut short for a request of a stricter queue (EGP-24)."""
         train = self.train
         served = self.requests.get(train.key) if train else None
-        if self.master and train and served and add.priority < served.add.priority and not served.locks():
+        if self.master and train and served and self._rank(add) < self._rank(served.add) and not served.locks():
             train.cut()
 
     # Trains
@@ -286,7 +290,7 @@ class Link:
             return
         queue = sorted(
             (request for request in self.requests.values() if request.ready),
-            key=lambda request: (request.add.priority, request.place),
+            key=lambda request: (self._rank(request.add), request.place),
         )
         locked = [request for request in queue if request.locks()]
         for request in locked or queue:
@@ -334,7 +338,7 @@ class Link:
         self._larger(train.expected_sequence)
         qubit, verdict = None, BUSY
         self.busy = None
-        if key not in self.requests:
+        if key not in self.requests or not 1 <= train.pairs <= self._most(self.requests[key], train):
             verdict = UNKNOWN
         elif self.train is None:
             qubit = self._held() or self.qubits.take()
@@ -345,6 +349,12 @@ class Link:
         if qubit is not None:
             self.train = Attempt(self, train, key, self.requests[key].add, qubit)
             self.train.start()
+
+    @staticmethod
+    def _most(request: Request, train: Train) -> int:
+        """Pairs that a train may be for (EGP-28)."""
+        alone = train.test or train.each or request.add.kind != MEASURE
+        return 1 if alone else min(request.left, MOST_PAIRS)
 
     def _held(self) -> int | None:
         """The qubit that was kept after a late READY."""

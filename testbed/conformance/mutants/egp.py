@@ -17,6 +17,7 @@ from protocols.wire import (
     EgpAdd,
     EgpAddAck,
     EgpBasis,
+    EgpError,
     EgpExpire,
     EgpExpireAck,
     EgpTested,
@@ -300,6 +301,17 @@ def withdraws_in_silence() -> Wrong:
 def withdraws_nothing() -> Wrong:
     """A request goes on."""
     return nothing(Egp, "withdraw")
+
+
+@breaks("EGP-18")
+def withdraws_under_its_train() -> Wrong:
+    """A request ends while its train runs, and what that brings is the peer's alone."""
+
+    def withdraw(right: Any, link: LinkEnd, request: Request) -> None:
+        request.withdrawn = True
+        link._end(request, EgpError.OTHER)
+
+    return instead(LinkEnd, "withdraw", withdraw)
 
 
 @breaks("EGP-21")

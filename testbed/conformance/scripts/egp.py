@@ -394,6 +394,24 @@ async def a_withdrawn_request_ends_on_both_sides(stage: Stage) -> None:
     await master.expect(EgpExpire, origin=1, create_id=request.create_id, old_sequence=4, new_sequence=4)
 
 
+@decides("EGP-18", scene=FOLLOWER)
+async def a_withdrawn_request_sees_its_train_out(stage: Stage) -> None:
+    """Withdrawn while its train runs: the pair is here and at the peer, so it is OK; then ERR OTHER and the Expire."""
+    master = stage.peers[1]
+    request = await asked(stage, number=2)
+    master.send(EgpAddAck(LINK, request.create_id, 1, 0))
+    train = proposal(stage, request.create_id, origin=0)
+    master.send(train)
+    await master.expect(EgpTrainAck, queue_id=train.queue_id, verdict=EgpVerdict.READY)
+    running = await begun(stage, request.create_id, train)
+    stage.user.order("withdraw", link=LINK, create_id=request.create_id)
+    await stage.user.silence("err")
+    await heralded(stage, running, 5)
+    await stage.user.expect("ok", 3 * SOON_PS, create_id=request.create_id, sequence=5)
+    await stage.user.expect("err", create_id=request.create_id, code="OTHER")
+    await master.expect(EgpExpire, origin=1, create_id=request.create_id, old_sequence=6, new_sequence=6)
+
+
 @decides("EGP-21", scene=MASTER)
 async def a_time_that_cannot_do_is_refused(stage: Stage) -> None:
     """A thousand pairs in half a second: ERR NOTIME at once, and no Add."""

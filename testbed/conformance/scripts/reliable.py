@@ -4,7 +4,7 @@ An Echo Ping that is delivered is told to the user above ('heard'); `say` sends 
 """
 
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from protocols.reliable import first_sequence
 from protocols.wire import EchoPing, ProtocolId, RelAck, RelData, RelProbe, RelReset
@@ -290,7 +290,7 @@ async def a_silent_peer_is_asked(stage: Stage) -> None:
     brings nothing."""
     peer = _peer(stage)
     stage.user.order("watch", node=2)
-    row = {"protocol": ProtocolId.REL, "sequence": START}
+    row: dict[str, Any] = {"protocol": ProtocolId.REL, "sequence": START}
     probe = await peer.expect(RelData, KEEP_ALIVE_PS + SOON_PS, message=RelProbe.MESSAGE, **row)
     peer.send(_ack(1))
     await stage.wait(2 * DELAY_PS)
