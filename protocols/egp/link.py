@@ -183,8 +183,8 @@ class LinkEnd:
             self._ignore(message, "only the master proposes")  # EGP-2
             return
         self._owed = None
-        pairs = message.pairs
-        fits = request is not None and 1 <= pairs <= self._most_pairs(request) and not ((message.each or message.test) and pairs > 1)
+        most = 1 if request is None or message.each or message.test else self._most_pairs(request)  # EGP-28
+        fits = request is not None and 1 <= message.pairs <= most
         if request is None or message.spacing < facts.spacing(request.kind) or not fits:
             self._answer(message, EgpVerdict.UNKNOWN)
         elif self._state is LinkState.RUNNING:
