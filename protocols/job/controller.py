@@ -159,19 +159,20 @@ class Controller:
 
     def come_up(self, now: int) -> None:
         """Find out which QPUs are there."""
-        for node in self._qpus:
-            self._asked.add(node)
-            self._outputs.append(Watch(node))
-            self._send(node, JobCensus())
+        for node, qpu in self._qpus.items():
+            self._ask(node, qpu)
 
     def submit(self, order: Order, now: int) -> int:
         """Put a job into the queue; its number.  Raises Unfit (JOB-13)."""
         if len(self._queue) >= MAX_QUEUED:
             raise Unfit(f"{MAX_QUEUED} jobs wait already")
-        self._ask_for_the_lost(now)
-        reason = self._planner.unfit(order, self._rooms(), ())
+        reason = self._planner.unfit(order, {node: qpu.data_qubits for node, qpu in self._qpus.items()}, ())
         if reason:
-            raise Unfit(reason + self._down())
+            raise Unfit(reason)
+        if self._planner.unfit(order, self._rooms(), ()):
+            for node, qpu in self._qpus.items():
+                if qpu.up is False:  # it may be there again: nobody has asked since
+                    self._ask(node, qpu)
         self._job_numbers += 1
         job = self.jobs[self._job_numbers] = Job(self._job_numbers, order, now)
         self._queue.append(job)
@@ -222,10 +223,14 @@ class Controller:
         qpu = self._qpus.get(peer)
         if qpu is None:
             return
-        self._answered(peer)
-        if qpu.up is not False:
+        if qpu.up:
             self._outputs.append(QpuChanged(peer, False))
-        qpu.up, qpu.lease = False, 0
+        if peer in self._asked:
+            self._answered(peer)
+            qpu.up = False
+        elif qpu.up is not False:
+            self._ask(peer, qpu)  # messages were lost: it may be there all the same
+        qpu.lease = 0
         for lease in list(self._leases.values()):
             part = lease.parts.get(peer)
             if part is not None and not part.released:
@@ -236,7 +241,7 @@ class Controller:
         due = list(self._timers.take_due(now))
         for key in due:
             if key == _RECALL:
-                self._ask_for_the_lost(now)
+                self._recall()
             else:
                 self._apart.discard(key)
         if due:
@@ -258,6 +263,13 @@ class Controller:
             qpu.lease = here.lease
             self._send(node, JobStop(here.lease))
 
+    def _ask(self, node: int, qpu: _Qpu) -> None:
+        """Find out whether it is there; until then nothing is given up for want of it."""
+        qpu.up = None
+        self._asked.add(node)
+        self._outputs.append(Watch(node))
+        self._send(node, JobCensus())
+
     def _answered(self, node: int) -> None:
         """It is known by now whether it is there."""
         if node in self._asked:
@@ -278,7 +290,7 @@ class Controller:
     def _free(self) -> dict[int, int]:
         return {node: qpu.data_qubits for node, qpu in self._qpus.items() if qpu.up and not qpu.lease}
 
-    def _ask_for_the_lost(self, now: int) -> None:
+    def _recall(self) -> None:
         for node, qpu in self._qpus.items():
             if qpu.up is False:
                 self._send(node, JobCensus())

@@ -66,6 +66,7 @@ class Lab:
         self.ends: dict[int, Ending] = {}
         """How a QPU ends its next lease in the middle."""
         self.held: dict[int, int] = {}
+        self.net.trouble = self._carried
         for node in rooms:
             self.qpu(node).come_up()
         self.ctl.come_up(0)
@@ -104,6 +105,12 @@ class Lab:
             qpu.ended(lease, Ending(JobWhy.DONE, 0, 3, shots * SHOT_PS))
         else:
             self.net.at(self.net.now + SHOT_PS, lambda: self._shot(node, lease, shot + 1, shots, qpu))
+
+    def _carried(self, source: int, destination: int, message: Any) -> bool:
+        """What is sent to a dead node is found to be lost."""
+        if destination in self.net.cut:
+            self.net.at(self.net.now + 20_000, lambda: self.ctl.peer_lost(destination, self.net.now))
+        return False
 
     def submit(self, qubits: int, shots: int = 3, program: bytes = b"program") -> int:
         return self.ctl.submit(Order("a job", qubits, qubits, shots, program), self.net.now)
@@ -256,11 +263,29 @@ def test_what_does_not_fit_is_refused_at_once():
     lab = Lab({1: 1, 2: 1})
     with pytest.raises(Unfit, match="3 qubits do not fit into 2"):
         lab.submit(3)
+    assert lab.ctl.jobs == {}
+
+
+def test_what_fits_only_with_the_dead_waits_until_they_have_been_asked():
+    lab = Lab({1: 1, 2: 1})
     lab.net.run()
     lab.kill(2)
-    with pytest.raises(Unfit, match=r"2 qubits do not fit into 1 \(q2 cannot be reached\)"):
-        lab.submit(2)
-    assert lab.ctl.jobs == {}
+    lab.net.run()
+    job = lab.submit(2)
+    assert lab.ctl.jobs[job].state is JobState.QUEUED
+    lab.net.run()
+    assert lab.states(job) == ["QUEUED", "FAILED"]
+    assert lab.ctl.jobs[job].reason == "2 qubits do not fit into 1 (q2 cannot be reached)"
+
+
+def test_a_qpu_of_which_only_messages_were_lost_is_found_again():
+    lab = Lab({1: 1, 2: 1})
+    job = lab.submit(2, 10)
+    lab.net.run(450_000)
+    lab.ctl.peer_lost(2, lab.net.now)
+    lab.net.run()
+    assert lab.ctl.jobs[job].state is JobState.DONE
+    assert [p.nodes for p in lab.ctl.jobs[job].placings] == [(1, 2), (1, 2)]
 
 
 def test_a_qpu_dies_and_the_rest_of_the_job_goes_elsewhere():
