@@ -140,6 +140,12 @@ class Qnp:
         """Pairs in 1,000 s that circuits have been promised on a link of this node."""
         return sum(load(circuit) for circuit in self._book.over(link))
 
+    def learned(self, link: int, fidelity: int) -> None:
+        """What is believed of a link of this node by now."""
+        offers = self._admission.offers
+        if link in offers:
+            offers[link] = offers[link]._replace(fidelity=fidelity)
+
     # From the link layer and the devices.
 
     def link_pair(self, pair: LinkPair, now: int) -> None:

@@ -95,6 +95,16 @@ class LinkStateRoutes:
             self._driver.machine.offer(link, peer, self._own[link][1], self._kernel.now)
             self._driver.flush()
 
+    def fidelity(self, link: int, fidelity: int) -> None:
+        """What the link layer believes by now of a link of this node."""
+        peer, offer = self._own[link]
+        # Small steps are noise of test rounds, and every word goes to all nodes.
+        if abs(fidelity - offer.fidelity) >= _STEP:
+            self._kernel.event("routing", "link fidelity", link=link, fidelity=fidelity)
+            self._own[link] = peer, offer._replace(fidelity=fidelity)
+            self._driver.machine.offer(link, peer, self._own[link][1], self._kernel.now)
+            self._driver.flush()
+
     def _on_event(self, event: Any) -> None:
         kernel = self._kernel
         match event:
@@ -121,6 +131,7 @@ class LinkStateRoutes:
 
 
 _FULL = (1 << 32) - 1
+_STEP = _FULL // 100
 
 
 def _settings(routing: Routing) -> Settings:

@@ -34,7 +34,7 @@ from protocols.qnp.service import (
 )
 from protocols.qnp.shared import NodeFacts
 from protocols.routes import Hop, Offer, Route
-from protocols.wire import PairKind, ProtocolId, Purification
+from protocols.wire import EgpKind, PairKind, ProtocolId, Purification
 from stack.config import Link, NodeConfig
 from stack.link.interface import LinkLayer
 from stack.network.interface import CircuitUser, Measured, NetworkUser, Tested
@@ -87,6 +87,8 @@ class Network:
             own = {link: (self._neighbours[link], offer) for link, offer in offers.items()}
             self._routing = LinkStateRoutes(kernel, config, config.routing, own, messenger, self._routes_changed)
         self._watched: set[int] = set()
+        # Links that are tested as they are used.
+        self._learning = {n.number for n in config.links if n.test_share and n.number in self._neighbours}
         machine = Qnp(
             config.number,
             self._neighbours,
@@ -185,11 +187,20 @@ class Network:
         if ok.directionality == 0:
             self._less(CircuitId(ok.remote, ok.purpose_id), ok.create_id)
         self._made[ok.qubit] = (ok.link, ok.link_sequence)
+        if ok.link in self._learning:
+            self._learned(ok.link)
         pair = LinkPair(
             ok.link, ok.purpose_id, ok.link_sequence, ok.bell_index, ok.qubit, ok.goodness, ok.time_of_goodness
         )
         self._driver.machine.link_pair(pair, self._kernel.now)
         self._driver.flush()
+
+    def _learned(self, link: int) -> None:
+        """Test rounds may have shown what a link is really like: new circuits, here and elsewhere, go by that."""
+        believed = self._link.expects(link, EgpKind.KEEP, 0).fidelity
+        self._driver.machine.learned(link, believed)
+        if self._routing is not None:
+            self._routing.fidelity(link, believed)
 
     def link_error(self, err: Err) -> None:
         machine = self._driver.machine

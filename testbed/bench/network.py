@@ -43,6 +43,10 @@ def network_figures() -> Iterator[Measured]:
         how = "processor time of `local`, traces on; what the longer of two runs takes more, the best of three"
         yield Measured(f"pair over {hops} hops, local, per hop", cost.cpu_ms / hops, "ms/hop", how)
     yield from _spread("pair over 1 to 8 hops", {hops: (c.frames / hops, c.cpu_ms / hops) for hops, c in over.items()})
+    known = list(over.items())
+    for (fewer, less), (more, cost) in pairwise(known):
+        how = f"what each hop from {fewer} to {more} adds: costs are a line with a start, see docs/circuits.md"
+        yield Measured(f"pair, a hop more, to {more}", (cost.frames - less.frames) / (more - fewer), "frames/hop", how)
     beside = {circuits: _cost(2, circuits) for circuits in (1, 10, 50)}
     for circuits, cost in beside.items():
         how = "two hops each, through one repeater"

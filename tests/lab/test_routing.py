@@ -214,3 +214,19 @@ def test_what_is_heard_before_a_far_neighbour_is_up_reaches_it_all_the_same(tmp_
     ran = run_slice(text, tmp_path)
     assert ran.finished
     assert len(ran.result("a", "pairs-0")["pairs"]) == 2
+
+
+def test_what_test_rounds_teach_about_a_link_leads_new_circuits_around_it(tmp_path: Path) -> None:
+    """The device data of link b-d promise .95, and it is .80: whoever asks later goes over c, whose links are .92."""
+    text = network(DIAMOND, "ad", requests=[ask("a", "d", 150, ahead=4), ask("a", "d", 5, at_s=1.0)])
+    for name, link in text["links"].items():
+        link["visibility"] = 0.6 if name == "b-d" else 0.84
+    text["links"]["a-b"]["visibility"] = 0.9
+    text["links"]["b-d"] |= {"device_data_off": 0.15, "test_rounds": 0.6}
+    ran = run_slice(text, tmp_path, record=True)
+    assert ran.finished
+    taught = [e["fidelity"] / 0xFFFFFFFF for e in ran.events("link fidelity")]
+    assert taught
+    assert abs(taught[-1] - 0.8) < 0.1
+    assert ways(ran) == [{"b", "d"}, {"c", "d"}]
+    quiet(ran)
