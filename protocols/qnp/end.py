@@ -1,20 +1,18 @@
 """One end of a circuit, head or tail: pairs tracked until both ends hold them, and handed up as was asked for.
 
-What may live here: the tables of an end at work.  Repeaters are in relay.py, requests themselves in requests.py.
+What may live here: the tables of an end at work.  Requests stand in requests.py, how many pairs they need in needs.py.
 """
 
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
 from protocols.measuring import BASES
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.bank import Bank
-from protocols.qnp.circuit import raw_pairs
-from protocols.qnp.diagonal import PERFECT, Diagonal, from_wire, goodness, to_wire, waited
+from protocols.qnp.diagonal import Diagonal, from_wire, goodness, to_wire, waited
 from protocols.qnp.distill import Distiller, Order, Stored
-from protocols.qnp.requests import Request, Serving
+from protocols.qnp.needs import Needing
+from protocols.qnp.records import Holder, Reading, Record
+from protocols.qnp.requests import Request
 from protocols.qnp.service import (
     CircuitId,
     LinkPair,
@@ -53,7 +51,6 @@ from protocols.wire.codec import (
     QnpPurify,
     QnpPurifyAck,
     QnpTrack,
-    QnpWant,
 )
 
 _FATES: Final = {
@@ -66,44 +63,6 @@ _FATES: Final = {
 }
 
 
-class _Holder(Enum):
-    """Whose a half's qubit is."""
-
-    NETWORK = auto()
-    USER = auto()
-    NOBODY = auto()  # it has been measured, or is in a program that will give it back
-
-
-class _Reading(Enum):
-    """What has become of a half while it is measured, before it is tracked."""
-
-    WELL = auto()
-    EXPIRED = auto()
-    DISCARDED = auto()
-
-
-@dataclass(slots=True)
-class _Record:
-    """What this end knows of one link pair."""
-
-    name: LinkSequence
-    state: PairState = PairState.ABSENT
-    half: LinkPair | None = None
-    track: QnpTrack | None = None
-    since: int = 0  # when the half came
-    noted: int = 0  # when the Track came
-    pair_id: int = 0  # 0: not known yet
-    request: int = 0  # 0: not known yet, or none
-    use: PairUse = PairUse.DELIVER
-    holder: _Holder = _Holder.NETWORK
-    read: tuple[EgpBasis, int] | None = None  # what measuring the half has given
-    index: int = 0  # of the pair between the ends,
-    errors: Diagonal = PERFECT  # what it was like,
-    at: int = 0  # and when
-    final: Pair | None = None  # as it was handed up
-    user: Request | None = None  # to whom
-
-
 class _Test(NamedTuple):
     """A test round, at the head; `read`: what was read here (True) and there."""
 
@@ -113,19 +72,14 @@ class _Test(NamedTuple):
     read: dict[bool, int]
 
 
-class End(Serving):
+class End(Needing):
     """The head or the tail of a circuit."""
 
     def __init__(self, install: QnpInstall, up: CircuitId | None, down: CircuitId | None, shared: Shared) -> None:
         super().__init__(install, up, down, shared)
-        self._complete = 0  # chains that both ends have had, less those that broke later
-        self._told = 0  # the last Want
-        self._records: dict[LinkSequence, _Record] = {}
-        self._reading: dict[LinkSequence, _Reading] = {}
+        self._records: dict[LinkSequence, Record] = {}
+        self._reading: dict[LinkSequence, Reading] = {}
         self._tested: dict[int, _Test] = {}  # by pair id: the rounds that are being made
-        self._bank: Bank[_Record] = Bank()
-        self._each = raw_pairs(install.end_rounds, bool(install.pumping))
-        self._ends: Distiller | None = None
         if install.end_rounds:
             self._ends = Distiller(
                 install,
@@ -201,24 +155,24 @@ class End(Serving):
         facts = self._shared.facts
         key = f"basis/{facts.seed}/{self._shared.node}/{self.install.head}/{self.install.number}/{pair.name}"
         basis = bases[draw(f"{key}/{now}") * len(bases) >> 32]
-        self._reading[pair.name] = _Reading.WELL
+        self._reading[pair.name] = Reading.WELL
 
         def done(bits: tuple[int, ...], later: int) -> None:
             became = self._reading.pop(pair.name, None)
             if self.phase is Phase.CLOSED or became is None:
                 return
-            if became is _Reading.DISCARDED:
+            if became is Reading.DISCARDED:
                 if self.demand is not None:
                     self.demand.died()
                 return
             record = self._record(pair.name)
             self._arrived(record, pair, later, (basis, bits[0]))
-            if became is _Reading.EXPIRED:
+            if became is Reading.EXPIRED:
                 self._step(self._record(pair.name), PairInput.EXPIRED, later)
 
         self._shared.run(measuring(pair.qubit, basis), (pair.qubit,), done)
 
-    def _arrived(self, record: _Record, pair: LinkPair, now: int, read: tuple[EgpBasis, int] | None = None) -> None:
+    def _arrived(self, record: Record, pair: LinkPair, now: int, read: tuple[EgpBasis, int] | None = None) -> None:
         fits = record.state is not PairState.THERE or self._fits(record, pair, record.track)
         self._step(record, PairInput.LINK_PAIR if fits else PairInput.MISFIT, now, pair, read)
 
@@ -231,7 +185,7 @@ class End(Serving):
         name = LinkSequence(discard.link, discard.link_sequence)
         record = self._record(name)
         if name in self._reading:
-            self._reading[name] = _Reading.DISCARDED
+            self._reading[name] = Reading.DISCARDED
             self._records.pop(name, None)
             return
         if self.is_head and record.pair_id in self._bank.pairs and discard.fate == PairFate.SURPLUS:
@@ -240,7 +194,7 @@ class End(Serving):
 
     def _expired(self, name: LinkSequence, now: int) -> None:
         if name in self._reading:
-            self._reading[name] = _Reading.EXPIRED
+            self._reading[name] = Reading.EXPIRED
         else:
             self._step(self._record(name), PairInput.EXPIRED, now)
 
@@ -253,7 +207,7 @@ class End(Serving):
 
     def _step(
         self,
-        record: _Record,
+        record: Record,
         stimulus: PairInput,
         now: int,
         incoming: LinkPair | QnpTrack | None = None,
@@ -276,7 +230,7 @@ class End(Serving):
                 case Do.TAKE:
                     assert isinstance(incoming, LinkPair)
                     record.half, record.since, record.read = incoming, now, read
-                    record.holder = _Holder.NETWORK if read is None else _Holder.NOBODY
+                    record.holder = Holder.NETWORK if read is None else Holder.NOBODY
                     if self.is_head:
                         self._number(record)
                 case Do.NOTE:
@@ -309,77 +263,9 @@ class End(Serving):
                 case _:
                     raise AssertionError(f"{action} is not an action of a pair")
 
-    # What is needed: the head.
-
-    def _wanted(self, now: int) -> None:
-        """The requests of a head want something else than before."""
-        if not self.is_head:
-            return
-        self._bank.asked([r.delivery for r in self.requests.values() if r.phase is Phase.OPEN])
-        for record in list(self._bank.pairs.values())[: max(0, len(self._bank.pairs) - self._bank.size)]:
-            self._step(record, PairInput.AGED, now)
-        self._serve_from_bank(now)
-        self._ask()
-
-    def _ask(self) -> None:
-        """Every node is to make what is neither here nor on the way (QNP-7)."""
-        assert self.demand is not None
-        needed = sum(
-            (request.wanted - request.delivered) * self._each
-            for request in self.requests.values()
-            if request.phase is Phase.OPEN
-        )
-        needed += max(0, self._bank.size - len(self._bank.pairs)) * self._each
-        if self._ends is not None:
-            needed = max(0, needed - self._ends.raw)
-        self.demand.wanted = wanted = self._complete + needed
-        if self.phase is not Phase.OPEN:
-            return
-        if wanted != self._told and len(self.install.hops) > 1:
-            self._told = wanted
-            self._send(self.id, QnpWant(self.id.label, wanted % (1 << 32)))
-        self.demand.ask()
-
-    def _lacking(self) -> Request | None:
-        """The request that the next pair is for."""
-        return next((request for request in self.requests.values() if request.lacks(self._each) > 0), None)
-
-    def _lacks(self) -> bool:
-        """Is there a use for another half?"""
-        return self._lacking() is not None or self._bank.lacks(self._each) > 0
-
-    def _number(self, record: _Record) -> None:
-        """The head names the pair, and says what it is for."""
-        record.pair_id = next(self._shared.pair_ids)
-        request = self._lacking()
-        record.use = PairUse.DELIVER
-        record.request = 0 if request is None else request.number
-        if request is None and self._bank.lacks(self._each) > 0:
-            record.use = PairUse.BANK
-        elif request is not None and self._ends is None:
-            record.use = self._chosen(request, record.pair_id)
-        self._underway(record, 1)
-
-    def _chosen(self, request: Request, pair_id: int) -> PairUse:
-        """Is this pair of a request handed up, or tested?"""
-        key = f"test/{self._shared.facts.seed}/{self._shared.node}/{request.number}/{pair_id}"
-        return request.tests.use(key, request.delivery.test_share)
-
-    def _underway(self, record: _Record, change: int) -> None:
-        if not self.is_head:
-            return
-        if record.use is PairUse.BANK:
-            self._bank.underway += change
-            if change < 0:
-                record.use = PairUse.DELIVER
-        elif (request := self.requests.get(record.request)) is not None:
-            request.underway += change
-            if change < 0:
-                record.request = 0
-
     # Tracks, and what follows when both ends have theirs.
 
-    def _track(self, record: _Record) -> None:
+    def _track(self, record: Record) -> None:
         half = record.half
         assert half is not None
         assert half.diagonal is not None
@@ -398,17 +284,17 @@ class End(Serving):
         )
         self._send(self.id, track)  # QNP-3
 
-    def _early(self, record: _Record) -> None:
+    def _early(self, record: Record) -> None:
         """QNP-18: the half of an early pair is the user's at once."""
         alone = self.alone
         if alone is None or alone.phase is not Phase.OPEN or alone.delivery.kind is not PairKind.EARLY:
             return
         assert record.half is not None
-        record.holder, record.user = _Holder.USER, alone
+        record.holder, record.user = Holder.USER, alone
         early = PairEarly(self.id, alone.number, self.peer, alone.purpose, record.half.qubit)
         self._shared.outputs.append(early)
 
-    def _deliver(self, record: _Record, now: int) -> None:
+    def _deliver(self, record: Record, now: int) -> None:
         half, track = record.half, record.track
         assert half is not None
         assert track is not None
@@ -433,7 +319,7 @@ class End(Serving):
             self._dispose(record, request, record.use, now)
         self._forget()
 
-    def _dispose(self, record: _Record, request: Request | None, use: PairUse, now: int) -> None:
+    def _dispose(self, record: Record, request: Request | None, use: PairUse, now: int) -> None:
         """Both ends have this pair, as good as it was promised."""
         self._underway(record, -1)
         if use is PairUse.BANK or request is None:
@@ -443,7 +329,7 @@ class End(Serving):
         else:
             self._hand_up(record, request, now)
 
-    def _hand_up(self, record: _Record, request: Request, now: int) -> None:
+    def _hand_up(self, record: Record, request: Request, now: int) -> None:
         half = record.half
         assert half is not None
         record.request = request.number
@@ -453,7 +339,7 @@ class End(Serving):
         record.final = Pair(self.install.head, record.pair_id, record.index, half.qubit, goodness(errors))
         where = (self.id, request.number, self.peer, request.purpose)
         if record.read is None:
-            record.holder = _Holder.USER
+            record.holder = Holder.USER
             self._shared.outputs.append(PairDelivered(*where, record.final, half.time_of_goodness))  # QNP-4
         else:
             basis, outcome = record.read
@@ -466,17 +352,17 @@ class End(Serving):
             if not self.requests:
                 self.move(CircuitInput.UNUSED, now)
 
-    def _let_go(self, record: _Record) -> None:
+    def _let_go(self, record: Record) -> None:
         """A half that has not become a pair."""
         half, user = record.half, record.user
         assert half is not None
-        if record.holder is _Holder.NETWORK:
+        if record.holder is Holder.NETWORK:
             self._shared.outputs.append(ReleaseQubit(half.qubit))
-        elif record.holder is _Holder.USER and user is not None:
+        elif record.holder is Holder.USER and user is not None:
             pair = Pair(self.install.head, record.pair_id, half.bell_index, half.qubit)
             self._shared.outputs.append(PairLost(self.id, user.number, self.peer, user.purpose, pair))
 
-    def _lose(self, record: _Record, now: int) -> None:
+    def _lose(self, record: Record, now: int) -> None:
         """A pair that was complete is a pair no more."""
         banked = self._bank.pairs.pop(record.pair_id, None)
         if banked is not None:
@@ -502,11 +388,11 @@ class End(Serving):
 
     # Test rounds.
 
-    def _test(self, record: _Record, request: Request, use: PairUse) -> None:
+    def _test(self, record: Record, request: Request, use: PairUse) -> None:
         """QNP-20: both ends measure, and the head learns from it."""
         half, pair_id = record.half, record.pair_id
         assert half is not None
-        record.holder = _Holder.NOBODY
+        record.holder = Holder.NOBODY
         if self.is_head:
             self._tested[pair_id] = _Test(use, request, record.index, {})
             self._ask()  # another for the user
@@ -551,7 +437,7 @@ class End(Serving):
         if self.far.memories and self._shared.facts.memories:
             self._bank.most = min(self._shared.facts.memories, self.far.memories) - 1
 
-    def _into_bank(self, record: _Record, now: int) -> None:
+    def _into_bank(self, record: Record, now: int) -> None:
         """QNP-21: one memory stays free of all banks."""
         places = self._shared.facts.memories - 1
         record.final = record.user = None
@@ -569,13 +455,17 @@ class End(Serving):
             if self.is_head and self._bank.age_ps:
                 self._shared.timers.set(self._grows_old(record), now + self._bank.age_ps)
 
+    def _outgrown(self, now: int) -> None:
+        for record in list(self._bank.pairs.values())[: max(0, len(self._bank.pairs) - self._bank.size)]:
+            self._step(record, PairInput.AGED, now)
+
     def _serve_from_bank(self, now: int) -> None:
         while self._bank.pairs and (request := self._lacking()) is not None:
             record = self._bank.freshest()
             self._leave_bank(record)
             self._claim(record, request, now)
 
-    def _claim(self, record: _Record, request: Request, now: int) -> None:
+    def _claim(self, record: Record, request: Request, now: int) -> None:
         self._send(self.id, QnpClaim(self.id.label, record.pair_id, request.number))
         self._hand_up(record, request, now)
 
@@ -592,11 +482,11 @@ class End(Serving):
         else:
             self._hand_up(record, request, now)
 
-    def _leave_bank(self, record: _Record) -> None:
+    def _leave_bank(self, record: Record) -> None:
         self._shared.banked -= 1
         self._shared.timers.cancel(self._grows_old(record))
 
-    def _grows_old(self, record: _Record) -> TimerKey:
+    def _grows_old(self, record: Record) -> TimerKey:
         return TimerKey(TimerKind.BANK, self.id, record.name)
 
     # Purification between the ends.
@@ -612,14 +502,14 @@ class End(Serving):
 
     def _serves(self, stored: Stored) -> Order:
         """What a pair is for, when its last round begins."""
-        record: _Record = stored.payload
+        record: Record = stored.payload
         if record.use is PairUse.BANK:
             return Order(0, PairUse.BANK)
         request = self.requests.get(record.request) or next(iter(self.requests.values()), None)
         return Order() if request is None else Order(request.number, self._chosen(request, stored.name))
 
     def _pure(self, stored: Stored, order: Order, now: int) -> None:
-        record: _Record = stored.payload
+        record: Record = stored.payload
         request = self.requests.get(order.request)
         for part in stored.parts:
             self._underway(part, -1)
@@ -664,10 +554,10 @@ class End(Serving):
     def _cut_off(self, name: LinkSequence, now: int) -> None:
         """Ends let nothing wait in vain: what was purified meanwhile stays."""
 
-    def _record(self, name: LinkSequence) -> _Record:
-        return self._records.get(name) or _Record(name)
+    def _record(self, name: LinkSequence) -> Record:
+        return self._records.get(name) or Record(name)
 
-    def _fits(self, record: _Record, half: LinkPair | None, track: QnpTrack | None) -> bool:
+    def _fits(self, record: Record, half: LinkPair | None, track: QnpTrack | None) -> bool:
         """Do both nodes of the link mean the same pair?  Both know its Bell index from the herald itself."""
         assert half is not None
         assert track is not None
@@ -675,5 +565,5 @@ class End(Serving):
             return False
         return half.bell_index == track.link_bell_index  # QNP-9
 
-    def _discard(self, record: _Record, fate: PairFate) -> None:
+    def _discard(self, record: Record, fate: PairFate) -> None:
         self._send(self.id, QnpDiscard(self.id.label, record.pair_id, *record.name, fate))

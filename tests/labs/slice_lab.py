@@ -15,7 +15,8 @@ import yaml
 
 import testbed.lab.local as local_clock
 from protocols.device import unpack_handle
-from protocols.qnp.end import End, _Holder
+from protocols.qnp.end import End
+from protocols.qnp.records import Holder
 from stack.node import Node
 from testbed.circuits import CompiledJob, compile_jobs
 from testbed.lab.compose import compose
@@ -183,7 +184,7 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
     qnp = node.network._driver.machine
     for circuit in qnp._book.each():
         for record in circuit._records.values():
-            mine = getattr(record, "holder", None) in (None, _Holder.NETWORK)
+            mine = getattr(record, "holder", None) in (None, Holder.NETWORK)
             if record.half is not None and record.state.name == "HERE" and mine:
                 yield record.half.qubit, "network"
         for record in circuit._bank.pairs.values() if isinstance(circuit, End) else ():
