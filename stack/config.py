@@ -84,6 +84,11 @@ class Device:
     storage_qubits: int = 0
     """Places into which the link layer moves its halves; they come after the communication qubits."""
 
+    @property
+    def keeps(self) -> int:
+        """Halves of pairs that the node can keep at a time."""
+        return self.storage_qubits or self.communication_qubits
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -150,7 +150,7 @@ class LinkEnd:
             return
         self._tell_withdrawn()
         if self._owed is not None:
-            room = not self._owed_keeps or self._shared.rooms != 0
+            room = not self._owed_keeps or self._shared.rooms.free(self.facts.number) != 0
             if room and self.facts.switched and not self._shared.mixed:
                 self._invite_without_qubit(self._owed)
             elif room and self._held is None and (qubit := self._take()) is not None:
@@ -305,7 +305,7 @@ class LinkEnd:
         if following is None:
             return
         request, attempts = following
-        if self._shared.rooms == 0 and self._keeps(request, EgpTest.NONE):
+        if self._shared.rooms.free(facts.number) == 0 and self._keeps(request, EgpTest.NONE):
             return
         if self._vain and self._shared.mixed and self._held is None:
             if (qubit := self._take()) is None:
@@ -718,12 +718,12 @@ class LinkEnd:
         each: bool,
     ) -> Train | None:
         """A train, with all that this node must set aside for it; None if there is not enough (EGP-5)."""
-        shared = self._shared
-        room = self._keeps(request, test) and shared.rooms is not None
-        if (room and not shared.rooms) or (qubit := self._take()) is None:
+        rooms, link = self._shared.rooms, self.facts.number
+        room = self._keeps(request, test) and rooms.limited
+        if (room and not rooms.free(link)) or (qubit := self._take()) is None:
             return None
-        if room and shared.rooms is not None:
-            shared.rooms -= 1
+        if room:
+            rooms.take(link)
         return Train(request, queue_id, qubit, first_slot, spacing, count, alpha, test, pairs, each, room)
 
     def _take(self) -> int | None:
@@ -753,18 +753,14 @@ class LinkEnd:
         """Its qubit is as good as before: nothing was made, or it has been measured."""
         self._shared.qubits.give_back(train.qubit)
         if train.room:
-            self._more_room()
+            self._shared.rooms.give(self.facts.number)
 
     def _release(self, train: Train) -> None:
         """Its qubit may be entangled with something: the device is to empty it and to give it a new name."""
         self._shared.qubits.part_with(train.qubit)
         self._shared.outputs.append(ReleaseQubit(train.qubit))
         if train.room:
-            self._more_room()
-
-    def _more_room(self) -> None:
-        if self._shared.rooms is not None:
-            self._shared.rooms += 1
+            self._shared.rooms.give(self.facts.number)
 
     def _ignore(self, message: Message, reason: str) -> None:
         self._shared.outputs.append(Ignored(self.facts.peer, type(message).__name__, reason))

@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple
 from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
 from protocols.egp.link import LinkEnd
+from protocols.egp.rooms import Rooms
 from protocols.egp.schedulers import make_scheduler
 from protocols.egp.service import KEPT, Expectation, How, QubitsReady
 from protocols.egp.states import RequestId, Shared, TimerKind
@@ -67,13 +68,13 @@ class Egp:
         links: Iterable[LinkFacts],
         *,
         seed: int = 0,
-        rooms: int | None = None,
+        rooms: Mapping[int | None, int] | None = None,
         schedulers: Mapping[int, str] | None = None,
     ) -> None:
-        """`rooms`: free places in storage, None if kept halves stay where they are made.  `schedulers`: by link, names
-        of files in protocols/egp/schedulers; else fcfs.
+        """`rooms`: free places in storage by the link that each is for, under None for any; None if kept halves stay
+        where they are made.  `schedulers`: by link, names of files in protocols/egp/schedulers; else fcfs.
         """
-        self._shared = Shared(node, seed, rooms)
+        self._shared = Shared(node, seed, Rooms(rooms))
         names = schedulers or {}
         self._links = {
             facts.number: LinkEnd(facts, self._shared, make_scheduler(names.get(facts.number, "fcfs")))
@@ -153,10 +154,10 @@ class Egp:
         """Those that wait to be used."""
         return self._shared.qubits.free()
 
-    def offer_room(self, now: int) -> None:
+    def offer_room(self, now: int, link: int | None = None) -> None:
         """A place in storage is free again: a pair was given back, or a test round is over."""
-        if self._shared.rooms is not None:
-            self._shared.rooms += 1
+        if self._shared.rooms.limited:
+            self._shared.rooms.give(link)
             self._serve(now)
 
     def expects(self, link: int, kind: EgpKind, minimum_fidelity: int) -> Expectation:

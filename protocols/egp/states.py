@@ -8,6 +8,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from protocols.egp.facts import Setting
+from protocols.egp.rooms import Rooms
 from protocols.egp.service import How, OkAny
 from protocols.machine import Output
 from protocols.measuring import TESTS
@@ -180,8 +181,7 @@ class Shared:
 
     node: int
     seed: int = 0
-    rooms: int | None = None
-    """Free places in storage, into which kept halves are moved; None: halves stay where they are made."""
+    rooms: Rooms = field(default_factory=lambda: Rooms(None))
     outputs: list[Output] = field(default_factory=list)
     timers: Timers[TimerKey] = field(default_factory=Timers)
     qubits: QubitPool[int] = field(default_factory=QubitPool)  # its users are the links

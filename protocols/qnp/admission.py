@@ -9,7 +9,7 @@ from typing import Final
 from protocols.qnp.book import LABEL_BITS, Book, Early, load
 from protocols.qnp.circuit import Circuit, raw_pairs
 from protocols.qnp.end import End
-from protocols.qnp.promise import UNKNOWN
+from protocols.qnp.promise import UNKNOWN, end_places, link_places
 from protocols.qnp.relay import Relay
 from protocols.qnp.service import CircuitId, CircuitOpened
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
@@ -86,13 +86,17 @@ class Admission:
         here = position < len(hops) and hops[position].node == self._shared.node
         if not here or links.get(hops[position].link) != source:
             return CircuitFate.NOT_HERE
+        pumping = bool(message.pumping)
         if position == len(hops) - 1:
-            return None
+            needed = end_places(hops[position].rounds, message.end_rounds, pumping)
+            return CircuitFate.NO_MEMORY if self._book.memories() < needed else None
         onward = hops[position + 1]
         if links.get(onward.link) != onward.node or onward.node == source:
             return CircuitFate.NOT_HERE
         if not self._shared.facts.swaps:
             return CircuitFate.NO_REPEATER
+        if 0 < self._shared.facts.memories < max(link_places(hop.rounds, pumping) for hop in (hops[position], onward)):
+            return CircuitFate.NO_MEMORY
         offer = self.offers.get(onward.link, UNKNOWN)
         if onward.minimum_fidelity > offer.fidelity:
             return CircuitFate.FIDELITY

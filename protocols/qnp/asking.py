@@ -180,10 +180,11 @@ class Asking:
         avoid = frozenset[int]().union(*(self._avoid[request.number] for request in requests))
         cause = CircuitInput.NO_ROUTE
         wishes = self._wishes_of(requests[0])
+        facts = replace(self._shared.facts, memories=self._book.memories())
         for route in self._routes.paths(destination, WAYS):
             if avoid.intersection(hop.link for hop in route):
                 continue
-            made = promise(route, least, self._shared.facts, wishes)
+            made = promise(route, least, facts, wishes)
             if made is None:
                 cause = CircuitInput.NO_PROMISE
                 continue

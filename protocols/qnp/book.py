@@ -11,6 +11,7 @@ from protocols.labels import LabelSpace
 from protocols.pairs import ReleaseQubit
 from protocols.qnp.circuit import Circuit, raw_pairs
 from protocols.qnp.end import End
+from protocols.qnp.promise import link_places
 from protocols.qnp.service import CircuitId, InUse, LinkPair
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Phase
@@ -18,6 +19,8 @@ from protocols.wire.codec import PairFate, QnpDiscard, QnpTrack
 
 MAX_EARLY: Final = 256  # what is held for one circuit that is not open yet
 LABEL_BITS: Final = 15  # the upper half of the purpose ids is for others who use the link layer
+
+_MANY: Final = 1 << 16  # memories, where their number is not known
 
 type Early = LinkPair | QnpTrack | QnpDiscard
 """What may come for a circuit before it is open."""
@@ -45,6 +48,13 @@ class Book:
     def over(self, link: int) -> list[Circuit]:
         """Those for which this node asks a link for pairs."""
         return [circuit for circuit in self.each() if circuit.demand is not None and circuit.link_down == link]
+
+    def memories(self) -> int:
+        """Halves that the node can keep for one more circuit that ends here: each that does may keep some that wait for
+        their next round of purification, and none would ever give up its own for another's."""
+        ends = [circuit.install for circuit in self.each() if isinstance(circuit, End)]
+        kept = sum(link_places(install.end_rounds, bool(install.pumping)) - 1 for install in ends)
+        return (self._shared.facts.memories or _MANY) - kept
 
     def enter(self, circuit: Circuit) -> None:
         """From now on it is there."""

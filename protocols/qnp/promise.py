@@ -19,6 +19,9 @@ CUTOFF_COST: Final = 0.015
 QUANTILE: Final = 0.85
 """A cutoff shorter than what so many pairs take to come would waste more than it saves (the same)."""
 
+PATIENCE_PS: Final = 20_000_000_000
+"""The least cutoff where memories do not decay."""
+
 MOST_ROUNDS: Final = 2
 """That are considered where the operator says nothing."""
 
@@ -76,6 +79,8 @@ def promise(route: Route, minimum_fidelity: int, facts: NodeFacts, wishes: Wishe
 def _with_rounds(
     route: Route, minimum_fidelity: int, facts: NodeFacts, wishes: Wishes, link_rounds: int, end_rounds: int
 ) -> Promise | None:
+    if facts.memories < end_places(link_rounds, end_rounds, wishes.pumping):
+        return None
     hops = len(route)
     needed = minimum_fidelity / 0xFFFFFFFF
     fidelities = [purified(hop.offer.fidelity / 0xFFFFFFFF, link_rounds) for hop in route]
@@ -95,6 +100,17 @@ def _with_rounds(
     return Promise(link_rounds, end_rounds, 0, cutoff_ps, round(best * 0xFFFFFFFF))
 
 
+def link_places(rounds: int, pumping: bool) -> int:
+    """Halves that a node must be able to keep of one link, so that rounds of purification come to their end: one of
+    each level, and one more; pumping needs a fresh one beside the one that grows better."""
+    return 1 + (min(rounds, 1) if pumping else rounds)
+
+
+def end_places(link_rounds: int, end_rounds: int, pumping: bool) -> int:
+    """Likewise of an end in all: what waits there for the next round, while the last link pair for it is made."""
+    return link_places(link_rounds, pumping) + link_places(end_rounds, pumping) - 1
+
+
 def purified(fidelity: float, rounds: int) -> float:
     """Fidelity of Werner pairs after rounds of BBPSSW (Bennett et al. 1996, eq. 7): no method does worse."""
     for _ in range(rounds):
@@ -109,8 +125,9 @@ def _cutoff(route: Route, facts: NodeFacts, cost: float) -> int:
     Not less than the quantile of the slowest link's waiting time.  0 (never) where memories do not decay.
     """
     if not facts.memory.t1_ps and not facts.memory.t2_ps:
-        # Halves do not suffer, but two circuits could wait for each other: long, not for ever.
-        return 100 * _wait_ps(route)
+        # Halves do not suffer, but two circuits could wait for each other: long, not for ever.  Where frames are lost
+        # pairs wait for retransmissions rather than for attempts.
+        return max(100 * _wait_ps(route), PATIENCE_PS)
     share = min(cost, CUTOFF_COST) / (len(route) - 1)
     # F = (3w + 1)/4, and for short times w falls by t (2/T1 + 4/T2)/3: see NodeFacts.decay.
     slope = (2 / facts.memory.t1_ps if facts.memory.t1_ps else 0.0) + (

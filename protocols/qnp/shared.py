@@ -27,7 +27,7 @@ class NodeFacts:
     swaps: bool = False
     """Its memories are bound to its links, so that a chain can wait at both for a swap."""
     memories: int = 0
-    """Communication qubits that each of its links has to itself (a repeater) or may have (an end)."""
+    """Halves that it can keep for each of its links (a repeater), or in all (an end); 0: not known."""
     memory: Memory = FOREVER
     """What halves wait in here."""
     swap: Diagonal = PERFECT

@@ -3,6 +3,7 @@
 What may live here: the driver of ``protocols.egp`` and the facts of links that follow from the node's configuration.
 """
 
+from collections import Counter
 from typing import Any
 
 from protocols.device import unpack_handle
@@ -56,15 +57,15 @@ class EntanglementLink:
         self._users: dict[int, MeasuringUser] = {}
         own = [link for link in config.links if config.number in (link.a, link.b)]
         links = [_facts(config, link) for link in own]
-        rooms = config.device.storage_qubits if config.device is not None else 0
-        self._storage = Storage(physical, rooms)
+        # At a repeater a chain waits at two links: were a qubit free for either, one could take all, and wait for ever.
+        self._bound = [facts.number for facts in links] if config.kind == "repeater" else []
+        rooms = Counter(map(self._link_of, _storage_places(config)))
+        self._storage = Storage(physical, rooms.total(), self._link_of)
         schedulers = {link.number: link.scheduler for link in own}
         machine = Egp(config.number, links, seed=config.seed, rooms=rooms or None, schedulers=schedulers)
         self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._switches = Reservations(kernel, config, messenger, self._on_switch)
         self._peers = {facts.peer: facts.number for facts in links}
-        # At a repeater a chain waits at two links: were a qubit free for either, one could take all, and wait for ever.
-        self._bound = [facts.number for facts in links] if config.kind == "repeater" else []
         self._asked: set[int] = set()
         messenger.register(ProtocolId.EGP, self._receive)
         messenger.on_broken(self._broken)
@@ -110,16 +111,19 @@ class EntanglementLink:
     def stop_recv(self, remote: int, purpose: int) -> None:
         self._driver.machine.stop_recv(remote, purpose)
 
+    def _link_of(self, index: int) -> int | None:
+        """Which link the qubit with this index is for; None: any."""
+        return self._bound[index % len(self._bound)] if self._bound else None
+
     def _offer(self) -> None:
         """Every free communication qubit is the link layer's to use: a repeater's for one link, others for any."""
         memory = self._physical.memory
         while (qubit := memory.take_communication()) is not None:
-            link = self._bound[unpack_handle(qubit).qubit % len(self._bound)] if self._bound else None
-            self._driver.machine.offer_qubit(qubit, self._kernel.now, link)
+            self._driver.machine.offer_qubit(qubit, self._kernel.now, self._link_of(unpack_handle(qubit).qubit))
         self._driver.flush()
 
-    def _offer_room(self) -> None:
-        self._driver.machine.offer_room(self._kernel.now)
+    def _offer_room(self, index: int) -> None:
+        self._driver.machine.offer_room(self._kernel.now, self._link_of(index))
         self._driver.flush()
 
     def _receive(self, message: Any, source: int) -> None:
@@ -306,7 +310,16 @@ def _setting(alpha: float, success_probability: float, kept: float, measured: fl
     return Setting(round(alpha * FULL), success_probability, *figures)
 
 
+def _storage_places(config: NodeConfig) -> range:
+    """Indexes of the node's storage qubits."""
+    device = config.device
+    if device is None:
+        return range(0)
+    first = device.data_qubits + device.communication_qubits
+    return range(first, first + device.storage_qubits)
+
+
 def _capacity(config: NodeConfig) -> int:
     """Pairs that the node can keep at a time."""
     device = config.device
-    return 0 if device is None else device.storage_qubits or device.communication_qubits
+    return 0 if device is None else device.keeps

@@ -7,7 +7,7 @@ qubits a half stays where it was made.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from protocols.device import Program
+from protocols.device import Program, unpack_handle
 from protocols.egp.service import Err, MeasureTest, Ok
 from protocols.measuring import TESTS
 from protocols.mhp.trains import SEQUENCE_MODULUS
@@ -28,9 +28,11 @@ class Storage:
     Halves are known by the communication qubit that they were made with, also when they have left it.
     """
 
-    def __init__(self, physical: PhysicalLayer, rooms: int) -> None:
+    def __init__(self, physical: PhysicalLayer, rooms: int, link_of: Callable[[int], int | None]) -> None:
+        """link_of: which link the qubit with this index is for, None: any."""
         self._physical = physical
         self._rooms = rooms
+        self._link_of = link_of
         self._halves: dict[int, _Half] = {}
         self._telling: dict[tuple[int, int], bool] = {}  # by link and sequence: is it still good?
 
@@ -97,7 +99,8 @@ class Storage:
 
     def _begin(self, qubit: int) -> None:
         memory = self._physical.memory
-        place = memory.take_storage()
+        link = self._link_of(unpack_handle(qubit).qubit)
+        place = memory.take_storage(lambda index: self._link_of(index) == link)
         assert place is not None, "the link layer sets a place aside for every half that is kept"
         half = self._halves[qubit] = _Half()
 

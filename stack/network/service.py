@@ -379,10 +379,10 @@ def _facts(config: NodeConfig) -> NodeFacts:
     assert device is not None
     own = [link for link in config.links if config.number in (link.a, link.b)]
     links = len(own)
-    swaps = config.kind == "repeater" and device.communication_qubits >= links > 1
+    swaps = config.kind == "repeater" and min(device.communication_qubits, device.keeps) >= links > 1
     return NodeFacts(
         swaps,
-        device.communication_qubits // links if swaps else device.communication_qubits,
+        device.keeps // links if swaps else device.keeps,
         Memory(device.memory_t1_ps, device.memory_t2_ps),
         device.swap_errors,
         device.readout,

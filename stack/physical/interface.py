@@ -32,8 +32,8 @@ class QubitMemory(Protocol):
     def take_communication(self) -> int | None:
         """A free communication qubit, now the caller's, or None."""
 
-    def take_storage(self) -> int | None:
-        """A free place for a half that is to be kept, now the caller's, or None."""
+    def take_storage(self, fits: Callable[[int], bool]) -> int | None:
+        """A free place for a half that is to be kept, with an index that fits, now the caller's, or None."""
 
     def release(self, qubit: int) -> None:
         """Give a communication or storage qubit back; its handle is void from now on.  It is free once the device has
@@ -48,8 +48,8 @@ class QubitMemory(Protocol):
     def when_freed(self, callback: Callable[[], None]) -> None:
         """Call back whenever a communication qubit becomes free."""
 
-    def when_room(self, callback: Callable[[], None]) -> None:
-        """Call back whenever a storage qubit becomes free."""
+    def when_room(self, callback: Callable[[int], None]) -> None:
+        """Call back, with its index, whenever a storage qubit becomes free."""
 
     def shown(self) -> list[dict[str, int | str]]:
         """Every qubit and its state, for people who look."""

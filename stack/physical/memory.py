@@ -29,7 +29,7 @@ class Memory:
         self._rooms = list(range(self._storage, total))
         self._leaving: set[int] = set()
         self._watchers: list[Callable[[], None]] = []
-        self._room_watchers: list[Callable[[], None]] = []
+        self._room_watchers: list[Callable[[int], None]] = []
         self._release_on_device = release_on_device
 
     def data(self, index: int) -> int:
@@ -40,8 +40,13 @@ class Memory:
     def take_communication(self) -> int | None:
         return self._current[self._free.pop(0)] if self._free else None
 
-    def take_storage(self) -> int | None:
-        return self._current[self._rooms.pop(0)] if self._rooms else None
+    def take_storage(self, fits: Callable[[int], bool]) -> int | None:
+        """A free storage qubit whose index fits."""
+        index = next(filter(fits, self._rooms), None)
+        if index is None:
+            return None
+        self._rooms.remove(index)
+        return self._current[index]
 
     def release(self, qubit: int) -> None:
         """Give a communication or storage qubit back; raises ValueError if it is not out."""
@@ -76,13 +81,18 @@ class Memory:
         free = self._rooms if rooms else self._free
         free.append(index)
         free.sort()
-        for watcher in self._room_watchers if rooms else self._watchers:
-            watcher()
+        if not rooms:
+            for watcher in self._watchers:
+                watcher()
+            return
+        for room_watcher in self._room_watchers:
+            room_watcher(index)
 
     def when_freed(self, callback: Callable[[], None]) -> None:
         self._watchers.append(callback)
 
-    def when_room(self, callback: Callable[[], None]) -> None:
+    def when_room(self, callback: Callable[[int], None]) -> None:
+        """Called with the index of each storage qubit that is free again."""
         self._room_watchers.append(callback)
 
     def shown(self) -> list[dict[str, int | str]]:

@@ -428,7 +428,8 @@ class Transport:
         self._network.unlisten(ident.purpose, ident.peer)
         self._minimum_fidelity.pop(ident, None)
         request = self._requests.pop(ident, None)
-        if request is not None and event.reason is not CloseReason.PEER_LOST:  # the network layer ends it by itself
+        if request is not None:
+            # Also if the peer is lost: the network layer speaks to neighbours, and need not have heard of it.
             self._network.finish(request)
         waiter = self._opening.pop(ident, None)
         if waiter is not None:

@@ -151,7 +151,7 @@ def _offer(link: Link, a: NodeConfig, b: NodeConfig, swaps: set[int]) -> tuple[i
     for end in (a, b):
         assert end.device is not None
         own = sum(1 for other in end.links if end.number in (other.a, other.b)) if end.number in swaps else 1
-        memories.append(end.device.communication_qubits // own)
+        memories.append(end.device.keeps // own)
     return (
         round(link.estimate * _FULL),
         link.pairs_per_ks,

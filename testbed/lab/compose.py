@@ -73,8 +73,14 @@ class PlaneSpec:
             for pair in plane.oracle.pairs
         ]
         spent = [
-            {"node": node, "qubit": handle, "at_ps": at_ps, "fidelities": list(fidelities)}
-            for (node, handle), (at_ps, fidelities) in plane.oracle.spent.items()
+            {
+                "node": node,
+                "qubit": handle,
+                "at_ps": spent.at_ps,
+                "fidelities": list(spent.fidelities),
+                "other": spent.other and list(spent.other),
+            }
+            for (node, handle), spent in plane.oracle.spent.items()
         ]
         return {"pairs": pairs, "spent": spent}
 

@@ -7,11 +7,11 @@ a run without it are equal to the byte. Protocol code never uses it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from protocols.device import unpack_handle
+from protocols.device import pack_handle, unpack_handle
 from testbed.plane.devices import Device, DeviceModel, Qubit
 from testbed.plane.links import Arrivals
 from testbed.plane.state.density import apply1, from_pauli, relaxation, to_pauli
@@ -114,13 +114,25 @@ class HeraldLog:
             pair.fidelity_at_home = 0.25
 
 
-class SpentLog:
-    """The true state of every pair at the moment when its first half is released."""
+class Spent(NamedTuple):
+    """A pair, as it truly was when one of its halves was released."""
 
-    def __init__(self, engine: "StateEngine") -> None:
+    at_ps: int
+    fidelities: tuple[float, ...]
+    """To the four Bell states, by index."""
+    other: Place | None
+    """Where its other half was; None if the node that had it has died since."""
+
+
+class SpentLog:
+    """The true state of every pair at the moment when a half of it is released."""
+
+    def __init__(self, engine: "StateEngine", devices: Mapping[int, Device]) -> None:
         self._engine = engine
-        self.pairs: dict[Place, tuple[int, tuple[float, ...]]] = {}
-        """By whose half was released: when, and the fidelities to the four Bell states."""
+        self._devices = devices
+        self._places: dict[int, tuple[int, Qubit]] = {}
+        self.pairs: dict[Place, Spent] = {}
+        """By whose half was released."""
 
     def released(self, node: int, handle: int, key: int, now: int) -> None:
         """Called before anything happens to the qubit; one that shares no state with one other is none of a pair."""
@@ -128,7 +140,18 @@ class SpentLog:
         if len(keys) == 2:
             rho = self._engine.density(keys, now)
             fidelities = tuple(float(np.vdot(ket, rho @ ket).real) for ket in BELL_KETS)
-            self.pairs[node, handle] = (now, fidelities)
+            (other,) = (one for one in keys if one != key)
+            self.pairs[node, handle] = Spent(now, fidelities, self._place(other))
+
+    def _place(self, key: int) -> Place | None:
+        """Where a qubit of the state engine is.  A place has its key for as long as its node lives."""
+        known = self._places.get(key)
+        if known is None or known[1].key != key:
+            self._places = {
+                qubit.key: (number, qubit) for number, device in self._devices.items() for qubit in device
+            }
+            known = self._places.get(key)
+        return None if known is None else (known[0], pack_handle(known[1].index, known[1].generation))
 
 
 class Oracle:
@@ -154,7 +177,7 @@ class Oracle:
         return self._log.pairs
 
     @property
-    def spent(self) -> dict[Place, tuple[int, tuple[float, ...]]]:
+    def spent(self) -> dict[Place, Spent]:
         """Pairs that were released as such, see :class:`SpentLog`; none if they are not logged."""
         return {} if self._spent is None else self._spent.pairs
 

@@ -71,7 +71,7 @@ class Plane:
             number: keyed_generator(config.seed, "measure", number) for number in self._devices
         }
         log = HeraldLog() if oracle else None
-        spent = SpentLog(engine) if oracle else None
+        spent = SpentLog(engine, self._devices) if oracle else None
         if spent is not None:
             for number, device in self._devices.items():
                 device.watch(partial(spent.released, number))
@@ -144,7 +144,7 @@ class Plane:
     def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
         """What the oracle saw when halves of pairs were released at these (node, handle): fidelities by Bell index."""
         known = self.oracle.spent
-        return [known[place][1] if place in known else None for place in places]
+        return [known[place].fidelities if place in known else None for place in places]
 
     def forget(self, kept: int) -> None:
         """Have the oracle remember no more than the latest `kept` pairs."""

@@ -123,6 +123,44 @@ def test_a_circuit_takes_another_way_when_a_repeater_dies(tmp_path: Path) -> Non
     quiet(run)
 
 
+def test_places_of_a_repeater_are_shared_out_among_its_links(tmp_path: Path) -> None:
+    """With two places to keep halves in, one for either side; were both for any, one link could fill them for ever."""
+    run = run_slice(chain(2, {"requests": [request(2, 20)]}, device={"storage_qubits": 2}), tmp_path)
+    assert len(run.result("n0", "pairs-0")["pairs"]) == 20
+    quiet(run)
+    run = run_slice(chain(2, {"requests": [request(2, 1)]}, device={"storage_qubits": 1}), tmp_path / "one")
+    assert run.result("n0", "pairs-0")["failed"] == "NO_PROMISE"
+
+
+@pytest.mark.parametrize(("link_rounds", "end_rounds", "needed"), [(1, 0, 2), (0, 2, 3), (1, 2, 4)])
+def test_rounds_for_which_an_end_has_no_memories_are_refused(
+    link_rounds: int, end_rounds: int, needed: int, tmp_path: Path
+) -> None:
+    """QNP-12: with one memory fewer the last two halves could never be there together."""
+    rounds = {"purification": "dejmps", "link_rounds": link_rounds, "end_rounds": end_rounds}
+    for memories in (needed, needed - 1):
+        text = chain(2, {"requests": [request(2, 3)]}, circuits=rounds)
+        text["nodes"]["n2"]["device"]["communication_qubits"] = memories
+        text["nodes"]["n1"]["device"]["communication_qubits"] = 2 * (link_rounds + 1)
+        run = run_slice(text, tmp_path / str(memories))
+        assert run.result("n0", "pairs-0").get("failed") == (None if memories == needed else "NO_PROMISE")
+        quiet(run)
+
+
+def test_two_circuits_do_not_fill_an_end_with_halves_that_wait_for_each_other(tmp_path: Path) -> None:
+    """QNP-12: an end keeps up to two halves of each circuit for a second round, and needs one memory more."""
+    text = chain(2, {"requests": [request(2, 30)]}, circuits={"purification": "dejmps", "end_rounds": 2})
+    text["nodes"]["n2"]["device"]["communication_qubits"] = 4
+    text["nodes"]["n1"]["device"]["communication_qubits"] = 9
+    text["nodes"] |= {"n3": copy.deepcopy(text["nodes"]["n0"]), "s2": {"kind": "station"}}
+    text["links"]["l2"] = text["links"]["l1"] | {"b": "n3", "station": "s2"}
+    text["requests"].append({"from": "n3", "to": "n2", "pairs": 30})
+    run = run_slice(text, tmp_path)
+    ends = [run.result("n0", "pairs-0"), run.result("n3", "pairs-1")]
+    assert sorted((end.get("failed", ""), len(end["pairs"])) for end in ends) == [("", 30), ("NO_PROMISE", 0)]
+    quiet(run)
+
+
 def test_a_promise_that_no_way_can_keep_is_refused(tmp_path: Path) -> None:
     text = chain(3, {"requests": [request(3, 5, minimum_fidelity=0.95)]}, link={"visibility": 0.9})
     run = run_slice(text, tmp_path)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chain_lab import chain
 from slice_lab import IDEAL, PERFECT, leaks, run_slice, two_qpus
 
 from protocols.device import Program
+from protocols.qtp.service import CloseReason
 from protocols.wire import QtpService
 from stack.node import Node
 from stack.transport.service import SessionClosed, SessionRefused
@@ -46,6 +48,28 @@ def test_both_ends_of_a_measured_stream_read_the_same_bits(tmp_path: Path) -> No
     assert {bit for _, _, bit in read["west"]} == {0, 1}
     assert came[-1] - came[0] == pytest.approx(23 * MS, rel=0.02)
     assert [leak for name in ("west", "east") for leak in leaks(ran.node(name))] == []
+
+
+def test_a_session_that_loses_its_peer_ends_its_circuit(tmp_path: Path) -> None:
+    """QTP-7, QNP-1: over a repeater the stream between the ends may break while every neighbour is there: the circuit
+    of the session must not outlive it."""
+    ended: list[object] = []
+
+    async def head(node: Node) -> None:
+        session = await node.transport.open(3, PORT, QtpService.TELEPORT)
+        session.reserve(1)
+        await session.filled(1)
+        node.transport._peer_lost(3)
+        ended.append(session.closed)
+
+    async def tail(node: Node) -> None:
+        node.transport.listen(PORT, QtpService.TELEPORT)
+        await node.transport.accept(PORT)
+
+    ran = run_slice(chain(2, {}, linger_s=0.1), tmp_path, programs={("n0", 1): head, ("n2", 1): tail})
+    assert ended == [CloseReason.PEER_LOST]
+    for name in ("n0", "n1", "n2"):
+        assert not ran.node(name).network._driver.machine._book.each()
 
 
 def test_half_close_then_the_answer(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from protocols.qnp.end import End
 from protocols.qnp.records import Holder
 from stack.node import Node
 from testbed.circuits import CompiledJob, compile_jobs
+from testbed.clock.local import LocalHost
 from testbed.lab.compose import compose
 from testbed.lab.outcome import Outcome
 from testbed.scenario import Scenario, load_scenario
@@ -139,10 +140,12 @@ def run_slice(
     record: bool = False,
     qasm: str | None = None,
     programs: dict[tuple[str, int], NodeProgram] | None = None,
+    on_host: Callable[[LocalHost], None] = lambda host: None,
 ) -> Slice:
     """Write the scenario into ``folder``, run it, keep hold of the nodes.
 
-    ``programs``, by (node, incarnation), run on top of what the scenario has the node do.
+    ``programs``, by (node, incarnation), run on top of what the scenario has the node do; ``on_host`` is given the
+    host before it runs.
     """
     scenario, jobs = write_and_load(text, folder, qasm)
     plan = compose(scenario, "local", jobs)
@@ -164,7 +167,7 @@ def run_slice(
         spools.mkdir()
     local_clock.boot = remembering
     try:
-        outcome = local_clock.run_local(plan, spools, {})
+        outcome = local_clock.run_local(plan, spools, {}, on_host)
     finally:
         local_clock.boot = boot
     if spools is not None:

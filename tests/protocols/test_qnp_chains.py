@@ -7,9 +7,11 @@ from chain_world import DELAY_PS, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.qnp.promise import Wishes
+from protocols.qnp.promise import PATIENCE_PS, Wishes, promise
 from protocols.qnp.service import KEPT, CircuitClosed, Delivery, PairDelivered, PairLost, PairMeasured, RequestEnded
+from protocols.qnp.shared import NodeFacts
 from protocols.qnp.states import CircuitInput
+from protocols.routes import Hop, Offer
 from protocols.wire.codec import EgpBases, EgpBasis, PairKind, Purification, QnpTrack
 
 PURPOSE = 7
@@ -197,3 +199,11 @@ def test_a_neighbour_that_is_lost_leaves_nothing_behind(data: Any) -> None:
     (ended,) = world.net.of(1, RequestEnded)
     assert ended.cause in (CircuitInput.SATISFIED, CircuitInput.PEER_LOST)
     at_rest(world)
+
+
+def test_where_memories_do_not_decay_a_cutoff_outlasts_retransmissions() -> None:
+    """A fast link may still lose frames: a shorter cutoff would throw away all that two circuits make."""
+    hop = Hop(1, 2, Offer(fidelity=(1 << 32) - 1, pairs_per_ks=10**8, latency_ps=10**6, memories=4))
+    made = promise((hop, hop), 0, NodeFacts(swaps=True, memories=4), Wishes())
+    assert made is not None
+    assert made.cutoff_ps == PATIENCE_PS
