@@ -72,7 +72,7 @@ class QpuLeases:
     def outcome(self, lease: int, clbits: int, rows: Iterable[int]) -> None:
         """The next shots (JOB-9); `clbits`: how many bits a row has below that of a spoilt shot."""
         held = self._held(lease)
-        if held is None or held.state is not LeaseState.RUNNING:
+        if held is None or held.state not in (LeaseState.RUNNING, LeaseState.STOPPING):
             return
         width = row_bytes(clbits)
         rows = list(rows)

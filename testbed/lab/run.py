@@ -29,6 +29,7 @@ from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
 from testbed.lab.director import Director
 from testbed.lab.inputs import Outside
+from testbed.lab.jobs_report import asked
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
@@ -195,9 +196,13 @@ def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report:
     if "cutoffs" in scenario.plots:
         cutoffs = request_report.cutoff_points(scenario, outcome)
         request_report.draw(scenario, cutoffs, folder.path / request_report.PLOT)
-    if not jobs or jobs[0].circuit is not None:
+    if not jobs:
         return
-    from testbed.page import RunFacts, write_page, write_telegate
+    from testbed.page import RunFacts, write_jobs_page, write_page, write_telegate
+
+    if scenario.jobs[0].controller:
+        write_jobs_page(scenario, asked(scenario, jobs, outcome), report.figures, folder.page)
+        return
 
     chart = write_telegate(scenario, folder.path, folder.telegate) if "telegate" in scenario.plots else None
     counts = report.sections.get("counts", {})

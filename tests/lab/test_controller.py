@@ -1,6 +1,7 @@
 """Jobs that go to a controller: compiled, placed and run by it in the whole stack, whatever dies meanwhile."""
 
 import copy
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def test_a_running_job_is_cancelled_and_its_qpus_serve_others(at_s: float, tmp_p
     endless, after = records(run)
     assert endless["state"] == "CANCELLED"
     assert endless["shots_done"] < 100
+    assert sum(endless["counts"].values()) == endless["shots_done"], "what was measured is told"
     assert (after["state"], sum(after["counts"].values())) == ("DONE", 4)
     assert build_report(run.scenario, run.jobs, run.outcome).unfinished == [], "it was planned"
     at_rest(run)
@@ -175,8 +177,13 @@ def test_virtual_gives_the_bytes_of_local_and_telemetry_follows(
         one = {"controller": "ctl", "state": "done", "shots_done": 30, "name": "one", "shots": 30, "reason": ""}
         assert said["job/1"] == one | {"qpus": "q1,q3"}
         assert said["job/2"]["state"] == "cancelled"
-    for name in ("trace.pcapng", "events.jsonl", "report.json"):
+    for name in ("trace.pcapng", "events.jsonl", "report.json", "report.html"):
         assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "virtual" / name).read_bytes()
+    page = (tmp_path / "local" / "report.html").read_text()
+    records = json.loads((tmp_path / "local" / "report.json").read_text())["jobs"]
+    leases = sum(len(placing["nodes"]) for record in records for placing in record["placings"])
+    assert page.count("<rect") - page.count('height="14"') == leases, "a bar for each lease, beside those of outcomes"
+    assert "q1, q2, then q1, q3" in page
 
 
 def test_a_controller_without_qpus_takes_no_jobs(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""report.html of a run whose jobs went to a controller: which QPU had which job when, and what came out of each.
+
+What may live here: that page, and the drawing of time over QPUs.
+"""
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from testbed.lab.jobs_report import Asked
+from testbed.page.histogram import histogram
+from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SHEET
+from testbed.rundir import Figure
+from testbed.scenario import Scenario
+
+_COLOURS: Final = (BLUE, GREEN, ORANGE, "#6b4fa0", "#2a8c99", "#b0527a", "#7a6a2f", "#5a6673")
+_WIDTH: Final = 860
+_RIGHT: Final = 34
+_ROW: Final = 30
+_ABOUT: Final = (
+    "<p>A bar is a lease: the QPU given to one job. A pale bar ended before its time: the job was cancelled, or lost a "
+    "QPU (×) and was placed anew with the shots that were left. An open ring is a job's submission.</p>"
+)
+_HEADS: Final = ("job", "state", "QPUs", "submitted", "waited", "held QPUs", "shots", "ebits")
+
+
+def write_jobs_page(scenario: Scenario, jobs: list[Asked], figures: Iterable[Figure], path: Path) -> None:
+    """Write report.html."""
+    path.write_text(jobs_page(scenario, jobs, list(figures)), encoding="utf-8")
+
+
+def jobs_page(scenario: Scenario, jobs: list[Asked], figures: list[Figure]) -> str:
+    """The page's text."""
+    title = escape(scenario.name)
+    out = [
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>',
+        f"<style>{SHEET}</style>\n</head>\n<body>\n<main>",
+        f"<h1>{title}</h1>",
+    ]
+    if scenario.description:
+        out.append(f'<p class="lead">{escape(scenario.description)}</p>')
+    out += [
+        _tiles(scenario.jobs[0].controller, figures),
+        "<h2>Who had which QPU when</h2>",
+        _ABOUT,
+        f'<div class="drawing">{timeline(scenario, jobs)}</div>',
+        "<h2>The jobs</h2>",
+        _table(jobs),
+    ]
+    for one in jobs:
+        if one.record.get("counts"):
+            shots = sum(one.record["counts"].values())
+            out += [
+                f"<h2>{escape(one.job.name)}</h2>",
+                f'<p class="small">{shots} shots. Bars: measured; green: ideal; dashed: chance.</p>',
+                f'<div class="drawing">{histogram(one.record["counts"], one.job.ideal, one.job.clbits)}</div>',
+            ]
+    out.append(f'<p class="small">seed {scenario.seed}; the same scenario and seed give this page again</p>')
+    out.append("</main>\n</body>\n</html>\n")
+    return "\n".join(out)
+
+
+def _tiles(controller: str, figures: list[Figure]) -> str:
+    known = {f.name: f.value for f in figures if f.subject == controller and f.value is not None}
+    tiles = [(f"{known.get('jobs_done', 0):g}", "jobs done")]
+    for state in ("cancelled", "failed", "refused"):
+        if known.get(f"jobs_{state}"):
+            tiles.append((f"{known[f'jobs_{state}']:g}", state))
+    if "makespan" in known:
+        tiles.append((_time(known["makespan"] * 1e12), "from first submission to last end"))
+        tiles.append((f"{100 * known['utilisation']:.0f} %", "of the QPUs' time leased"))
+        tiles.append((f"{known['pairs_used']:g}", "ebits used"))
+    cells = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
+    """SVG: a row for each QPU, a bar for each lease."""
+    qpus = [node.name for node in scenario.nodes if node.kind == "qpu"]
+    left = 20 + 8 * max(len(name) for name in qpus)
+    ends = [one.record["ended_ps"] for one in jobs if one.record.get("ended_ps")]
+    span = max([*ends, *(one.record.get("submitted_ps", 0) for one in jobs), 1])
+    scale = (_WIDTH - left - _RIGHT) / span
+    top, foot = 26, 26 + _ROW * len(qpus)
+    out = [
+        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {foot + 34}" width="100%" role="img" '
+         'aria-label="leases of QPUs over time">')
+    ]  # fmt: skip
+    for row, name in enumerate(qpus):
+        y = top + row * _ROW
+        out += [
+            f'<text x="{left - 10}" y="{y + 19}" text-anchor="end" fill="{INK}">{escape(name)}</text>',
+            f'<line x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y + _ROW}" y2="{y + _ROW}" stroke="#d8dee4"/>',
+        ]
+    for number, one in enumerate(jobs):
+        colour = _COLOURS[number % len(_COLOURS)]
+        if "submitted_ps" in one.record:
+            x = left + one.record["submitted_ps"] * scale
+            out.append(f'<circle cx="{x:.1f}" cy="14" r="4.5" fill="none" stroke="{colour}" stroke-width="2"/>')
+        placings = one.record.get("placings", ())
+        for place, placing in enumerate(placings):
+            begin, end = placing["began_ps"], placing["ended_ps"] or span
+            whole = one.state == "DONE" and place + 1 == len(placings)
+            x, width = left + begin * scale, max(1.0, (end - begin) * scale)
+            for name in placing["nodes"]:
+                y = top + qpus.index(name) * _ROW + 5
+                out.append(
+                    f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" rx="2" fill="{colour}"'
+                    f' fill-opacity="{1 if whole else 0.4}"><title>{escape(one.job.name)}</title></rect>'
+                )
+                if width > 8 * len(one.job.name):
+                    ink = "#fff" if whole else INK
+                    out.append(f'<text x="{x + 5:.1f}" y="{y + 15}" fill="{ink}">{escape(one.job.name)}</text>')
+    for fault in scenario.faults:
+        if fault.kind == "kill" and fault.node in qpus and fault.at_ps <= span:
+            x, y = left + fault.at_ps * scale, top + qpus.index(fault.node) * _ROW + 22
+            out.append(
+                f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="{RED}" '
+                'style="font-size:24px;font-weight:bold">×</text>'
+            )
+    for tick in range(6):
+        x = left + tick * span / 5 * scale
+        out += [
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{foot}" y2="{foot + 5}" stroke="{GREY}"/>',
+            f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle" fill="#555">{_time(tick * span / 5)}</text>',
+        ]
+    out.append("</svg>")
+    return "\n".join(out)
+
+
+def _table(jobs: list[Asked]) -> str:
+    rows = []
+    for number, one in enumerate(jobs):
+        record = one.record
+        key = f'<span class="key" style="background:{_COLOURS[number % len(_COLOURS)]};margin-left:0"></span>'
+        why = record.get("reason", "")
+        state = one.state.lower() + (f": {escape(why)}" if why and why != one.state.lower() else "")
+        cells = [
+            key + escape(one.job.name),
+            state,
+            escape(", then ".join(", ".join(p["nodes"]) for p in record.get("placings", ()))) or "-",
+            _time(record["submitted_ps"]) if record else "-",
+            "-" if one.waited_ps is None else _time(one.waited_ps),
+            _time(one.leased_ps),
+            f"{record.get('shots_done', 0)} of {one.job.shots}",
+            f"{record.get('pairs', 0)}",
+        ]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in _HEADS)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _time(t_ps: float) -> str:
+    for unit, size in (("s", 1e12), ("ms", 1e9), ("µs", 1e6), ("ns", 1e3)):
+        if t_ps >= size:
+            return f"{t_ps / size:.3g} {unit}"
+    return "0"
