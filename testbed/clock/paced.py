@@ -18,8 +18,8 @@ from testbed.clock.federate import Federate
 from testbed.clock.orders import Orders
 
 START_AFTER_S = 0.05
-REMEMBERED = 10_000
-"""How many pairs the oracle remembers in a standing testbed, which may make them for days."""
+REMEMBERED = 500
+"""How many pairs the oracle remembers in a standing testbed, which may make them for days; three kilobytes each."""
 
 
 class PacedPlane:
