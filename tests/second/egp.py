@@ -384,8 +384,8 @@ class Link:
         self._larger(ack.expected_sequence)
         train = self.train
         if ack.queue_id == 0:
-            if self.asked is not None and ack.verdict == UNKNOWN and self.asked in self.requests:
-                self._end(self.asked, OTHER)
+            if self.asked is not None and ack.verdict == UNKNOWN:
+                self._unknown(self.asked)
             self.asked = None
         elif self.master and train is not None and train.proposed and train.train.queue_id == ack.queue_id:
             if ack.verdict == READY:
@@ -396,11 +396,16 @@ class Link:
                 self.retry = self.world.after(PATIENCE, self._again)
             self.train = None
             self._settle()
-            if ack.verdict == UNKNOWN and train.key in self.requests:
-                self._end(train.key, OTHER)
+            if ack.verdict == UNKNOWN:
+                self._unknown(train.key)
             self.qubits.put(train.qubit)
         elif self.master and ack.queue_id == self.busy and ack.verdict == READY:
             self._again()
+
+    def _unknown(self, key: Key) -> None:
+        """The peer does not have a request (EGP-17)."""
+        if key in self.requests:
+            self._end(key, OTHER if self.requests[key].deadline is None else TIMEOUT)
 
     def _again(self) -> None:
         """Propose again after BUSY."""

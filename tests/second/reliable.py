@@ -75,6 +75,7 @@ class Reliable:
         self.owed: Timer | None = None
         self.life: int | None = None
         self.watched = False
+        self.was_reset = False  # and nothing has come of the peer's stream since then
         self.probe: Timer | None = None
         self._fresh()
 
@@ -177,6 +178,7 @@ class Reliable:
             self._acknowledged(message.acknowledged)
         elif isinstance(message, Reset) and self.out is not None and message.stream_epoch == self.out.epoch:
             self.end()
+            self.was_reset = True
             self.broken()
 
     def _acknowledged(self, below: int) -> None:
@@ -212,6 +214,7 @@ class Reliable:
                 self.world.send(self.peer, Reset(data.stream_epoch))
                 return
             self._begin(life, data.stream_epoch)
+        self.was_reset = False
         assert self.inward is not None
         ahead = (data.sequence - self.inward.expected) % 2**32
         filled = bool(self.early)
@@ -240,7 +243,8 @@ class Reliable:
         stale = self.out is not None and self.out.peer_life is not None and newer(life, self.out.peer_life, 16)
         if stale:
             self.end()
-        if known is not None or stale:
+        told = self.was_reset and known is not None and newer(epoch >> 16, known.epoch >> 16, 16)
+        if (known is not None or stale) and not told:
             self.broken()
 
     def _part(self, data: Data) -> None:

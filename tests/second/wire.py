@@ -14,51 +14,6 @@ WINDOW = 1024
 TOP = 2**32 - 1  # a fidelity or a probability of one
 
 
-# ruff: noqa: PYI024 (a class a message would be three times as long, and say no more)
-# The fields of each message, as docs/wire.md has them (but `count`, which a tuple has already: `attempts`).
-Ping = namedtuple("Ping", "token hops padding")
-Pong = namedtuple("Pong", "token hops padding")
-Data = namedtuple("Data", "stream_epoch sequence acknowledged protocol message more payload")
-Ack = namedtuple("Ack", "stream_epoch acknowledged")
-Reset = namedtuple("Reset", "stream_epoch")
-Probe = namedtuple("Probe", "")
-Gen = namedtuple("Gen", "kind link queue_id first_slot spacing attempts alpha pairs")
-Reply = namedtuple("Reply", "outcome error link mhp_sequence queue_id peer_queue_id slot number more")
-Measuring = namedtuple("Measuring", "bases chance_1 chance_2 x_1 y x_2")
-Add = namedtuple(
-    "Add",
-    "link create_id purpose_id number minimum_fidelity priority "
-    "kind max_time_ps flags queue_sequence virtual_finish measuring",
-)
-AddAck = namedtuple("AddAck", "link create_id queue_sequence virtual_finish")
-AddReject = namedtuple("AddReject", "link create_id error")
-Train = namedtuple(
-    "Train",
-    "link origin create_id queue_id first_slot spacing attempts alpha expected_sequence test pairs each",
-)
-TrainAck = namedtuple("TrainAck", "link queue_id verdict expected_sequence")
-Expire = namedtuple("Expire", "link origin create_id old_sequence new_sequence")
-ExpireAck = namedtuple("ExpireAck", "link expected_sequence")
-Tested = namedtuple("Tested", "link mhp_sequence outcome")
-Op = namedtuple("Op", "opcode flags qubit other angle condition expect")
-Program = namedtuple("Program", "ops")
-DeviceTrain = namedtuple("DeviceTrain", "link qubit first_slot spacing attempts alpha")
-MeasuringTrain = namedtuple(
-    "MeasuringTrain",
-    "link qubit first_slot spacing attempts alpha choice bases chance_1 chance_2 x_1 y x_2",
-)
-StopTrain = namedtuple("StopTrain", "link qubit")
-Listen = namedtuple("Listen", "link first_slot spacing attempts")
-StopListen = namedtuple("StopListen", "link")
-Recall = namedtuple("Recall", "link slot")
-Bits = namedtuple("Bits", "bits")
-TrainDone = namedtuple("TrainDone", "emitted last_slot")
-Herald = namedtuple("Herald", "outcome slot")
-Failed = namedtuple("Failed", "error op")
-Done = namedtuple("Done", "")
-Remembered = namedtuple("Remembered", "known outcome basis")
-
-
 @dataclass(frozen=True)
 class Layout:
     """How a message lies in its body: `?` is one bit and seven reserved ones, the tail is bytes or records."""
@@ -111,41 +66,72 @@ class Layout:
         return self.type(*values)
 
 
-_MEASURING = Layout(3, 0, Measuring, "BIIiii", bounds=((0, 3),))
-_OP = Layout(128, 0, Op, "BBIIiI?")
-LAYOUTS = (
-    Layout(0, 1, Ping, "IH", tail=1000),
-    Layout(0, 2, Pong, "IH", tail=1000),
-    Layout(1, 1, Data, "IIIBB?", tail=1100),
-    Layout(1, 2, Ack, "II"),
-    Layout(1, 3, Reset, "I"),
-    Layout(1, 4, Probe, ""),
-    Layout(2, 1, Gen, "BHIQIIIH", bounds=((0, 2),)),
-    Layout(2, 2, Reply, "BBHHIIQHB", bounds=((0, 3), (1, 7))),
-    Layout(3, 1, Add, "HIHHIBBQBHQ", tail=2, record=_MEASURING, bounds=((6, 2),)),
-    Layout(3, 2, AddAck, "HIHQ"),
-    Layout(3, 3, AddReject, "HIB", bounds=((2, 7),)),
-    Layout(3, 4, Train, "HBIIQIIIHBHB", bounds=((9, 3),)),
-    Layout(3, 5, TrainAck, "HIBH", bounds=((2, 2),)),
-    Layout(3, 6, Expire, "HBIHH"),
-    Layout(3, 7, ExpireAck, "HH"),
-    Layout(3, 8, Tested, "HH?"),
-    Layout(128, 1, Program, "", tail=64, record=_OP),
-    Layout(128, 2, DeviceTrain, "HIQIII"),
-    Layout(128, 3, StopTrain, "HI"),
-    Layout(128, 4, Listen, "HQII"),
-    Layout(128, 5, StopListen, "H"),
-    Layout(128, 10, MeasuringTrain, "HIQIIIQBIIiii"),
-    Layout(128, 11, Recall, "HQ"),
-    Layout(128, 64, Bits, "", tail=64),
-    Layout(128, 65, TrainDone, "IQ"),
-    Layout(128, 66, Herald, "BQ", bounds=((0, 2),)),
-    Layout(128, 67, Failed, "BB"),
-    Layout(128, 68, Done, ""),
-    Layout(128, 70, Remembered, "BBB", bounds=((2, 4),)),
+BY_TYPE: dict[type, Layout] = {}
+BY_NUMBER: dict[tuple[int, int], Layout] = {}
+
+
+def _message(
+    name: str, protocol: int, number: int, codes: str, fields: str, tail: int = 0, record: Any = None, **highest: int
+) -> Any:
+    """The type of a message or of a record (number 0), its fields as docs/wire.md has them.
+
+    But for `count`, which a tuple has already: `attempts`.
+    """
+    made = namedtuple(name, fields)  # noqa: PYI024 (its fields are told in one string)
+    bounds = tuple((made._fields.index(field), top) for field, top in highest.items())
+    layout = Layout(protocol, number, made, codes, tail, BY_TYPE.get(record), bounds)
+    BY_TYPE[made] = layout
+    if number:
+        BY_NUMBER[protocol, number] = layout
+    return made
+
+
+# fmt: off
+Measuring = _message("Measuring", 3, 0, "BIIiii", "bases chance_1 chance_2 x_1 y x_2", bases=3)
+Op = _message("Op", 128, 0, "BBIIiI?", "opcode flags qubit other angle condition expect")
+Ping = _message("Ping", 0, 1, "IH", "token hops padding", tail=1000)
+Pong = _message("Pong", 0, 2, "IH", "token hops padding", tail=1000)
+Data = _message("Data", 1, 1, "IIIBB?", "stream_epoch sequence acknowledged protocol message more payload", tail=1100)
+Ack = _message("Ack", 1, 2, "II", "stream_epoch acknowledged")
+Reset = _message("Reset", 1, 3, "I", "stream_epoch")
+Probe = _message("Probe", 1, 4, "", "")
+Gen = _message("Gen", 2, 1, "BHIQIIIH", "kind link queue_id first_slot spacing attempts alpha pairs", kind=2)
+Reply = _message(
+    "Reply", 2, 2, "BBHHIIQHB",
+    "outcome error link mhp_sequence queue_id peer_queue_id slot number more", outcome=3, error=7,
 )
-BY_TYPE: dict[type, Layout] = {layout.type: layout for layout in LAYOUTS}
-BY_NUMBER = {(layout.protocol, layout.message): layout for layout in LAYOUTS}
+Add = _message(
+    "Add", 3, 1, "HIHHIBBQBHQ",
+    "link create_id purpose_id number minimum_fidelity priority kind "
+    "max_time_ps flags queue_sequence virtual_finish measuring", tail=2, record=Measuring, kind=2,
+)
+AddAck = _message("AddAck", 3, 2, "HIHQ", "link create_id queue_sequence virtual_finish")
+AddReject = _message("AddReject", 3, 3, "HIB", "link create_id error", error=7)
+Train = _message(
+    "Train", 3, 4, "HBIIQIIIHBHB",
+    "link origin create_id queue_id first_slot spacing attempts alpha expected_sequence test pairs each", test=3,
+)
+TrainAck = _message("TrainAck", 3, 5, "HIBH", "link queue_id verdict expected_sequence", verdict=2)
+Expire = _message("Expire", 3, 6, "HBIHH", "link origin create_id old_sequence new_sequence")
+ExpireAck = _message("ExpireAck", 3, 7, "HH", "link expected_sequence")
+Tested = _message("Tested", 3, 8, "HH?", "link mhp_sequence outcome")
+Program = _message("Program", 128, 1, "", "ops", tail=64, record=Op)
+DeviceTrain = _message("DeviceTrain", 128, 2, "HIQIII", "link qubit first_slot spacing attempts alpha")
+StopTrain = _message("StopTrain", 128, 3, "HI", "link qubit")
+Listen = _message("Listen", 128, 4, "HQII", "link first_slot spacing attempts")
+StopListen = _message("StopListen", 128, 5, "H", "link")
+MeasuringTrain = _message(
+    "MeasuringTrain", 128, 10, "HIQIIIQBIIiii",
+    "link qubit first_slot spacing attempts alpha choice bases chance_1 chance_2 x_1 y x_2",
+)
+Recall = _message("Recall", 128, 11, "HQ", "link slot")
+Bits = _message("Bits", 128, 64, "", "bits", tail=64)
+TrainDone = _message("TrainDone", 128, 65, "IQ", "emitted last_slot")
+Herald = _message("Herald", 128, 66, "BQ", "outcome slot", outcome=2)
+Failed = _message("Failed", 128, 67, "BB", "error op")
+Done = _message("Done", 128, 68, "", "")
+Remembered = _message("Remembered", 128, 70, "BBB", "known outcome basis", basis=4)
+# fmt: on
 
 
 def encode(message: tuple[Any, ...]) -> tuple[int, int, bytes]:
