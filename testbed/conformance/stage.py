@@ -225,6 +225,9 @@ class Devices:
         self.bits: Callable[[DeviceProgram], bytes] = _all_zero
         """What the measurements of a program read."""
         self.remembered = DeviceRemembered(1, 0, EgpBasis.Z)
+        self.heralded: dict[int, int] = {}
+        """By link, a slot in which the train that runs has its last emission: whoever hears of a success in time stops
+        the train before the next, and a host may be too busy to pass that on in time."""
         self._stage = stage
         self._trains: dict[int, tuple[int, Any]] = {}
         self._listens: dict[int, tuple[int, DeviceListen]] = {}
@@ -302,7 +305,9 @@ class Devices:
         if self._trains.get(train.link, (0, None))[0] != sequence:
             return
         del self._trains[train.link]
-        attempts = (self._stage.now + DELAY_PS) // SLOT_PS - train.first_slot
+        last_slot = (self._stage.now + DELAY_PS) // SLOT_PS
+        last_slot = min(last_slot, self.heralded.pop(train.link, last_slot))
+        attempts = last_slot - train.first_slot
         emitted = min(max(0, attempts // train.spacing + 1), train.count) if attempts >= 0 else 0
         last = train.first_slot + (emitted - 1) * train.spacing if emitted else 0
         self._answer(sequence, DeviceTrainDone(emitted, last), self._stage.now + DEVICE_PS)

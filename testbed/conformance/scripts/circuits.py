@@ -100,6 +100,7 @@ class Hop:
         await self.stage.wait_slot(slot)
         sequence, self.sequence = self.sequence, self.sequence + 1
         self.qubits[sequence] = train.qubit
+        self.stage.devices.heralded[self.link] = slot
         self._reply(gen, outcome, sequence, slot)
         if self._asked:
             self._asked[0][2] -= 1

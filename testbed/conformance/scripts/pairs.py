@@ -164,4 +164,5 @@ async def heralded(stage: Stage, running: Running, sequence: int = 0, **fields: 
     attempts_past = max(0, -(-(stage.now // SLOT_PS + 1 - gen.first_slot) // gen.spacing))
     slot = gen.first_slot + attempts_past * gen.spacing
     await stage.wait_slot(slot)
+    stage.devices.heralded[LINK] = slot
     stage.peers[STATION].send(reply(running, sequence=sequence, slot=slot, **fields))
