@@ -11,12 +11,14 @@ from protocols.machine import Send
 from protocols.measuring import PLAIN
 from protocols.wire import EchoPing, EgpBases, EgpKind, EgpMeasuring, ProtocolId, Purification
 from stack.application.results import ResultMissing
-from stack.config import Circuits, Device, Link, NodeConfig, Path, RouteHop, Routing, Switch, TimeKeeping
+from stack.config import Circuits, Control, Device, Link, NodeConfig, Path, RouteHop, Routing, Switch, TimeKeeping
 from stack.network.routing import LinkStateRoutes
 from stack.node import Node
-from testbed.conformance.users import Gates, Pairs, Sessions
+from testbed.conformance.users import Gates, Jobs, Pairs, Sessions
 
-_KINDS = {"station": "station", "switch": "station", "router": "repeater", "repeater": "repeater"}
+_KINDS = {"station": "station", "switch": "station", "router": "repeater"} | {
+    role: role for role in ("repeater", "controller")
+}
 _METHODS = {"none": Purification.NONE, "dejmps": Purification.DEJMPS}
 Tell = Callable[[dict[str, Any]], None]
 
@@ -46,7 +48,16 @@ def node_config(told: dict[str, Any]) -> NodeConfig:
         switch=None if told["switch"] is None else Switch(**told["switch"]),
         allowance_ps=told["allowance_ps"],
         controller=told["controller"],
+        control=_control(told["qpus"]),
     )
+
+
+def _control(qpus: dict[str, int] | None) -> Control | None:
+    if qpus is None:
+        return None
+    nodes = [int(node) for node in qpus]
+    distances = {a: {b: 1.0 for b in nodes if b != a} for a in nodes}
+    return Control({int(node): (f"q{node}", room) for node, room in qpus.items()}, distances)
 
 
 def _way(hops: list[dict[str, int]]) -> tuple[RouteHop, ...]:
@@ -126,6 +137,8 @@ class Adaptor:
         # An Echo travels bare; one that comes over the reliable sublayer is the kit's way to see what is delivered.
         self._node.messenger.register(ProtocolId.ECHO, self._heard)
         self._node.messenger.on_broken(lambda peer: self._tell({"event": "broken", "node": peer}))
+        if hasattr(self._node, "controller"):
+            self._above |= Jobs(self._node, self._tell).orders
         if hasattr(self._node, "network"):
             for users in (Pairs, Sessions, Gates):
                 self._above |= users(self._node, self._tell).orders

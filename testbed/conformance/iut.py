@@ -20,7 +20,7 @@ from testbed.conformance import bus
 from testbed.conformance.adaptor import Adaptor, node_config
 from testbed.conformance.sockets import UNSUPPORTED
 
-ROLES = frozenset({"echo", "end", "station", "switch", "clock", "router", "repeater", "qpu"})
+ROLES = frozenset({"echo", "end", "station", "switch", "clock", "router", "repeater", "qpu", "controller"})
 
 
 class _Host(PacedHost):

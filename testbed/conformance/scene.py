@@ -39,6 +39,8 @@ ROUTING: Final = {
 }
 """The times of LSR."""
 FULL: Final = 0xFFFFFFFF
+LEASED_QUBITS: Final = 2
+"""Of each QPU that a controller leases."""
 REFRESH_PS: Final = 1_000 * MS
 """Between two Refreshes of a circuit that the implementation has set up."""
 PAIRS_PER_KS: Final = 10_000
@@ -88,6 +90,8 @@ class Scene:
     data_qubits: int = 0
     ways: tuple[Way, ...] = ()
     """To nodes that the implementation has pairs with; the best first."""
+    leases: tuple[int, ...] = ()
+    """QPUs that the implementation leases, each of two data qubits."""
     controller: int = 0
     """The node that may lease the implementation; 0: none."""
     rounds: int = 0
@@ -131,6 +135,7 @@ class Scene:
             "data_qubits": self.data_qubits,
             "communication_qubits": self.qubits,
             "controller": self.controller,
+            "qpus": {str(node): LEASED_QUBITS for node in self.leases} or None,
             "ways": self._ways(),
             "circuits": {
                 "refresh_ps": REFRESH_PS,
@@ -194,6 +199,8 @@ SECOND_QPU: Final = Scene("second-qpu", "qpu", 2, (1, 3), _ENDS, qubits=4, data_
 """The same with the other QPU leading."""
 LEASED: Final = Scene("leased", "qpu", 1, (2, 3, 5), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT, controller=5)
 """The same, with node 5 as a controller that may lease it."""
+CONTROLLER: Final = Scene("controller", "controller", 5, (1, 2, 3), leases=(1, 2, 3))
+"""A controller that leases nodes 1, 2 and 3; every two can have pairs."""
 PURIFYING: Final = Scene("purifying", "qpu", 1, (2, 3), _ENDS, qubits=4, data_qubits=4, ways=_DIRECT, rounds=1)
 """As `qpu`, and of two pairs it makes one."""
 REPEATER: Final = Scene("repeater", "repeater", 2, (1, 3, 9), (LinkRow(LINK, 1, 2, 9), LinkRow(2, 2, 3, 9)), qubits=4)
@@ -222,6 +229,6 @@ SCENES: Final = {
     scene.name: scene
     for scene in (
         *(ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH, STAYING),
-        *(QPU, SECOND_QPU, LEASED, PURIFYING, REPEATER, CROSSROADS),
+        *(QPU, SECOND_QPU, LEASED, CONTROLLER, PURIFYING, REPEATER, CROSSROADS),
     )
 }

@@ -10,10 +10,12 @@ from protocols.pairs import Pair
 from protocols.qnp.service import Delivery
 from protocols.rgp.service import Role
 from protocols.wire import EgpBases, QtpService, RgpKind
-from protocols.wire.codec import PairKind
+from protocols.wire.codec import DeviceOpcode, PairKind
+from stack.application.compiler.circuit import Circuit, Op
 from stack.application.gates import GateFailed
 from stack.network.interface import Measured, Tested
 from stack.node import Node
+from stack.runtime.session import CallError
 from stack.transport.service import Session, SessionClosed, SessionRefused
 
 Tell = Callable[[dict[str, Any]], None]
@@ -197,3 +199,33 @@ class Gates:
     def _cancel(self, job: int, gates: list[int], node: int) -> None:
         """This node will do none of these gates, and no other of the job that it has begun."""
         self._gates.abandon((job, gate, node) for gate in gates)
+
+
+class Jobs:
+    """Who gives a controller jobs: so many qubits, each prepared and measured."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._calls, self._kernel, self._tell = node.kernel.calls, node.kernel, tell
+        self.orders: Orders = {"submit": self._submit, "cancel-job": self._cancel, "ask-job": self._ask}
+
+    def _submit(self, qubits: int, shots: int) -> None:
+        ops = tuple(Op(DeviceOpcode.MEASURE, (qubit,), clbit=qubit) for qubit in range(qubits))
+        self._call("submit", Circuit(qubits, qubits, ops).to_json(), shots)
+
+    def _cancel(self, job: int) -> None:
+        self._call("cancel_job", job)
+
+    def _ask(self, job: int) -> None:
+        self._call("job", job)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        async def call() -> None:
+            try:
+                facts = await self._calls[name](*arguments)
+            except CallError as error:
+                self._tell({"event": "job-refused", "reason": str(error)})
+            else:
+                row = {key: facts[key] for key in ("job", "state", "shots_done", "shots_spoilt")}
+                self._tell({"event": "job", **row, "counts": facts.get("counts", {})})
+
+        self._kernel.spawn(call, name="call")

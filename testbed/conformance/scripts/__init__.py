@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from testbed.conformance.scene import Scene
 
 FAMILIES: Final = (
-    *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "job", "job_lease", "dev", "dev_links"),
-    *("qnp", "qnp_relay", "qtp", "rgp"),
+    *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "dev", "dev_links"),
+    *("qnp", "qnp_relay", "qtp", "rgp", "job", "job_lease", "job_control"),
 )
 """Files of scripts, and of the mutants that they catch."""
 
