@@ -178,19 +178,22 @@ def holds(op: DeviceOp, results: int) -> bool:
     return not op.condition or (op.condition & results).bit_count() & 1 == op.expect
 
 
+def _senseless(op: DeviceOp) -> bool:
+    """An operation that makes no sense whatever has been measured before (DEV-7)."""
+    if op.flags:
+        return True
+    if op.opcode in TWO_QUBIT:
+        return op.qubit >> 16 == op.other >> 16
+    return op.opcode == DeviceOpcode.IDLE and op.angle < 0
+
+
 def fault(ops: Sequence[DeviceOp]) -> int | None:
     """Index of the first operation that makes no sense whatever the state of the device is (DEV-7), or
     None.
     """
     measured = 0
     for index, op in enumerate(ops):
-        if op.flags:
-            return index
-        if op.opcode in TWO_QUBIT and op.qubit >> 16 == op.other >> 16:
-            return index
-        if op.condition >> measured:
-            return index
-        if op.opcode == DeviceOpcode.IDLE and op.angle < 0:
+        if _senseless(op) or op.condition >> measured:
             return index
         if op.opcode == DeviceOpcode.MEASURE and measured < MAX_CONDITION_BITS:
             measured += 1
@@ -273,10 +276,10 @@ class Program:
         """Append any operation; `angle` in units of the bus."""
         if len(self._ops) >= MAX_OPS:
             raise ValueError(f"a program has at most {MAX_OPS} operations")
-        op = DeviceOp(opcode, 0, qubit, other, angle, when.mask, when.expect)
-        if when.mask >> min(self._measured, MAX_CONDITION_BITS):
+        if when.mask and when.mask >> min(self._measured, MAX_CONDITION_BITS):
             raise ValueError(f"operation {len(self._ops)} looks at a result that it cannot see")
-        if fault((op._replace(condition=0),)) is not None:
+        op = DeviceOp(opcode, 0, qubit, other, angle, when.mask, when.expect)
+        if _senseless(op):
             raise ValueError(f"operation {len(self._ops)} ({opcode.name}) makes no sense on these qubits")
         self._ops.append(op)
         self._measured += opcode == DeviceOpcode.MEASURE

@@ -39,7 +39,7 @@ from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
-from protocols.timers import Timers
+from protocols.timers import Timers, soonest
 from protocols.wire.codec import RelAck, RelData, RelProbe, RelReset
 
 MAX_PAYLOAD: Final = 1_100
@@ -351,8 +351,7 @@ class Reliable:
         return outputs
 
     def next_timeout(self) -> int | None:
-        timers = (self._retransmission.next(), self._acknowledgement.next(), self._silence.next())
-        return min((due for due in timers if due is not None), default=None)
+        return soonest(self._retransmission.next(), self._acknowledgement.next(), self._silence.next())
 
     # The sender.
 

@@ -5,9 +5,18 @@ What may live here: that one structure.  (`holds.py` is the simpler one, for thi
 long.)
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
+
+
+def soonest(*dues: int | None) -> int | None:
+    """The earliest of due times, of which each may be missing."""
+    first = None
+    for due in dues:
+        if due is not None and (first is None or due < first):
+            first = due
+    return first
 
 
 class Timers[K: Hashable]:
@@ -58,9 +67,15 @@ class Timers[K: Hashable]:
                 heappush(heap, (*entry, key))
         return None
 
-    def take_due(self, now: int) -> Iterator[K]:
+    def take_due(self, now: int) -> Iterable[K]:
         """Keys whose time has come by `now`, each stopped before it is yielded; setting timers meanwhile is
         allowed."""
+        heap = self._heap
+        if not heap or heap[0][0] > now:  # no timer is due before its place in the heap
+            return ()
+        return self._taking(now)
+
+    def _taking(self, now: int) -> Iterator[K]:
         while (due := self.next()) is not None and due <= now:
             _, _, key = heappop(self._heap)
             del self._place[key], self._due[key]

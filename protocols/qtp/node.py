@@ -49,7 +49,7 @@ from protocols.qtp.service import (
     SessionId,
 )
 from protocols.qtp.states import SESSION_TABLE, Do, SessionInput, SessionState
-from protocols.timers import Timers
+from protocols.timers import Timers, soonest
 from protocols.wire.codec import (
     QtpAccept,
     QtpClose,
@@ -359,8 +359,7 @@ class Qtp:
         return outputs
 
     def next_timeout(self) -> int | None:
-        due = (self._holds.next_due(), self._streams.next())
-        return min((time for time in due if time is not None), default=None)
+        return soonest(self._holds.next_due(), self._streams.next())
 
     # Messages.
 

@@ -109,8 +109,9 @@ def prepare(durations: Durations, body: bytes) -> Prepared | DeviceFailed:
 class Preparer:
     """`prepare` for one device, remembering what it has compiled.
 
-    Communication qubits get a new handle with every pair, so the bytes of programs hardly ever come back; what they do
-    does.  So a program is known by its bytes with the generations of each qubit's handles numbered from 0.
+    Every pair has another communication qubit, or a new handle of the same, so the bytes of programs hardly ever come
+    back; what they do does.  So a program is known by its bytes, with its qubits and the generations of each numbered
+    in the order in which they occur.
     """
 
     def __init__(self, durations: Durations, most: int) -> None:
@@ -121,15 +122,15 @@ class Preparer:
     def _by_names(self, body: bytes) -> Prepared | DeviceFailed:
         known = bytearray(body)
         names: dict[bytes, bytes] = {}
-        seen: dict[bytes, int] = {}
+        seen: dict[bytes, list[int]] = {}  # by index: the qubit's number, and that of its last generation
         for start in range(_FIRST_HANDLE, len(body), _OP_SIZE):
             for at in (start, start + 4):
                 handle = body[at : at + 4]
                 name = names.get(handle)
                 if name is None:
-                    index = handle[:2]
-                    generation = seen[index] = seen.get(index, -1) + 1
-                    name = names[handle] = index + generation.to_bytes(2, "big")
+                    qubit = seen.setdefault(handle[:2], [len(seen), -1])
+                    qubit[1] += 1
+                    name = names[handle] = (qubit[0] << 16 | qubit[1]).to_bytes(4, "big")
                 known[at : at + 4] = name
         prepared = self._prepare(bytes(known))
         if isinstance(prepared, DeviceFailed):

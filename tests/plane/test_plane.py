@@ -414,7 +414,7 @@ def test_planes_that_cannot_be_are_refused() -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_programs_that_differ_in_generations_only_are_compiled_once(data: Any) -> None:
+def test_programs_that_differ_in_their_qubits_only_are_compiled_once(data: Any) -> None:
     """Whatever a program does, and however broken its bytes are: what is remembered of another says the same."""
     durations = Durations(init_ps=NS, one_qubit_ps=20 * NS, two_qubit_ps=100 * NS, parallel=data.draw(st.booleans()))
     handles = [index << 16 | generation for index in (0, 1, 2) for generation in (0, 1, 7)]
@@ -429,6 +429,8 @@ def test_programs_that_differ_in_generations_only_are_compiled_once(data: Any) -
         for at in (start, start + 4):
             generation = int.from_bytes(body[at + 2 : at + 4], "big")
             renewed[at + 2 : at + 4] = (generation * 3 + 11).to_bytes(2, "big")
+            renewed[at : at + 2] = (40 - int.from_bytes(body[at : at + 2], "big")).to_bytes(2, "big")
     preparer = Preparer(durations, 8)
     for seen in (body, bytes(renewed), body):
         assert preparer.prepare(seen) == prepare(durations, seen)
+    assert preparer._prepare.cache_info().misses == 1
