@@ -186,6 +186,30 @@ def test_virtual_gives_the_bytes_of_local_and_telemetry_follows(
     assert "q1, q2, then q1, q3" in page
 
 
+PROGRAM = """
+from stack.sdk import attach
+from testbed.lab.jobs import ControllerCalls
+
+with attach() as node:
+    controller = ControllerCalls(node, "this run")
+    first = controller.submit("{folder}/ghz-4.qasm", 6, None, 0.0)
+    second = controller.submit("{folder}/ghz-4.qasm", 1000, "endless", 0.0)
+    done = controller.wait(first.job, lambda status: None)
+    assert (done.state, sum(done.counts.values())) == ("DONE", 6), done
+    controller.cancel(second.job)
+    assert controller.wait(second.job, lambda status: None).state == "CANCELLED"
+"""
+
+
+def test_a_program_at_the_controller_submits_jobs(tmp_path: Path) -> None:
+    text = network(2, [], programs=[{"node": "ctl", "run": "program.py"}])
+    del text["jobs"]
+    shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
+    (tmp_path / "program.py").write_text(PROGRAM.format(folder=tmp_path))
+    (tmp_path / "jobs.yaml").write_text(yaml.safe_dump(text))
+    assert main(["run", str(tmp_path / "jobs.yaml"), "--clock", "local", "--out", str(tmp_path / "out")]) == 0
+
+
 def test_a_controller_without_qpus_takes_no_jobs(tmp_path: Path) -> None:
     shutil.copy(SCENARIOS / "ghz-4.qasm", tmp_path)
     text = network(2, [GHZ])
