@@ -20,6 +20,7 @@ from testbed.conformance.kit import FAIL, PASS, Result, hunt, judge, simulate_al
 from testbed.conformance.mutants import load as load_mutants
 from testbed.conformance.scripts import Script
 from testbed.conformance.scripts import load as load_scripts
+from testbed.conformance.traces import load as load_rules
 from testbed.errors import BadInput
 
 _KEY_BYTES: Final = 32
@@ -174,8 +175,10 @@ def _chosen(only: str | None) -> tuple[list[Requirement], list[Script]]:
 
 def _listed(requirements: list[Requirement], scripts: list[Script]) -> list[str]:
     lines = []
+    rules = load_rules().values()
     for requirement in requirements:
         names = [script.name for script in scripts if requirement.id in script.decides]
+        names += [f"traces.{rule.name}" for rule in rules if requirement.id in rule.decides]
         how = ", ".join(names) if names else requirement.reason or "not decided yet"
         lines += [f"{requirement.id} {requirement.level} ({requirement.role}): {requirement.text}", f"    {how}"]
     return lines

@@ -11,8 +11,9 @@ import pytest
 
 from testbed.conformance.catalogue import CatalogueError, gaps, load
 from testbed.conformance.command import Wanted, conformance
-from testbed.conformance.kit import FAIL, PASS, hunt, judge, simulate
+from testbed.conformance.kit import FAIL, PASS, Result, hunt, judge, simulate
 from testbed.conformance.mutants import load as load_mutants
+from testbed.conformance.report import lines
 from testbed.conformance.scene import ECHO
 from testbed.conformance.scripts import ScriptError, decides
 from testbed.conformance.scripts import load as load_scripts
@@ -98,6 +99,15 @@ def test_an_id_stands_once(tmp_path):
     (tmp_path / "x.toml").write_text(row * 2)
     with pytest.raises(CatalogueError, match="twice"):
         load(tmp_path)
+
+
+def test_the_report_says_whether_every_must_is_decided():
+    results = [Result(script.name, script.decides, PASS, "", ()) for script in SCRIPTS.values()]
+    assert "every MUST decided and passed" in lines(judge(CATALOGUE.values(), results), results)
+    others = [result for result in results if "JOB-9" not in result.decides]
+    assert "1 MUST not decided: JOB-9" in lines(judge(CATALOGUE.values(), others), others)
+    failed = [r._replace(verdict=FAIL) if "JOB-9" in r.decides else r for r in results]
+    assert "2 MUST not met: JOB-9, JOB-10" in lines(judge(CATALOGUE.values(), failed), failed)
 
 
 def test_what_nothing_decides_is_found():
