@@ -16,6 +16,7 @@ from stack.application.leases import Leases
 from stack.application.link_load import LinkLoadApp
 from stack.application.pairs import PairsApp
 from stack.application.probe import Probe
+from stack.application.programs import Programs
 from stack.application.results import SharedResults
 from stack.application.teleport import TeleportApp
 from stack.config import Device, NodeConfig
@@ -88,6 +89,7 @@ class Node:
         load = LinkLoadApp(kernel, config.seed, self.physical, self.link)
         pairs = PairsApp(kernel, self.physical, self.network)
         Probe(kernel, self.physical, self.network)
+        Programs(kernel, config, self.physical, self.transport, self.gates)
         for name in self.config.apps:
             if name.startswith("job-"):
                 self.apps[name] = jobs.app

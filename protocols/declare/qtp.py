@@ -1,7 +1,9 @@
 """QTP: the transport layer's sessions, and the teleported qubits within them."""
 
 from protocols.declare.family import Departure, Family
-from protocols.declare.fields import CodePoint, Message, bits, enum8, in_order, u8, u16, u32
+from protocols.declare.fields import CodePoint, Message, bits, byte_string, enum8, in_order, u8, u16, u32
+
+PIECE = 1024
 
 
 class QtpService(CodePoint):
@@ -123,12 +125,24 @@ class Reset(Message):
     fields_desc = in_order(u32("session", "number of the session", key=True))
 
 
+class Note(Message):
+    """Classical words between the users of a session, in the order of sending."""
+
+    name = "Note"
+    code = 10
+    fields_desc = in_order(
+        u32("session", "number of the session", key=True),
+        bits("more", 1, "1 = the next Note goes on with this one"),
+        byte_string("text", PIECE, "a piece of what is said"),
+    )
+
+
 FAMILY = Family(
     number=5,
     name="QTP",
     title="Quantum transport",
     about="Sessions on ports; a qubit is delivered once or reported lost.",
-    messages=(Open, Accept, Refuse, Teleport, Delivered, Close, Credit, Finish, Reset),
+    messages=(Open, Accept, Refuse, Teleport, Delivered, Close, Credit, Finish, Reset, Note),
     points=(QtpService, QtpStatus, QtpCorrection),
     departures=(
         Departure(

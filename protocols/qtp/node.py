@@ -37,6 +37,7 @@ from protocols.qtp.service import (
     Delivered,
     Lost,
     NeedPair,
+    NoteCame,
     Opened,
     PairGone,
     PairReady,
@@ -56,6 +57,7 @@ from protocols.wire.codec import (
     QtpCredit,
     QtpDelivered,
     QtpFinish,
+    QtpNote,
     QtpOpen,
     QtpRefuse,
     QtpReset,
@@ -69,6 +71,8 @@ MOST_SESSIONS = 256  # that one peer may have opened here at a time
 MOST_PENDING = 1024  # Teleports of a session that wait for their turn; pairs of it that are known to be gone
 MOST_WINDOW = 64  # pairs that a session asks for at a time, unless more are to be kept ready
 MOST_PLACES = 0xFFFF
+MOST_NOTE = 1 << 20  # bytes of one note, however many pieces it comes in
+_PIECE = 1024
 _NUMBER_BITS = 15  # so that a live session's purpose id is its own
 
 
@@ -108,6 +112,7 @@ class _Session:
     told: int = 0  # what the peer knows of that
     pending: dict[int, QtpTeleport] = field(default_factory=dict)  # by index
     pool: dict[int, Pair | None] = field(default_factory=dict)  # the peer's pairs by pair id; None: it is gone
+    note: bytes = b""  # what has come of the peer's next note
 
     def settled(self) -> bool:
         return not (self.unpaired or self.measuring or self.sent)
@@ -274,6 +279,17 @@ class Qtp:
         self._advance(known, now)
         return index
 
+    def note(self, session: SessionId, text: bytes, now: int) -> None:
+        """Say something to the user at the other end.  Raises SessionGone, ValueError if it is too long.  QTP-14."""
+        if len(text) > MOST_NOTE:
+            raise ValueError(f"a note of {len(text)} bytes; at most {MOST_NOTE}")
+        known = self._sessions.get(session)
+        if known is None or known.state in (SessionState.OPENING, SessionState.CLOSING):
+            raise SessionGone(f"session {session.number} with node {session.peer} is not open")
+        for at in range(0, max(1, len(text)), _PIECE):
+            more = at + _PIECE < len(text)
+            self._send(session.peer, QtpNote(session.number, more, text[at : at + _PIECE]))
+
     def measured(self, session: SessionId, index: int, m1: int, m2: int, now: int) -> None:
         """The Bell measurement of RunBellMeasurement read m1 on the data qubit and m2 on the pair's half."""
         known = self._sessions.get(session)
@@ -299,6 +315,7 @@ class Qtp:
                 | QtpCredit()
                 | QtpFinish()
                 | QtpReset()
+                | QtpNote()
             ) if self._is_past(SessionId(source, message.session)):
                 pass  # sent before the peer knew that the session had ended
             case QtpAccept() | QtpRefuse():
@@ -311,6 +328,8 @@ class Qtp:
                 self._on_ending(message, source)
             case QtpCredit():
                 self._on_credit(message, source, now)
+            case QtpNote():
+                self._on_note(message, source)
             case _:
                 raise TypeError(f"{type(message).__name__} is not a message of QTP")
 
@@ -437,6 +456,19 @@ class Qtp:
         else:
             session.limit = max(session.limit, message.limit)
             self._advance(session, now)
+
+    def _on_note(self, message: QtpNote, source: int) -> None:
+        session = self._sessions.get(SessionId(source, message.session))
+        if session is None or session.state is SessionState.OPENING:
+            self._ignore(source, message, "no open session")
+        elif len(session.note) + len(message.text) > MOST_NOTE:
+            session.note = b""
+            self._ignore(source, message, "the note is too long")
+        else:
+            session.note += message.text
+            if not message.more:
+                self._outputs.append(NoteCame(session.id, session.note))
+                session.note = b""
 
     def _on_ending(self, message: QtpClose | QtpReset | QtpFinish, source: int) -> None:
         session = self._sessions.get(SessionId(source, message.session))
@@ -585,7 +617,8 @@ class Qtp:
         | QtpClose
         | QtpCredit
         | QtpFinish
-        | QtpReset,
+        | QtpReset
+        | QtpNote,
     ) -> None:
         self._outputs.append(Send(destination, message, reliable=True))
 

@@ -135,6 +135,13 @@ class Arrived(NamedTuple):
     z: int
 
 
+class NoteCame(NamedTuple):
+    """Event: the user at the other end says something."""
+
+    session: SessionId
+    text: bytes
+
+
 class Lost(NamedTuple):
     """Event at both ends: a qubit was consumed and did not arrive, and never will."""
 

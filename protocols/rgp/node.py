@@ -121,14 +121,16 @@ class Rgp:
         else:
             self._holds.put(name, now)
 
-    def cancel(self, job: int, now: int) -> None:
-        """Give up every gate of a job that has not ended, and what came early for it."""
-        for gate in [g for g in self._gates.values() if g.name.job == job]:
+    def cancel(self, job: int, now: int, peer: int | None = None) -> None:
+        """Give up every gate of a job that has not ended, with that peer or with any, and what came early for it."""
+        for gate in [g for g in self._gates.values() if g.name.job == job and peer in (None, g.peer)]:
             self._fail(gate, RefuseReason.CANCELLED)
-        for peer, early in self._early.items():
+        for source, early in self._early.items():
+            if peer not in (None, source):
+                continue
             for name in [n for n in early if n.job == job]:
                 if not isinstance(early.pop(name), RgpRefused):
-                    self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
+                    self._send(source, RgpRefused(*name, RefuseReason.CANCELLED))
 
     def decline(self, job: int, gate: int, peer: int, now: int) -> None:
         """This node will not do a gate that it has not started: the peer is told."""

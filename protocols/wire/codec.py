@@ -1848,6 +1848,42 @@ class QtpReset(_QtpReset):
         return tuple.__new__(cls, _QTP_RESET.unpack(body))
 
 
+_QTP_NOTE = struct.Struct("!IBH")
+
+
+class _QtpNote(NamedTuple):
+    session: int
+    more: int
+    text: bytes
+
+
+class QtpNote(_QtpNote):
+    """Classical words between the users of a session, in the order of sending."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 5
+    MESSAGE: ClassVar[int] = 10
+
+    def pack(self) -> bytes:
+        length = len(self.text)
+        if length > 1024:
+            raise ValueError(f"QtpNote.text: {length} > 1024")
+        head = _QTP_NOTE.pack(self.session, self.more << 7, length)
+        return head + self.text
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _QTP_NOTE.size:
+            raise _misfit(body, _QTP_NOTE, cls)
+        session, bits1, text_length = _QTP_NOTE.unpack_from(body)
+        if text_length > 1024:
+            raise WireError("bound", f"QtpNote.text: {text_length} > 1024")
+        if len(body) != _QTP_NOTE.size + text_length:
+            raise _misfit_tail(body, _QTP_NOTE.size + text_length, cls)
+        return tuple.__new__(cls, (session, bits1 >> 7, body[_QTP_NOTE.size :]))
+
+
 class RgpKind(IntEnum):
     """Which gate."""
 
@@ -3399,6 +3435,7 @@ type Message = (
     | QtpCredit
     | QtpFinish
     | QtpReset
+    | QtpNote
     | RgpCat
     | RgpUncat
     | RgpRefused
@@ -3485,6 +3522,7 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (QtpCredit.PROTOCOL, QtpCredit.MESSAGE): QtpCredit,
     (QtpFinish.PROTOCOL, QtpFinish.MESSAGE): QtpFinish,
     (QtpReset.PROTOCOL, QtpReset.MESSAGE): QtpReset,
+    (QtpNote.PROTOCOL, QtpNote.MESSAGE): QtpNote,
     (RgpCat.PROTOCOL, RgpCat.MESSAGE): RgpCat,
     (RgpUncat.PROTOCOL, RgpUncat.MESSAGE): RgpUncat,
     (RgpRefused.PROTOCOL, RgpRefused.MESSAGE): RgpRefused,

@@ -149,9 +149,10 @@ class RemoteGates:
             machine.decline(job, gate, peer, now)
         self._driver.flush()
 
-    def cancel(self, run: int) -> None:
-        """The gates of this shot that have been started here, and not ended, fail now; the peers are told."""
-        self._driver.machine.cancel(run, self._kernel.now)
+    def cancel(self, run: int, peer: int | None = None) -> None:
+        """The gates of this shot, with that peer or with any, that have been started here, and not ended, fail now; the
+        peers are told."""
+        self._driver.machine.cancel(run, self._kernel.now, peer)
         self._driver.flush()
 
     def enter(self, peers: Iterable[int]) -> None:

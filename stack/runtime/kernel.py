@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stack.config import Path
     from stack.record import NullRecorder, Recorder
     from stack.runtime.host import Entry, Host
-    from stack.runtime.session import Session
+    from stack.runtime.session import Holder, Session
 
 ANSWER: Final = 0
 FRAME: Final = 1
@@ -105,6 +105,10 @@ class Mailbox[T]:
         else:
             self._items.append(item)
 
+    def take(self) -> T:
+        """The oldest item; raises IndexError if there is none."""
+        return self._items.popleft()
+
     async def get(self) -> T:
         if self._items:
             return self._items.popleft()
@@ -143,6 +147,8 @@ class Kernel:
         self.counters: dict[str, int] = {}
         self.results: dict[str, Any] = {}
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self.for_programs: list[Callable[[], Holder]] = []
+        """What makes, for each program that attaches, what layers keep for it."""
         self.scope = trio.CancelScope()
         self.on_frame: Callable[[bytes], None] | None = None
         self.on_ways: Callable[[dict[int, Path]], None] | None = None
@@ -293,4 +299,3 @@ class Kernel:
         """One line of ``events.jsonl``."""
         if self.alive:
             self.recorder.event(self.true_now, layer, name, **fields)
-

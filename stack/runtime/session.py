@@ -3,9 +3,9 @@
 What may live here: framing and turn-taking.  What a call does is registered by the layers (``Kernel.calls``).
 
 A session is a stream socket of JSON lines.  Program to node: ``{"call": name, "args": {...}}``.  Node to program:
-``{"t_ps": node time, "value": ...}`` or ``{"t_ps": ..., "error": text}``.  From a reply until the next call the
-program has the floor and emulated time stands still; waiting is a call.  The session ends when either end closes it,
-and the node closes it only by ending.
+``{"t_ps": node time, "value": ...}`` or ``{"t_ps": ..., "error": text}``, some with a ``kind``.  From a reply until the
+next call the program has the floor and emulated time stands still; waiting is a call.  The session ends when either end
+closes it, and the node closes it only by ending.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stack.runtime.kernel import TIMER, Timer
 
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 
 class CallError(Exception):
     """A call that cannot be served; its text goes back to the program, and the node lives on."""
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        """``kind``: one word, for programs that tell such errors apart."""
+        super().__init__(text)
+        self.kind = kind
+
+
+class Holder(Protocol):
+    """What a layer keeps for one program."""
+
+    calls: dict[str, Callable[..., Awaitable[Any]]]
+    """Of this program only."""
+
+    def ended(self) -> None:
+        """The program has gone."""
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:
@@ -43,6 +58,7 @@ class Session:
         self.index = index
         self.sock = sock
         self._pending = b""
+        self._holders: list[Holder] = []
 
     def open(self) -> None:
         self.kernel.results.setdefault("sessions", []).append(self.index)  # those still open at the end
@@ -76,6 +92,8 @@ class Session:
             self.sock.close()
             self.kernel.results["sessions"].remove(self.index)
             self.kernel.event("session", "detached", session=self.index)
+            for holder in self._holders:
+                holder.ended()
             self.kernel.program_closed()
             return
         self.kernel.spawn(self._serve, line, name=f"session-{self.index}")
@@ -101,7 +119,7 @@ class Session:
             value = await handler(**arguments)
             reply = {"t_ps": kernel.now, "value": value}
         except CallError as error:
-            reply = {"t_ps": kernel.now, "error": str(error)}
+            reply = {"t_ps": kernel.now, "error": str(error)} | ({"kind": error.kind} if error.kind else {})
         with suppress(OSError):  # the program is gone; the next read says so
             self.sock.sendall(json.dumps(reply).encode() + b"\n")
         kernel.host.owe(self)
@@ -116,7 +134,11 @@ class Session:
             name, arguments = call["call"], call.get("args", {})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise CallError('a call is one line of JSON, {"call": NAME, "args": {...}}') from None
+        if not self._holders:
+            self._holders = [make() for make in self.kernel.for_programs]
         calls = self.kernel.calls
+        for holder in self._holders:
+            calls = calls | holder.calls
         if not isinstance(name, str) or name not in calls:
             raise CallError(f"no call {name!r:.80} here; there are {', '.join(sorted(calls))}")
         try:

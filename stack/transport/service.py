@@ -19,6 +19,7 @@ from protocols.qtp.service import (
     Delivered,
     Lost,
     NeedPair,
+    NoteCame,
     Opened,
     PairGone,
     PairReady,
@@ -78,6 +79,8 @@ class Session:
         """Why it has ended, once it has."""
         self.on_pair_gone: Callable[[Pair], None] = lambda pair: None
         """Called when a pair that was handed up is a pair no more; its qubit stays the user's."""
+        self.on_closed: Callable[[], None] = lambda: None
+        """Called when it has ended."""
         self.lost = 0
         self.peer_finished = False
         """The other end sends no more."""
@@ -87,7 +90,9 @@ class Session:
         self._sent: dict[int, Waiter[bool]] = {}
         self._filling: tuple[int, Waiter[None]] | None = None
         self._pairs: Mailbox[Pair | None] = Mailbox(kernel)
+        self._notes: Mailbox[bytes | None] = Mailbox(kernel)
         self._not_handed_up: set[Pair] = set()
+        self._abandoned = False
 
     async def teleport(self, qubit: int, preparation: Program | None = None, frame: int = 0) -> bool:
         """Send a qubit, which is gone from here on; whether it was delivered.
@@ -191,6 +196,21 @@ class Session:
                 self._not_handed_up.remove(pair)
                 return pair
 
+    def note(self, text: bytes) -> None:
+        """Say something to the user at the other end, up to 2^20 bytes.  Raises SessionClosed."""
+        try:
+            self._transport.driver.machine.note(self.ident, text, self._kernel.now)
+        except SessionGone:
+            raise self._gone() from None
+        self._transport.driver.flush()
+
+    async def heard(self) -> bytes:
+        """The next note of the user at the other end; raises SessionClosed when no more will come."""
+        text = None if self._ended(self._notes) else await self._notes.get()
+        if text is None:
+            raise self._gone()
+        return text
+
     def _gone(self) -> SessionClosed:
         still = "the peer has finished" if self.peer_finished else "closing"
         reason = still if self.closed is None else self.closed.name
@@ -218,17 +238,32 @@ class Session:
         self._transport.driver.machine.close(self.ident, self._kernel.now)
         self._transport.driver.flush()
 
+    def abandon(self) -> None:
+        """Nobody is there any more to take what has come, or comes: it is let go of."""
+        self._abandoned = True
+        for mailbox in (self._arrivals, self._pairs):
+            while len(mailbox):
+                item = mailbox.take()
+                if item is not None and (isinstance(item, Incoming) or item in self._not_handed_up):
+                    self._transport.release(item.qubit)
+        self._not_handed_up.clear()
+
     def _hear(self, event: Any) -> None:
         match event:
             case Arrived(index=index, qubit=qubit, x=x, z=z):
                 self._event("arrived", index=index, qubit=qubit, x=x, z=z)
                 self._transport.arrived[qubit] = self.ident
+                if self._abandoned:
+                    self._transport.release(qubit)
+                    return
                 self._arrivals.put(Incoming(index, qubit, x, z))
             case Delivered(index=index):
                 self._event("delivered", index=index)
                 self._sent.pop(index).set(True)
             case Returned(index=index, qubit=qubit):
-                self._transport.preparations.pop((self.ident, index), None)
+                preparation = self._transport.preparations.pop((self.ident, index), None)
+                if preparation is not None:
+                    self._transport.run_before(preparation)
                 self._event("returned", index=index, qubit=qubit)
                 self._sent.pop(index).fail(self._gone())
             case Lost(index=index, incoming=incoming):
@@ -239,6 +274,10 @@ class Session:
             case PeerFinished():
                 self.peer_finished = True
                 self._arrivals.put(None)
+            case NoteCame(text=text):
+                self._notes.put(text)
+            case PairReady(pair=pair) if self._abandoned:
+                self._transport.release(pair.qubit)
             case PairReady(pair=pair):
                 self._not_handed_up.add(pair)
                 self._pairs.put(pair)
@@ -253,6 +292,8 @@ class Session:
                 self._more_pairs()
                 self._arrivals.put(None)
                 self._pairs.put(None)
+                self._notes.put(None)
+                self.on_closed()
 
     def _event(self, name: str, **fields: int | bool) -> None:
         self._kernel.event("transport", name, peer=self.ident.peer, session=self.ident.number, **fields)
@@ -400,7 +441,7 @@ class Transport:
                 self._opening.pop(ident).fail(SessionRefused(reason.name))
             case ReleaseQubit(qubit=qubit):
                 self._physical.memory.release(qubit)
-            case Arrived() | Delivered() | Returned() | Lost() | PairReady() | PairGone() | PeerFinished():
+            case Arrived() | Delivered() | Returned() | Lost() | PairReady() | PairGone() | PeerFinished() | NoteCame():
                 self._sessions[event.session]._hear(event)
             case Closed(session=ident):
                 self._closed(ident, event)

@@ -1,9 +1,7 @@
 """Where standing testbeds are found: a folder each, under XDG_RUNTIME_DIR or as one was told.
 
-What may live here: those folders.  A testbed is up for as long as its keeper holds the lock in its folder; what a
-keeper that was killed has left there is swept away by the next that takes the name.
-
-    NAME/lock  control (a socket)  about.json  attach/NODE (a socket each)
+What may live here: those folders, as their keeper makes and sweeps them; ``stack.standing`` has the rule of what lies
+where.  What a keeper that was killed has left is swept away by the next that takes the name.
 """
 
 import fcntl
@@ -12,12 +10,12 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from stack.standing import default_folder, door, held, up
 from testbed.errors import BadInput
 from testbed.program import program
 
@@ -28,11 +26,7 @@ LONGEST_PATH = 107
 
 def base() -> Path:
     """The folder of this user's testbeds; made if need be.  Raises BadInput."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        path = Path(runtime) / "bellwire"
-    else:
-        path = Path(tempfile.gettempdir()) / f"bellwire-{os.getuid()}"
+    path = default_folder()
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         about = path.lstat()
@@ -55,7 +49,7 @@ class Place:
 
     def door(self, node: str) -> Path:
         """The socket at which programs attach to a node."""
-        return self.path / "attach" / node
+        return door(self.path, node)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -73,17 +67,7 @@ class Place:
 
     def held(self) -> bool:
         """Whether its keeper lives."""
-        try:
-            descriptor = os.open(self.lock, os.O_RDWR)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return held(self.lock)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -145,29 +129,24 @@ def place(name: str, folder: Path | None = None) -> Place:
 
 def standing(folder: Path | None = None) -> list[Place]:
     """All testbeds that are up, by name."""
-    where = folder or base()
-    try:
-        found = sorted(path for path in where.iterdir() if path.is_dir())
-    except OSError:
-        return []
-    return [one for one in map(Place, found) if one.held()]
+    return [Place(path) for path in up(folder or base())]
 
 
 def the_one(name: str | None, folder: Path | None = None) -> Place:
     """The testbed of that name; without a name the only one that is up.  Raises BadInput."""
-    up = standing(folder)
-    names = ", ".join(one.name for one in up)
+    there = standing(folder)
+    names = ", ".join(one.name for one in there)
     if name is not None:
-        for one in up:
+        for one in there:
             if one.name == name:
                 return one
-        remedy = f"there is {names}" if up else f"start one: {program()} up SCENARIO"
+        remedy = f"there is {names}" if there else f"start one: {program()} up SCENARIO"
         raise BadInput("command line", "--testbed", f"no testbed {name!r:.60} is up", remedy)
-    if not up:
+    if not there:
         raise BadInput("this machine", "testbed", "none is up", f"start one: {program()} up SCENARIO")
-    if len(up) > 1:
-        raise BadInput("command line", "--testbed", f"{len(up)} testbeds are up", f"say which: {names}")
-    return up[0]
+    if len(there) > 1:
+        raise BadInput("command line", "--testbed", f"{len(there)} testbeds are up", f"say which: {names}")
+    return there[0]
 
 
 __all__ = ["LONGEST_PATH", "Place", "base", "place", "standing", "the_one"]
