@@ -59,8 +59,8 @@ class _Channel:
         self.port = port
         self.gates = 0
         # A gate's name must be the same at both ends, and no other gate's at either: session numbers are of a pair of
-        # nodes, so both nodes stand in it, one in the number of the job, one in that of the gate.  The highest bit keeps
-        # away from the runs of circuits.
+        # nodes, so both nodes stand in it, one in the number of the job, one in that of the gate.  The highest bit
+        # keeps away from the runs of circuits.
         self.job = 1 << 31 | session.ident.number << 16 | opener
         self._acceptor = acceptor
 
