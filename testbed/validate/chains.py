@@ -11,6 +11,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, Final
 
+from protocols.correlations import DEVIATIONS
 from testbed.errors import BadInput
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
@@ -72,12 +73,13 @@ def _scenario(given: Parameters, seed: int, folder: Path) -> Scenario:
             "end_rounds": whole(values, "end_rounds", 4, 0),
             "pumping": values["pumping"] == "yes",
         }
+    tests = {"test_share": values["test_share"]} if "test_share" in values else {}
     text = {
         "seed": seed,
         "nodes": nodes,
         "links": {f"l{i}": {"a": f"n{i}", "b": f"n{i + 1}", "station": f"s{i}", **link} for i in range(hops)},
         "circuits": circuits,
-        "requests": [{"from": "n0", "to": f"n{hops}", "pairs": pairs, "ahead": memories}],
+        "requests": [{"from": "n0", "to": f"n{hops}", "pairs": pairs, "ahead": memories, **tests}],
     }
     path = folder / "chain.yaml"
     path.write_text(json.dumps(text), encoding="utf-8")
@@ -140,6 +142,16 @@ def _estimate(values: Parameters, seed: int) -> Measurement:
     # Where each pair agrees to a nanosecond's decay there is no scatter to speak of: the row is exact.
     exact = off.stderr is None or off.stderr < _EXACT
     return off._replace(largest=None, stderr=None if exact else off.stderr)
+
+
+def _tested(values: Parameters, seed: int) -> Measurement:
+    """What test rounds between the ends say, with one standard deviation."""
+    _, outcome = _run(values, seed)
+    found = outcome.results["n0"]["pairs-0"].get("tested")
+    if found is None:
+        raise ValueError("too few test rounds: ask for more pairs")
+    rounds, fidelity, error = found
+    return Measurement(fidelity / 0xFFFFFFFF, error / 0xFFFFFFFF / DEVIATIONS, rounds)
 
 
 def _rate(values: Parameters, seed: int) -> Measurement:
@@ -210,8 +222,15 @@ def _table(name: str, quantity: str, runner: Callable[[Parameters, int], Measure
     return Table(name, quantity, _CHAIN, runner, check_chain)
 
 
+_TESTED: Final = (
+    *_CHAIN,
+    Parameter("test_share", "probability", "of a pair to be measured by both ends", 0.5),
+)
+
+
 TABLES: Final = (
     _table("chain-fidelity", "true fidelity of the delivered pairs", _fidelity),
     _table("chain-estimate", "fidelity as the head estimates it, less the true one", _estimate),
+    Table("chain-tested", "fidelity as test rounds between the ends see it", _TESTED, _tested, check_chain),
     _table("link-pairs", "link pairs used per delivered pair, on the first link: 2^rounds / p of all rounds", _yield),
 )
