@@ -121,6 +121,12 @@ def link_config(scenario: Scenario, link: ScenarioLink, grade: str, seed: int) -
     from testbed.plane.links import make_link
 
     parameters = link_parameters(scenario, link)
+    during = {
+        kind: tuple(
+            (f.at_ps, f.at_ps + f.for_ps) for f in scenario.faults if (f.kind, f.link, f.node) == (kind, *where)
+        )
+        for kind, where in {"cut": (link.name, ""), "blind": ("", link.station)}.items()
+    }
     return LinkConfig(
         a=scenario.node(link.a).number,
         b=scenario.node(link.b).number,
@@ -129,6 +135,8 @@ def link_config(scenario: Scenario, link: ScenarioLink, grade: str, seed: int) -
         arm_a_ps=link.delay_a_ps,
         arm_b_ps=link.delay_b_ps,
         frame_hz=link.qubit_frame_hz,
+        cuts=during["cut"],
+        blindings=during["blind"],
         model=make_link(link.model, parameters, grade, link.name, seed, link.number),  # type: ignore[arg-type]
     )
 
@@ -223,7 +231,7 @@ def compose(
 
 
 def _disturbances(scenario: Scenario, numbers: dict[str, int]) -> tuple[Disturbance, ...]:
-    """What the trace says of freezes, cuts and partitions."""
+    """What the trace says of freezes, blindings, cuts and partitions."""
     ends = {link.name: link.a for link in scenario.links} | {way.name: way.a for way in scenario.classical_links}
     found = []
     about: dict[str, str]
@@ -231,6 +239,8 @@ def _disturbances(scenario: Scenario, numbers: dict[str, int]) -> tuple[Disturba
         over_ps = fault.at_ps + fault.for_ps
         if fault.kind == "freeze":
             node, words, about = fault.node, ("frozen", "thawed"), {}
+        elif fault.kind == "blind":
+            node, words, about = fault.node, ("blinded", "sighted"), {}
         elif fault.kind == "cut":
             node, words, about = ends[fault.link], ("cut", "mended"), {"link": fault.link}
         elif fault.kind == "partition":

@@ -30,6 +30,10 @@ class LinkConfig:
     model: LinkModel
     frame_hz: float = 0.0
     """Frequency of the qubits' frames, which clocks keep: 0 if no clock turns them."""
+    cuts: tuple[tuple[int, int], ...] = ()
+    """From when till when the fibre is cut, in true time."""
+    blindings: tuple[tuple[int, int], ...] = ()
+    """From when till when the detectors do not click."""
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -50,6 +54,17 @@ class LinkConfig:
                 f"arm delays differ from those of the link model, {known.arm_a_ps} and {known.arm_b_ps}"
             )
 
+
+    @property
+    def dark_ps(self) -> tuple[tuple[int, int], ...]:
+        """Between which times of a slot it cannot herald, bounds excluded: for want of photons or of detectors.
+
+        An attempt begins with the first photon on its way, and ends when the last has been looked for.
+        """
+        lead_ps, attempt_ps = max(self.leads_ps), self.model.attempt_ps
+        rounds_ps = lead_ps - max(self.arm_a_ps, self.arm_b_ps)
+        cut = [(start - attempt_ps, end + lead_ps) for start, end in self.cuts]
+        return (*cut, *((start - attempt_ps, end + rounds_ps) for start, end in self.blindings))
 
     @property
     def leads_ps(self) -> tuple[int, int]:

@@ -77,12 +77,15 @@ class SampledLink(Link):
         self._winner = None
         a, b = couple
         model, arrivals = self.model, None
-        if self.clocked:
+        stands = not self.dark(slot)
+        if stands and self.clocked:
             arrivals = self.arrivals(a, b, slot)
-            if arrivals is None or not self._stands(arrivals, a.alpha):
-                self._to_go[couple] = self.listened(*couple).upto(slot) + self._draw(a.alpha)
-                self.arrange(self.world.events.now)
-                return
+            stands = arrivals is not None and self._stands(arrivals, a.alpha)
+        if not stands:
+            self._to_go[couple] = self.listened(*couple).upto(slot) + self._draw(a.alpha)
+            self.arrange(self.world.events.now)
+            return
+        if arrivals is not None:
             model = model.arriving(arrivals)
         herald = model.draw_state(self._rng, a.alpha)
         self.succeed(a, b, slot, herald, arrivals, self.world.events.now)
@@ -183,7 +186,8 @@ class PhotonicLink(Link):
         if slots.first == slot:
             self.model.renew()
         arrivals = self.arrivals(a, b, slot) if self.clocked else None
-        if slots.after(slot - 1) == slot and (arrivals is not None or not self.clocked):
+        meets = slots.after(slot - 1) == slot and not self.dark(slot)
+        if meets and (arrivals is not None or not self.clocked):
             done = partial(self._seen, couple, slot, arrivals)
             due = self.station.at(slot)
             self._due[couple, slot] = due + self.model.attempt_ps

@@ -214,6 +214,7 @@ class Link(ABC):
         )
         self.station = SlotClock(clocks[2], config.slot_ps)
         self.clocked = any(clock is not None for clock in clocks)
+        self._dark = config.dark_ps
         # A photon further off has no chance to meet its gate.
         gate_ps = min(config.model.parameters.window_ps, config.model.attempt_ps) // 2
         self.slack_ps = gate_ps if self.clocked else 0
@@ -250,6 +251,13 @@ class Link(ABC):
         """
         flights = train.lead_ps + train.arm_ps + self.slack_ps
         return train.emission_ps(slot) + flights + self.model.attempt_ps + LEAST_ANSWER_PS
+
+    def dark(self, slot: int) -> bool:
+        """Is the fibre cut, or are the detectors blinded, so that nothing can herald in a slot of the station's?"""
+        if not self._dark:
+            return False
+        at = self.station.at(slot)
+        return any(start < at < end for start, end in self._dark)
 
     def births_ps(self, train_a: Train, train_b: Train, slot: int) -> tuple[int, int]:
         """When the halves of a pair of that slot came to be."""

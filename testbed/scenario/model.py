@@ -249,10 +249,10 @@ class TimeSync:
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
     at_ps: int
-    kind: Literal["kill", "freeze", "restart", "cut", "partition"]
+    kind: Literal["kill", "freeze", "restart", "blind", "cut", "partition"]
     node: str = ""
     for_ps: int = 0
-    """How long a freeze, a cut or a partition lasts."""
+    """How long a freeze, a blinding, a cut or a partition lasts."""
     link: str = ""
     """What is cut."""
     apart: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Planned faults: kill, restart and freeze of nodes, cuts of links and partitions, at a time of the scenario.
+"""Planned faults: kill, restart and freeze of nodes, blinded detectors, cuts and partitions, at a time of the scenario.
 
 What may live here: the `faults:` section. What goes wrong with frames all the time is in channels.py.
 """
@@ -12,7 +12,7 @@ from testbed.scenario.model import Node, PlannedFault
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item
 
-_KINDS: Final = ("kill", "restart", "freeze", "cut", "partition")
+_KINDS: Final = ("kill", "restart", "freeze", "blind", "cut", "partition")
 _FAULT: Final = Form("faults[]", "a fault", ("at_s", *_KINDS, "for_s"))
 
 
@@ -25,7 +25,7 @@ def read(item: Item | None, nodes: Mapping[str, Node], links: Collection[str]) -
     dead: set[str] = set()
     frozen_until: dict[str, int] = {}
     for fault, entry in read_items:
-        if fault.kind in ("cut", "partition"):
+        if fault.kind in ("blind", "cut", "partition"):
             continue
         if fault.kind == "restart":
             if fault.node not in dead:
@@ -60,6 +60,8 @@ def _fault(item: Item, nodes: Mapping[str, Node], links: Collection[str]) -> Pla
     for_ps = keys.seconds("for_s", None, 1e-12)
     if kind == "freeze":
         return PlannedFault(at_ps, "freeze", node_section.name(subject, nodes), for_ps)
+    if kind == "blind":
+        return PlannedFault(at_ps, "blind", node_section.name(subject, nodes, ("station",)), for_ps)
     if kind == "cut":
         link = schema.name(subject, "link")
         if link not in links:

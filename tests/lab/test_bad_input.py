@@ -239,6 +239,9 @@ CASES = {
     "a cut of no link": Case(
         "", "faults: [{at_s: 1, cut: west-east-x, for_s: 1}]\n", "faults", "faults[0].cut", "unknown link"
     ),
+    "a detector of a QPU's": Case(
+        "", "faults: [{at_s: 1, blind: west, for_s: 1}]\n", "faults", "faults[0].blind", "not a station"
+    ),
     "a cut for ever": Case("", "faults: [{at_s: 1, cut: west-east}]\n", "faults", "faults[0]", "for_s"),
     "everybody on one side": Case(
         "", "faults: [{at_s: 1, partition: [], for_s: 1}]\n", "faults", "faults[0].partition", "nobody on one side"
