@@ -1,4 +1,4 @@
-"""QTP between two nodes: sessions, teleported qubits, pair streams, losses (QTP-1 to QTP-9)."""
+"""QTP between two nodes: sessions, teleported qubits, pair streams, losses, notes (QTP-1 to QTP-9, QTP-14)."""
 
 from collections import Counter
 from itertools import product
@@ -13,7 +13,7 @@ from machine_pair import Net
 from protocols.ignored import Ignored
 from protocols.machine import Send
 from protocols.pairs import Pair, ReleaseQubit
-from protocols.qtp.node import HOLD_PS, MOST_PENDING, MOST_PLACES, MOST_SESSIONS, Qtp
+from protocols.qtp.node import HOLD_PS, MOST_NOTE, MOST_PENDING, MOST_PLACES, MOST_SESSIONS, Qtp
 from protocols.qtp.pacing import FIRST_WINDOW, Pacer
 from protocols.qtp.service import (
     Arrived,
@@ -22,6 +22,7 @@ from protocols.qtp.service import (
     Delivered,
     Lost,
     NeedPair,
+    NoteCame,
     Opened,
     PairGone,
     PairReady,
@@ -40,6 +41,7 @@ from protocols.wire.codec import (
     QtpCredit,
     QtpDelivered,
     QtpFinish,
+    QtpNote,
     QtpOpen,
     QtpRefuse,
     QtpReset,
@@ -777,3 +779,46 @@ def test_what_a_peer_can_make_a_node_keep_is_bounded() -> None:
     answers = [output.message for output in machine.poll(network.now) if isinstance(output, Send)]
     assert [type(answer) for answer in answers] == [QtpAccept] * (MOST_SESSIONS - 1) + [QtpRefuse]
     assert answers[-1].reason == RefuseReason.TOO_MANY
+
+
+# Notes.
+
+
+def test_notes_come_whole_in_order_and_both_ways() -> None:
+    """QTP-14."""
+    network = net()
+    session, other = opened(network)
+    notes = [b"", b"x" * 1024, bytes(range(256)) * 20, b"last"]
+    for text in notes:
+        qtp(network, A).note(session, text, network.now)
+    qtp(network, B).note(other, b"back", network.now)
+    network.run()
+    assert network.of(B, NoteCame) == [NoteCame(other, text) for text in notes]
+    assert network.of(A, NoteCame) == [NoteCame(session, b"back")]
+
+
+def test_a_note_that_is_too_long_is_not_sent_and_one_that_comes_is_dropped() -> None:
+    """QTP-14."""
+    network = net()
+    session, other = opened(network)
+    with pytest.raises(ValueError, match="at most"):
+        qtp(network, A).note(session, bytes(MOST_NOTE + 1), network.now)
+    for _ in range(MOST_NOTE // 1024 + 1):
+        qtp(network, B).receive(QtpNote(session.number, 1, bytes(1024)), A, network.now)
+    qtp(network, B).receive(QtpNote(session.number, 0, b"next"), A, network.now)
+    network.run()
+    assert network.of(B, NoteCame) == [NoteCame(other, b"next")]
+    assert [event.reason for event in network.of(B, Ignored)] == ["the note is too long"]
+
+
+def test_nothing_is_said_over_a_session_that_is_not_open() -> None:
+    """QTP-14: what comes for none is dropped."""
+    network = net()
+    session, _ = opened(network)
+    qtp(network, A).close(session, network.now)
+    with pytest.raises(SessionGone):
+        qtp(network, A).note(session, b"late", network.now)
+    network.run()
+    qtp(network, B).receive(QtpNote(8, 0, b"of none"), A, network.now)
+    network.run()
+    assert not network.of(B, NoteCame)
