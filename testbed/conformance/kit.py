@@ -30,10 +30,13 @@ NOT_SUPPORTED: Final = "not supported"
 AT_ONCE: Final = 6
 """Scripts that run side by side on the wall clock: they mostly wait."""
 
-ALONE: Final = 2
+ALONE: Final = 4
 """How often one that has failed beside others is performed alone: what fails then, too, fails."""
 
 LINGER_PS: Final = 3_000 * MS
+
+PATIENCE_S: Final = 20
+"""How long a script that is to be performed alone waits for a host that is not busy."""
 
 Perform = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 
@@ -143,11 +146,22 @@ async def try_command(
 
 async def _again(script: Script, perform: Callable[[Script], Awaitable[Result]]) -> Result:
     """What failed beside others is performed alone: a busy host is not held against an implementation."""
-    for time in range(1, 1 + ALONE):
+    for turn in range(1, 1 + ALONE):
+        await _calm()
         result = await perform(script)
         if result.verdict != FAIL:
-            return result._replace(why=f"{result.why} (at try {time + 1}, alone)".strip())
+            return result._replace(why=f"{result.why} (at try {turn + 1}, alone)".strip())
     return result
+
+
+async def _calm() -> None:
+    """Until this process has been woken in time for a while, or for some seconds in vain: others work here, too."""
+    with trio.move_on_after(PATIENCE_S):
+        in_time = 0
+        while in_time < 50:
+            due = trio.current_time() + 0.01
+            await trio.sleep_until(due)
+            in_time = in_time + 1 if trio.current_time() - due < 0.01 else 0
 
 
 async def try_address(

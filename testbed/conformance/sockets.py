@@ -46,7 +46,8 @@ class _World:
         self._order = count()
         self._news = trio.Event()
         self._target: tuple[str, int] = (_HOST, 0)
-        self._nursery: trio.Nursery | None = None
+        self._leaving: list[tuple[int, int, Callable[[], Awaitable[None]]]] = []
+        self._more = trio.Event()
         self._ended: Exception | None = None
         self._peers: dict[int, trio.socket.SocketType] = {}
         self._ports = ports or {}
@@ -86,12 +87,22 @@ class _World:
                 await self._news.wait()
 
     def _at(self, due: int, act: Callable[[], Awaitable[None]]) -> None:
-        async def later() -> None:
-            await trio.sleep(max(0, due - self.now()) * 1e-12)
-            await act()
+        heapq.heappush(self._leaving, (due, next(self._order), act))
+        self._more.set()
 
-        assert self._nursery is not None
-        self._nursery.start_soon(later)
+    async def _deliver(self) -> None:
+        """What is on its way, each when it is due: in order, for no network between two nodes turns frames round."""
+        while True:
+            self._more = trio.Event()
+            if not self._leaving:
+                await self._more.wait()
+                continue
+            due = self._leaving[0][0]
+            if due > self.now():
+                with trio.move_on_after((due - self.now()) * 1e-12):
+                    await self._more.wait()
+                continue
+            await heapq.heappop(self._leaving)[2]()
 
     def _comes(self, happening: Happening) -> None:
         heapq.heappush(self._coming, (happening.at, next(self._order), happening))
@@ -144,8 +155,8 @@ class CommandGround(_World):
         lines = _Lines(process.stdout)
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
                 await self._configure(lines)
+                nursery.start_soon(self._deliver)
                 nursery.start_soon(self._hear, lines)
                 nursery.start_soon(self._serve)
                 nursery.start_soon(self._pass_on)
@@ -264,7 +275,7 @@ class UdpGround(_World):
         self._epoch_ns = time.monotonic_ns()
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                nursery.start_soon(self._deliver)
                 for peer in self._peers:
                     nursery.start_soon(self._listen, peer)
                 await script()

@@ -165,11 +165,12 @@ async def the_lower_number_sends_summaries(stage: Stage) -> None:
     await other.advert(SOON_PS, FAR)
     other.hello(digest=0x1234)
     for _ in range(2):
-        summary = await other.peer.expect(LsrSummary, 3_000 * MS, first_origin=0, first_part=0)
+        summary = await other.peer.expect(LsrSummary, 10_000 * MS, first_origin=0, first_part=0)
         if (summary.last_origin, summary.last_part) != LAST:
             raise NotMet(f"{summary} does not cover all keys, and no other follows")
         if not any(version.origin == NODE for version in summary.versions):
             raise NotMet(f"{summary} does not list what the implementation says of itself")
+    other.peer.forget()
     other.hello(answer=1, digest=0x1234)
     digest = (await other.peer.expect(LsrHello)).digest
     other.hello(digest=digest)
