@@ -1,5 +1,5 @@
-"""Collective verbs over three QPUs with ideal devices: what each costs in ebits is what its page says, and the state that it
-leaves, as the oracle sees it, is what it should be."""
+"""Collective verbs over three QPUs with ideal devices: what each costs in ebits is what its page says, and the state
+that it leaves, as the oracle sees it, is what it should be."""
 
 import re
 from functools import reduce
