@@ -1,6 +1,7 @@
 """`bellwire run`: arguments, progress and the summary of a run."""
 
 import argparse
+import json
 import shlex
 import signal
 import sys
@@ -50,11 +51,59 @@ def add(commands: Commands) -> None:
         help="virtual: a process per node, time jumps (default); local: one process, the same bytes; paced: wall time",
     )
     clock.add_argument("--processes", type=int, metavar="K", help="pack the nodes into K processes; the same bytes")
+    elsewhere = run.add_argument_group("nodes on other machines (paced)")
+    elsewhere.add_argument(
+        "--remote", metavar="NODE", action="append", default=[], help="started there (bellwire node); may be repeated"
+    )
+    elsewhere.add_argument("--bind", metavar="ADDRESS", help="of this machine, at which they reach it")
     results = run.add_argument_group("results")
     results.add_argument("--out", type=Path, metavar="DIR", help="folder for them (default: a new one in out/)")
     results.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
     results.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
+    _add_node(commands)
     results.add_argument("--replay", type=Path, metavar="DIR", help="do again the run that left DIR")
+
+
+NODE = """Be one node of a run that was started on another machine, or in another network, with
+`bellwire run SCENARIO --clock paced --remote NODE --bind ITS-ADDRESS`.
+
+  bellwire node west.json --address 10.0.0.2        west.json: its ticket, from the run's folder, tickets/
+
+Frames go over UDP between the nodes' addresses; the device bus, over TCP to the run.
+"""
+
+
+def _add_node(commands: Commands) -> None:
+    node = commands.add_parser(
+        "node",
+        help="be one node of a run on another machine",
+        description=NODE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    node.set_defaults(do=_node)
+    node.add_argument("ticket", metavar="TICKET", type=Path, help="the node's ticket")
+    node.add_argument("--address", metavar="ADDRESS", required=True, help="of this machine, for its frames")
+
+
+def _node(args: argparse.Namespace) -> int:
+    from stack.runtime.remote import LabGone, run_node
+
+    try:
+        ticket = json.loads(args.ticket.read_text())
+        host, _, port = ticket["lab"].rpartition(":")
+        node, lab, token = str(ticket["node"]), (host, int(port)), str(ticket["token"])
+    except OSError as error:
+        raise BadInput(args.ticket, "TICKET", error.strerror or str(error), "copy it from the run's folder") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(args.ticket, "TICKET", "it is no ticket", "copy one from the run's folder, tickets/") from None
+    try:
+        return run_node(node, lab, token, args.address)
+    except LabGone as gone:
+        print(f"bellwire node: {gone}", file=sys.stderr)
+        return 3
+    except OSError as error:
+        remedy = "name an address of this machine at which no other node is"
+        raise BadInput("command line", "--address", f"{args.address}: {error.strerror or error}", remedy) from None
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -76,6 +125,8 @@ def _run(args: argparse.Namespace) -> int:
         out=args.out,
         force=args.force,
         mqtt=args.mqtt,
+        remote=tuple(args.remote),
+        bind=args.bind,
     )
     if args.replay is not None:
         options = replayed(options, args.replay)

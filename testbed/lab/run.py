@@ -33,11 +33,13 @@ from testbed.lab.jobs_report import asked
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
+from testbed.lab.remote import Remotes
 from testbed.lab.report import Report, build_report
 from testbed.lab.rescue import RESCUE_S, guard
 from testbed.lab.spawning import note
 from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
+from testbed.program import program
 from testbed.rundir import RunFolder, report_document
 from testbed.scenario import Scenario, load_scenario, with_options
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
@@ -70,6 +72,10 @@ class Options:
     out: Path | None = None
     force: bool = False
     mqtt: str | None = None
+    remote: tuple[str, ...] = ()
+    """Nodes that are started elsewhere."""
+    bind: str | None = None
+    """The address of this machine at which they reach it."""
     inputs: tuple[dict[str, Any], ...] = ()
     """Of a replay: what came from outside, see ``testbed.lab.inputs``."""
     until_ps: int | None = None
@@ -159,7 +165,7 @@ def run(
             if director is not None:
                 enter = partial(director.enter, scenario, folder, broker=watch.broker)
                 watch.on_request = director.request
-            outcome = _under_clock(plan, options, folder, watch, live, enter, on_end)
+            outcome = _under_clock(plan, options, folder, watch, live, enter, on_end, announce)
         live["wall_s"] = round(time.monotonic() - began, 3)
         with ending.judged():
             hurry = None if outcome is not None else RESCUE_S
@@ -256,6 +262,10 @@ def _check_options(options: Options) -> None:
         raise bad(
             "--processes", "under the local clock all nodes share one process", "leave it out, or take --clock virtual"
         )
+    if options.remote and (options.clock != "paced" or options.processes is not None):
+        raise bad("--remote", "only under the paced clock, and each in a process of its own", "take --clock paced")
+    if bool(options.remote) != (options.bind is not None):
+        raise bad("--bind", "--remote and --bind go together", "name an address of this machine that they can reach")
     if options.dilation is not None and options.clock != "paced":
         raise bad(
             "--dilation", f"the {options.clock} clock does not follow the wall's", "leave it out, or take --clock paced"
@@ -264,6 +274,17 @@ def _check_options(options: Options) -> None:
 
 def _check(plan: Plan, options: Options) -> None:
     """What a scenario may say, but not to this lab."""
+    names = {n.number: n.name for n in plan.nodes}
+    for name in options.remote:
+        if name not in names.values():
+            known = ", ".join(names.values())
+            raise BadInput("command line", "--remote", f"there is no node {name}", f"name one of {known:.200}")
+    for planned in plan.planned:
+        if names[planned.node] in options.remote:
+            problem = f"{names[planned.node]} is started elsewhere, and cannot be killed by plan"
+            raise BadInput(options.scenario, "faults", problem, "leave one of the two out")
+    if any(names[program.node] in options.remote for program in plan.programs):
+        raise BadInput(options.scenario, "programs", "its node is started elsewhere", "name another node")
     for node in plan.nodes:
         if node.name in OWN_NAMES or node.name.startswith(PROGRAM):
             raise BadInput(
@@ -296,10 +317,15 @@ def _under_clock(
     live: dict[str, Any],
     enter: Callable[[Launch], None] | None,
     on_end: Callable[[int, dict[str, Node]], None] | None,
+    announce: Callable[[str], None],
 ) -> Outcome:
     """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
 
+    addresses: dict[int, tuple[str, int]] = {}
+
     def on_processes(pids: dict[str, int]) -> None:
+        names = {n.number: n.name for n in plan.nodes}
+        live["addresses"] = {names[n]: f"{host}:{port}" for n, (host, port) in addresses.items()}
         live["pids"] = {"launcher": os.getpid(), **pids, **watch.pids}
         folder.write_run(live)
 
@@ -308,11 +334,20 @@ def _under_clock(
         if options.clock == "local":
             return _local(plan, folder, watch, on_processes, on_end or (lambda t_ps, nodes: None))
         groups = plan.groups(options.processes)
-        launch = Launch(plan, options.clock, folder.path, folder.spools, groups, watch.progress)
+        remotes = None
+        if options.remote and options.bind is not None:
+            elsewhere = {n.number: n.name for n in plan.nodes if n.name in options.remote}
+            remotes = Remotes(elsewhere, options.bind, folder.path)
+            announce(f"waiting for {', '.join(options.remote)}; there: {program()} node TICKET --address ADDRESS")
+            announce(f"tickets in {folder.path / 'tickets'}")
+        launch = Launch(
+            plan, options.clock, folder.path, folder.spools, groups, watch.progress, remotes=remotes, bind=options.bind
+        )
         launch.on_state = watch.state
         launch.on_troubles = watch.troubles
         launch.on_processes = on_processes
-        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in launch.addresses.items()}
+        addresses = launch.addresses
+        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in addresses.items()}
         if enter is not None:
             enter(launch)
         trio.run(launch.run)

@@ -67,6 +67,23 @@ def bind_nodes(
     raise BadInput("this machine", "loopback", "no free addresses in 127.0.0.0/8", remedy)
 
 
+def bind_at(numbers: list[int], address: str) -> dict[int, socket.socket]:
+    """One UDP socket per node at an address of this machine, each at a free port: nodes elsewhere can reach it.  Raises
+    BadInput."""
+    sockets: dict[int, socket.socket] = {}
+    for number in numbers:
+        sock = sockets[number] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            sock.bind((address, 0))
+        except OSError as error:
+            for other in sockets.values():
+                other.close()
+            problem = f"{address}: {error.strerror or error}"
+            raise BadInput("command line", "--bind", problem, "name an address of this machine") from None
+    return sockets
+
+
 def capacity(sock: socket.socket) -> int:
     """Datagrams of any size that the socket surely holds."""
     return max(8, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // DATAGRAM_COST)

@@ -25,7 +25,8 @@ from testbed.lab.local import chronicle
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.plane_process import PlaneOrders
-from testbed.lab.sockets import bind_nodes, capacity
+from testbed.lab.remote import Remotes
+from testbed.lab.sockets import bind_at, bind_nodes, capacity
 from testbed.rundir import RunFolder
 from testbed.trace.merging import NodeIdentity
 
@@ -44,7 +45,10 @@ class Launch:
         groups: list[list[int]],
         progress: Progress,
         stock_buffers: bool = False,
+        remotes: Remotes | None = None,
+        bind: str | None = None,
     ) -> None:
+        """``remotes``: nodes that are started elsewhere; the others then have their frames at the address ``bind``."""
         self.plan = plan
         self.clock = clock
         self.out = out
@@ -53,7 +57,12 @@ class Launch:
         self.progress = progress
         self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
         self.names = {n.number: n.name for n in plan.nodes}
-        self.sockets = bind_nodes(list(self.names), stock_buffers, among_themselves=clock == "virtual")
+        self.remotes = remotes
+        here = [number for number in self.names if remotes is None or number not in remotes.nodes]
+        if bind is None:
+            self.sockets = bind_nodes(here, stock_buffers, among_themselves=clock == "virtual")
+        else:
+            self.sockets = bind_at(here, bind)
         self.on_processes: Callable[[dict[str, int]], None] = lambda pids: None
         """Called with every child's process id when they have been started, and again when that has changed."""
         self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
@@ -78,7 +87,7 @@ class Launch:
         """Datagrams found in the sockets of dead nodes: what else was on its way to them only ``virtual`` knows."""
         self._dead: set[int] = set()
         self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
-        room = min(capacity(s) for s in self.sockets.values())
+        room = min((capacity(s) for s in self.sockets.values()), default=1)
         self.undrained_max = room
         self.room = max(1, room * 2 // 3 // max(1, len(groups) - 1))
 
@@ -90,7 +99,7 @@ class Launch:
     ) -> HostStart:
         """What the process of ``group`` is to be started with."""
         held = {n: [s.fileno() for s in sessions.get(n, [])] for n in group}
-        sockets = {n: self.sockets[n].fileno() for n in group}
+        sockets = {n: self.sockets[n].fileno() for n in group if n in self.sockets}
         doors = {n: self.doors[n].fileno() for n in group if n in self.doors}
         orders = {
             "clock": self.clock,
@@ -121,8 +130,11 @@ class Launch:
             async with trio.open_nursery() as nursery:
                 children = Children(nursery, self.out / "logs", line)
                 try:
+                    if self.remotes is not None:
+                        await self.remotes.gather()
+                        self.addresses |= self.remotes.addresses
                     with ExitStack() as passed_on:
-                        await self._bring_up(children, passed_on)
+                        await self._bring_up(children, passed_on, nursery)
                     self.on_processes(children.pids())
                     company = trio.CancelScope()
                     if self.beside is not None:
@@ -130,6 +142,8 @@ class Launch:
                     await self._serve(children)
                     company.cancel()
                     await children.wait_for(["plane", *map(self.host_name, self.groups)])
+                    if self.remotes is not None:
+                        await self.remotes.ended()
                     for name in self._cut_off():
                         children.pardon(name)
                     children.judge_programs()
@@ -140,6 +154,9 @@ class Launch:
                         sock.close()
                     if self._orders is not None:
                         self._orders.close()
+                    if self.remotes is not None:
+                        self.remotes.close()
+                        nursery.cancel_scope.cancel()
 
     async def _beside(self, company: trio.CancelScope, children: Children) -> None:
         with company:
@@ -152,7 +169,7 @@ class Launch:
         with suppress(OSError):  # the plane has died: its watch ends the testbed
             self._orders.send(json.dumps({"do": do, **facts}).encode())
 
-    async def _bring_up(self, children: Children, passed_on: ExitStack) -> None:
+    async def _bring_up(self, children: Children, passed_on: ExitStack, nursery: trio.Nursery) -> None:
         """Start plane, nodes and programs.  The ends of sockets that are theirs join ``passed_on``, to be closed."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         passed_on.enter_context(theirs)
@@ -190,9 +207,14 @@ class Launch:
             node_end, program_end = map(passed_on.enter_context, socket.socketpair())
             sessions.setdefault(program.node, []).append(node_end)
             programs.append((index, program, program_end))
-        await children.start_hosts(
-            [self._host(children, g, host_end, sessions) for g, (_, host_end) in zip(self.groups, buses, strict=True)]
-        )
+        hosts = []
+        for group, (_, host_end) in zip(self.groups, buses, strict=True):
+            host = self._host(children, group, host_end, sessions)
+            if self.remotes is not None and group[0] in self.remotes.nodes:
+                await self.remotes.start(group[0], host.orders, host_end.dup(), nursery)
+            else:
+                hosts.append(host)
+        await children.start_hosts(hosts)
         for group in self.groups:
             self._share_log(group)
         for index, program, end in programs:
