@@ -348,6 +348,20 @@ def test_one_qubit_between_two_links_is_shared_in_turns() -> None:
     assert max(abs(order[:n].count(1) - order[:n].count(2)) for n in range(61)) <= 4
 
 
+@pytest.mark.parametrize(("loss", "seed"), [(0.1, 1), (0.2, 2)])
+def test_one_qubit_between_two_links_starves_neither_though_frames_are_lost(loss: float, seed: int) -> None:
+    """EGP-7: where node 2 is not the master, a lost frame costs that link more, so that it gets less; but its share."""
+    lab = LinkLab(CHAIN, qubits={1: 4, 2: 1, 3: 4}, p=1, hold_ps=1_000, faults=Faults(loss=loss), seed=seed)
+    lab.create(1, 1, number=60)
+    lab.create(2, 2, number=60)
+    finish(lab)
+    order = [ok.link for ok in lab.of(2, Ok)]
+    assert order.count(1) >= 60
+    assert order.count(2) >= 60
+    both_want = next(n for n in range(len(order)) if max(order[:n].count(1), order[:n].count(2)) == 60)
+    assert min(order[:both_want].count(link) for link in (1, 2)) > 6
+
+
 def test_a_busy_peer_invites() -> None:
     """EGP-5, EGP-7: the master need not find out by trying when the peer has a qubit again."""
     lab = LinkLab(ONE, qubits={A: 1, B: 0}, p=1)
