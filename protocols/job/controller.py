@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from protocols.ignored import Ignored
 from protocols.job.qpu import PIECE, row_bytes
 from protocols.job.service import (
+    Compile,
     JobChanged,
     JobProgress,
     Order,
@@ -150,6 +151,7 @@ class Controller:
         self._asked: set[int] = set()  # QPUs of which it is not known yet whether they are there
         self._queue: list[Job] = []
         self._leases: dict[int, _Lease] = {}  # by job
+        self._parts: dict[int, Part] = {}  # of the job that has just been compiled
         self._lease_numbers = 0
         self._job_numbers = 0
         self._apart: set[tuple[int, int]] = set()
@@ -189,6 +191,16 @@ class Controller:
         self._move(job, JobInput.CANCEL, now, "cancelled")
         self._schedule(now)
         return True
+
+    def compiled(self, number: int, parts: Mapping[int, Part], now: int) -> None:
+        """Where a job is to run, and how; it may have been cancelled, and QPUs lost, meanwhile."""
+        job = self.jobs.get(number)
+        if job is None or job.state is not JobState.COMPILING:
+            return
+        free = self._free()
+        self._parts = dict(parts)
+        self._move(job, JobInput.COMPILED if all(node in free for node in parts) else JobInput.UNPLACED, now, "")
+        self._schedule(now)
 
     def up(self, node: int) -> bool | None:
         """Whether a QPU is there; None: not known yet."""
@@ -303,7 +315,9 @@ class Controller:
     # The queue.
 
     def _schedule(self, now: int) -> None:
-        """Place what can be placed, oldest first (JOB-12, JOB-18)."""
+        """Place what can be placed, oldest first (JOB-12, JOB-18), one after the other."""
+        if any(job.state is JobState.COMPILING for job in self.jobs.values()):
+            return  # which QPUs it will leave is not known yet
         for job in list(self._queue):
             if job.state is not JobState.QUEUED:  # an earlier one's turn has changed it
                 continue
@@ -317,6 +331,7 @@ class Controller:
                 for older in self._queue[: self._queue.index(job)]:
                     older.passed += 1
                 self._move(job, JobInput.PLACE, now, "")
+                break
             elif job.passed >= MAX_PASSED:
                 break
         if self._queue and any(qpu.up is False for qpu in self._qpus.values()):
@@ -430,6 +445,8 @@ class Controller:
 
     def _perform(self, job: Job, action: JobDo, now: int) -> None:
         match action:
+            case JobDo.COMPILE:
+                self._outputs.append(Compile(job.number, job.order, self._free(), frozenset(self._apart)))
             case JobDo.LOAD:
                 self._load(job, now)
             case JobDo.RUN:  # JOB-14
@@ -446,7 +463,7 @@ class Controller:
                 job.ended_ps = now
 
     def _load(self, job: Job, now: int) -> None:
-        parts = self._planner.place(job.order, self._free(), self._apart)
+        parts, self._parts = self._parts, {}
         self._lease_numbers += 1
         number = self._lease_numbers
         self._leases[job.number] = _Lease(

@@ -83,13 +83,20 @@ type Apart = Collection[tuple[int, int]]
 
 
 class Planner(Protocol):
-    """Knows the network."""
+    """Knows the network.  What fits somewhere can be compiled there."""
 
     def unfit(self, order: Order, rooms: Mapping[int, int], apart: Apart) -> str:
         """Why no QPUs among these, with so many free data qubits, could hold the job; nothing, if some can."""
 
-    def place(self, order: Order, rooms: Mapping[int, int], apart: Apart) -> dict[int, Part]:
-        """The parts of a job that is not unfit, by QPU."""
+
+
+class Compile(NamedTuple):
+    """Event: the parts of a job are wanted, by QPU, among these QPUs.  Answered by `compiled`, at once or later."""
+
+    job: int
+    order: Order
+    rooms: Mapping[int, int]
+    apart: Apart
 
 
 class JobChanged(NamedTuple):

@@ -11,6 +11,7 @@ class JobState(Enum):
     """Of a job at the controller.  The last three are final."""
 
     QUEUED = auto()
+    COMPILING = auto()  # QPUs are free for it; which, the planner is about to say
     LOADING = auto()  # its QPUs are leased, and get their programs
     RUNNING = auto()
     RETREATING = auto()  # its lease ends early; it will be placed anew
@@ -32,6 +33,8 @@ class JobInput(Enum):
 
     PLACE = auto()  # QPUs are free for it
     UNFIT = auto()  # no QPUs that are there could hold it, or it has been placed too often
+    COMPILED = auto()  # its QPUs are still free
+    UNPLACED = auto()  # they are not
     LOADED = auto()  # all its QPUs have their programs
     COMPLETE = auto()  # all shots are done, and all its QPUs are free
     BROKEN = auto()  # a QPU is lost, or could not go on
@@ -42,6 +45,7 @@ class JobInput(Enum):
 class JobDo(Enum):
     """Actions of the table."""
 
+    COMPILE = auto()  # event Compile
     LOAD = auto()  # send the programs
     RUN = auto()  # send Run to all
     STOP = auto()  # send Stop to all that are not free
@@ -51,9 +55,12 @@ class JobDo(Enum):
 
 _J, _I = JobState, JobInput
 JOB_TABLE: dict[tuple[JobState, JobInput], tuple[JobState, tuple[JobDo, ...]]] = {
-    (_J.QUEUED, _I.PLACE): (_J.LOADING, (JobDo.LOAD,)),
+    (_J.QUEUED, _I.PLACE): (_J.COMPILING, (JobDo.COMPILE,)),
     (_J.QUEUED, _I.UNFIT): (_J.FAILED, (JobDo.END,)),
     (_J.QUEUED, _I.CANCEL): (_J.CANCELLED, (JobDo.END,)),
+    (_J.COMPILING, _I.COMPILED): (_J.LOADING, (JobDo.LOAD,)),
+    (_J.COMPILING, _I.UNPLACED): (_J.QUEUED, (JobDo.REQUEUE,)),
+    (_J.COMPILING, _I.CANCEL): (_J.CANCELLED, (JobDo.END,)),
     (_J.LOADING, _I.LOADED): (_J.RUNNING, (JobDo.RUN,)),
     (_J.LOADING, _I.BROKEN): (_J.RETREATING, (JobDo.STOP,)),
     (_J.LOADING, _I.CANCEL): (_J.CANCELLING, (JobDo.STOP,)),

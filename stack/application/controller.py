@@ -7,9 +7,11 @@ come parsed (``compiler.circuit``); where they run is the planner's business.
 from functools import partial
 from typing import Any
 
+import trio
+
 from protocols.ignored import Ignored
 from protocols.job.controller import Controller, Job, Qpu, Unfit
-from protocols.job.service import JobChanged, JobProgress, Order, QpuChanged, Unwatch, Watch
+from protocols.job.service import Compile, JobChanged, JobProgress, Order, Part, QpuChanged, Unwatch, Watch
 from protocols.job.states import JobState
 from protocols.wire import ProtocolId
 from stack.application.compiler.checking import MAX_CLBITS
@@ -36,7 +38,8 @@ class ControllerService:
         self._messenger = messenger
         qpus = {node: Qpu(name, room) for node, (name, room) in control.qpus.items()}
         self._names = {node: qpu.name for node, qpu in qpus.items()}
-        machine = Controller(qpus, CutPlanner(control.distances))
+        self._planner = CutPlanner(control.distances)
+        machine = Controller(qpus, self._planner)
         self._driver = Driver(kernel, machine, messenger.send, self._on_event)
         self._versions: dict[int, int] = {}
         """How often a job has changed."""
@@ -244,6 +247,11 @@ class ControllerService:
                     facts["qpus"] = ",".join(self._names[node] for node in nodes)
                 kernel.event("job", state.name.lower(), job=job, **facts)
                 self._changed(job)
+            case Compile():
+                if kernel.host.follows_the_wall:
+                    kernel.spawn(self._compile_aside, event, name=f"compile-{event.job}")
+                else:
+                    self._compiled(event, self._planner.place(event.order, event.rooms, event.apart))
             case JobProgress(job, done, shots):
                 kernel.event("job", "progress", job=job, shots_done=done, shots=shots)
                 self._changed(job)
@@ -257,6 +265,15 @@ class ControllerService:
                 kernel.count(f"ignored {message}")
             case _:
                 raise AssertionError(f"{event} is no event of Controller")
+
+    async def _compile_aside(self, wanted: Compile) -> None:
+        """On a thread: a large circuit takes seconds, in which the node must not fall silent."""
+        place = partial(self._planner.place, wanted.order, wanted.rooms, wanted.apart)
+        self._compiled(wanted, await trio.to_thread.run_sync(place))
+
+    def _compiled(self, wanted: Compile, parts: dict[int, Part]) -> None:
+        self._driver.machine.compiled(wanted.job, parts, self._kernel.now)
+        self._driver.flush()
 
     def _changed(self, number: int) -> None:
         self._versions[number] = self._versions.get(number, 0) + 1

@@ -1,7 +1,6 @@
 """Where a controller puts a job: the compiler, over the network as the controller knows it.
 
-What may live here: the translation between ``protocols.job.service.Planner`` and the compiler.  A compilation takes no
-time of the network's: it is done when it is asked for.
+What may live here: the translation between ``protocols.job.service.Planner`` and the compiler.
 """
 
 import json

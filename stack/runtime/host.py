@@ -29,6 +29,9 @@ Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
 class Host:
     """Base of the three clocks' hosts."""
 
+    follows_the_wall = False
+    """Whether time passes while a node works (``paced``)."""
+
     receiver_emulates = False
     """Whether delay and faults are added by the receiver's NIC (``paced``) instead of the sender's."""
 

@@ -33,6 +33,7 @@ async def _all_at_rest() -> None:
 class PacedHost(Host):
     """Kernels of one process; what they do happens when the wall says so."""
 
+    follows_the_wall = True
     receiver_emulates = True
 
     def __init__(

@@ -13,7 +13,7 @@ from stack.record import spool_name
 from testbed.trace.spool import Spool, SpoolEvent
 
 _STATES: Final = (
-    "queued", "loading", "running", "retreating", "cancelling", "done", "cancelled", "failed",
+    "queued", "compiling", "loading", "running", "retreating", "cancelling", "done", "cancelled", "failed",
 )  # fmt: skip
 OVER: Final = ("done", "cancelled", "failed")
 

@@ -19,8 +19,9 @@ OVER: Final = ("DONE", "CANCELLED", "FAILED")
 class JobStatus:
     """A job as its controller knows it; times in seconds of the controller's clock.
 
-    ``state``: QUEUED, LOADING, RUNNING, RETREATING, CANCELLING, DONE, CANCELLED or FAILED (docs/jobs.md); ``reason``:
-    why, if that is not plain.  ``counts``: bit strings in Qiskit's order; only where a single job was asked for.
+    ``state``: QUEUED, COMPILING, LOADING, RUNNING, RETREATING, CANCELLING, DONE, CANCELLED or FAILED (docs/jobs.md);
+    ``reason``: why, if that is not plain.  ``counts``: bit strings in Qiskit's order; only where a single job was asked
+    for.
     """
 
     job: int

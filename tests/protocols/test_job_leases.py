@@ -10,7 +10,7 @@ from machine_pair import Net
 from protocols.ignored import Ignored
 from protocols.job.controller import APART_PS, MAX_PASSED, MAX_PLACINGS, Controller, Qpu, Unfit
 from protocols.job.qpu import PIECE, QpuLeases
-from protocols.job.service import Ending, Halt, JobChanged, JobProgress, Offered, Order, Part, Start
+from protocols.job.service import Compile, Ending, Halt, JobChanged, JobProgress, Offered, Order, Part, Start
 from protocols.job.states import JOB_TABLE, LEASE_TABLE, JobInput, JobState, LeaseInput, LeaseState
 from protocols.wire import (
     JobCensus,
@@ -61,6 +61,7 @@ class Lab:
         self.rooms = dict(rooms)
         self.ctl = Controller({node: Qpu(f"q{node}", room) for node, room in rooms.items()}, Fill())
         self.net = Net({CTL: self.ctl, **{node: Q(CTL, room) for node, room in rooms.items()}}, DELAY_PS, on_event=self)
+        self.compiles = True
         self.refuses: set[int] = set()
         self.spoils: set[int] = set()
         self.ends: dict[int, Ending] = {}
@@ -78,6 +79,9 @@ class Lab:
 
     def __call__(self, node: int, event: Any, now: int) -> None:
         match event:
+            case Compile(job, order, rooms, apart):
+                if self.compiles:
+                    self.ctl.compiled(job, Fill().place(order, rooms, apart), now)
             case Offered(lease) if node in self.refuses:
                 self.qpu(node).ended(lease, Ending(JobWhy.MALFORMED))
             case Offered(lease):
@@ -129,7 +133,7 @@ def test_a_job_goes_through_its_states_and_is_counted():
     lab = Lab({1: 2, 2: 2})
     job = lab.submit(4, 5)
     lab.net.run()
-    assert lab.states(job) == ["QUEUED", "LOADING", "RUNNING", "DONE"]
+    assert lab.states(job) == ["QUEUED", "COMPILING", "LOADING", "RUNNING", "DONE"]
     done = lab.ctl.jobs[job]
     assert done.counts == {"1010": 5}, "classical bit 0 stands rightmost"
     assert (done.spoilt, done.pairs, done.running_ps) == (0, 6, 5 * SHOT_PS)
@@ -295,7 +299,8 @@ def test_a_qpu_dies_and_the_rest_of_the_job_goes_elsewhere():
     lab.net.at(450_000, lambda: lab.kill(2))
     lab.net.run(20_000_000)
     done = lab.ctl.jobs[job]
-    assert lab.states(job) == ["QUEUED", "LOADING", "RUNNING", "RETREATING", "QUEUED", "LOADING", "RUNNING", "DONE"]
+    placed = ["QUEUED", "COMPILING", "LOADING", "RUNNING"]
+    assert lab.states(job) == [*placed, "RETREATING", *placed, "DONE"]
     assert done.counts == {"10": 10}
     assert [p.nodes for p in done.placings] == [(1, 2), (1, 3)]
     assert [p.shots for p in done.placings] == [4, 6]
@@ -349,8 +354,8 @@ def test_a_spoilt_shot_is_told_and_not_counted():
 
 
 @pytest.mark.parametrize(("when", "states"), [
-    (10, ["QUEUED", "LOADING", "CANCELLING", "CANCELLED"]),
-    (250_000, ["QUEUED", "LOADING", "RUNNING", "CANCELLING", "CANCELLED"]),
+    (10, ["QUEUED", "COMPILING", "LOADING", "CANCELLING", "CANCELLED"]),
+    (250_000, ["QUEUED", "COMPILING", "LOADING", "RUNNING", "CANCELLING", "CANCELLED"]),
 ])  # fmt: skip
 def test_a_running_job_is_cancelled(when, states):
     """JOB-17: the QPU is free for the next only when it has let go."""
@@ -363,6 +368,35 @@ def test_a_running_job_is_cancelled(when, states):
     assert lab.states(job) == states
     assert lab.ctl.jobs[other].state is JobState.DONE
     assert not lab.ctl.cancel(job, lab.net.now)
+
+
+def test_a_job_is_cancelled_while_it_is_compiled():
+    lab = Lab({1: 1})
+    lab.net.run()
+    lab.compiles = False
+    job = lab.submit(1)
+    lab.net.run()
+    assert lab.ctl.cancel(job, lab.net.now)
+    lab.ctl.compiled(job, {1: Part(b"x", (0,))}, lab.net.now)
+    lab.compiles = True
+    other = lab.submit(1)
+    lab.net.run()
+    assert lab.states(job) == ["QUEUED", "COMPILING", "CANCELLED"]
+    assert lab.ctl.jobs[other].state is JobState.DONE
+
+
+def test_a_qpu_dies_while_a_job_is_compiled_for_it():
+    lab = Lab({1: 1, 2: 1})
+    lab.net.run()
+    lab.compiles = False
+    job = lab.submit(1)
+    lab.net.run()
+    lab.kill(1)
+    lab.compiles = True
+    lab.ctl.compiled(job, {1: Part(b"x", (0,))}, lab.net.now)
+    lab.net.run()
+    assert lab.states(job)[:4] == ["QUEUED", "COMPILING", "QUEUED", "COMPILING"]
+    assert [p.nodes for p in lab.ctl.jobs[job].placings] == [(2,)]
 
 
 def test_a_queued_job_is_cancelled_at_once():
