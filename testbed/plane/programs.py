@@ -119,8 +119,8 @@ class Preparer:
 
     def __init__(self, durations: Durations, most: int) -> None:
         self._prepare = lru_cache(maxsize=most)(partial(prepare, durations))
-        # Data qubits keep their handles: programs on them come back byte for byte.  Few are kept: those on communication
-        # qubits never do, and at a kilobyte each would fill the memory of a testbed that stays for hours.
+        # Data qubits keep their handles: programs on them come back byte for byte.  Few are kept: those on
+        # communication qubits never do, and at a kilobyte each would fill the memory of a testbed that stays for hours.
         self.prepare = lru_cache(maxsize=min(most, _BYTE_FOR_BYTE))(self._by_names)
 
     def _by_names(self, body: bytes) -> Prepared | DeviceFailed:
