@@ -4,6 +4,7 @@ What may live here: one class per layer, its orders by name, and what it tells.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from protocols.pairs import Pair
@@ -103,6 +104,7 @@ class Sessions:
             "teleport": self._teleport,
             "ask-pairs": lambda node, session, number: self._sessions[node, session].ask_pairs(number),
             "stream": lambda node, session, pairs_per_s: self._sessions[node, session].stream(pairs_per_s),
+            "note": lambda node, session, text: self._sessions[node, session].note(bytes.fromhex(text)),
             "finish-session": lambda node, session: self._sessions[node, session].finish(),
             "close-session": lambda node, session: self._sessions[node, session].close(),
             "reset-session": lambda node, session: self._sessions[node, session].reset(),
@@ -154,6 +156,12 @@ class Sessions:
                 assert session.closed is not None
                 self._tell({"event": "session-closed", **facts, "reason": session.closed.name})
 
+        async def notes() -> None:
+            with suppress(SessionClosed):
+                while True:
+                    self._tell({"event": "note", **facts, "text": (await session.heard()).hex()})
+
+        self._kernel.spawn(notes, name="notes")
         if service == "TELEPORT":
             self._kernel.spawn(receive, name="receive")
         self._kernel.spawn(pairs, name="pairs")

@@ -18,6 +18,7 @@ from protocols.wire import (
     QtpCredit,
     QtpDelivered,
     QtpFinish,
+    QtpNote,
     QtpRefuse,
     QtpReset,
     QtpStatus,
@@ -253,3 +254,19 @@ def keeps_pairs_after_a_reset() -> Wrong:
 def _drains_not(stimulus: str) -> Wrong:
     key = (SessionState.OPEN, SessionInput[stimulus])
     return rows(SESSION_TABLE, {key: (SessionState.CLOSED, (Do.RETURN, Do.END))})
+
+
+@breaks("QTP-14")
+def hands_up_pieces() -> Wrong:
+    """A note comes as its pieces."""
+
+    def on_note(right: Any, one: Qtp, message: QtpNote, source: int) -> None:
+        right(one, message._replace(more=0), source)
+
+    return instead(Qtp, "_on_note", on_note)
+
+
+@breaks("QTP-14")
+def says_notes_twice() -> Wrong:
+    """Each piece is sent again."""
+    return says(QtpNote, lambda message: (message, message))

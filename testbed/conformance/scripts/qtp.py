@@ -10,6 +10,7 @@ from protocols.wire import (
     QtpCredit,
     QtpDelivered,
     QtpFinish,
+    QtpNote,
     QtpOpen,
     QtpRefuse,
     QtpReset,
@@ -391,3 +392,25 @@ async def a_reset_frees_pairs(stage: Stage) -> None:
     session.peer.send(QtpReset(session.number))
     await stage.user.expect("session-closed", **session.name)
     await released(stage, circuit.hop.qubits[0])
+
+
+@decides("QTP-14", scene=QPU)
+async def notes_are_whole_and_in_order(stage: Stage) -> None:
+    """Two of the peer, the first in three pieces; two of the user, of which the pieces join to what was said."""
+    session = await _sends(stage)
+    long, short = bytes(range(250)) * 10, b"short"
+    for piece, more in ((long[:1024], 1), (long[1024:2048], 1), (long[2048:], 0), (short, 0)):
+        session.peer.send(QtpNote(session.number, more, piece))
+    for text in (long, short):
+        await stage.user.expect("note", **session.name, text=text.hex())
+    await stage.user.silence("note")
+    for text in (long, short):
+        stage.user.order("note", **session.name, text=text.hex())
+    for text in (long, short):
+        said, more = b"", 1
+        while more:
+            note = await session.peer.expect(QtpNote, session=session.number)
+            said, more = said + note.text, note.more
+        if said != text:
+            raise NotMet(f"a note of {len(text)} bytes is said as one of {len(said)}")
+    await session.peer.silence(QtpNote)
