@@ -1,6 +1,7 @@
 """`bellwire trace`: a run's trace in the terminal, or as a drawing; and the trace of a run that did not write one."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from testbed.cli.terminal import Commands, opening, say, span_ps
@@ -59,9 +60,7 @@ def _trace(args: argparse.Namespace) -> int:
 
             merged = merge_now(folder)
             what = f"trace: {merged.frames} frames, {merged.events} events; open it with"
-            say([what, *opening(file)], 2)
-            if not _asked(args):
-                return 0
+            print("\n".join([what, *opening(file)]), file=sys.stderr)  # what is asked for goes to standard output
     choice = story.Choice(
         nodes=args.node,
         protocols=args.protocol,
@@ -101,12 +100,6 @@ def _trace(args: argparse.Namespace) -> int:
         shown.append(f"... and {left} more; --limit is {args.limit}")
     say(shown or ["nothing of that kind"], 2)
     return 0
-
-
-def _asked(args: argparse.Namespace) -> bool:
-    """Whether anything is to be shown of a trace that has just been written."""
-    wishes = (args.node, args.protocol, args.kind, args.pair, args.start, args.end, args.ladder, args.svg, args.limit)
-    return any(wishes) or args.acks or args.no_events or args.no_frames
 
 
 def _pairs_remedy(names: tuple[str, ...]) -> str:

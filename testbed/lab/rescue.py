@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.errors import BadInput
-from testbed.lab.spawning import environment, python
+from testbed.lab.spawning import environment, python, zombie
 from testbed.rundir import RunFolder
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
 
@@ -72,9 +72,21 @@ def merge_now(path: Path) -> MergeResult:
     if not any(folder.spools.glob("*.spool")):
         raise BadInput(folder.spools, "spools", "there are none: its trace is already whole", remedy)
     try:
-        return merge(folder.spools, folder.path, identities)
+        merged = merge(folder.spools, folder.path, identities)
+        if merged.complete and _over(folder):
+            folder.drop_spools()
+        return merged
     except OSError as error:
         raise BadInput(path, "trace", f"it cannot be written ({error.strerror or error})", "make room") from None
+
+
+def _over(folder: RunFolder) -> bool:
+    """Whether no process of the run lives that could still write."""
+    try:
+        pids = [int(pid) for pid in json.loads(folder.run.read_text())["pids"].values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return bool(pids) and not any(Path("/proc", str(pid)).exists() and not zombie(pid) for pid in pids)
 
 
 def main() -> None:

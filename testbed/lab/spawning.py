@@ -85,6 +85,14 @@ def processes() -> Iterator[Process]:
                 yield Process(int(entry), int(fields[1]), int(fields[3]))
 
 
+def zombie(pid: int) -> bool:
+    """Whether it has ended, and only waits to be reaped."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def _last_words(log: Path) -> str:
     try:
         with open(log, "rb") as file:

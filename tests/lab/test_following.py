@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from command_lab import WITHIN_S, endless_toy, running
 from engine_lab import Ran, local
 from slice_lab import SCENARIOS
 from wireshark_lab import Packet, Reader
@@ -287,3 +288,19 @@ def test_the_columns_in_the_docs_are_tsharks(require_tool, telegates, tmp_path):
     command = command.replace("out/two-qpus", str(telegates)).replace("\ntshark", require_tool("tshark"), 1)
     shown = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "west MHP 1/2 sent Gen" in " ".join(shown.split())
+
+
+def test_a_run_whose_launcher_was_killed_is_shown_and_its_spools_go(tmp_path, capsys):
+    with running(endless_toy(tmp_path)) as run:
+        run.process.kill()
+        run.process.wait()
+        assert run.left(WITHIN_S) == []
+        assert any((run.out / ".spool").iterdir())
+        assert main(["trace", str(run.out), "--limit", "5"]) == 0
+        said = capsys.readouterr()
+        assert len(said.out.splitlines()) == 6, "five lines, and how many more there are"
+        assert "ECHO Ping" in said.out
+        assert "frames, " in said.err
+        assert not (run.out / ".spool").exists()
+        assert main(["trace", str(run.out), "--limit", "5"]) == 0
+        assert capsys.readouterr().out == said.out
