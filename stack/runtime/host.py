@@ -117,6 +117,11 @@ class Host:
         kernel.recorder.close()
         return lost
 
+    async def attend[T](self, program: socket, call: Awaitable[T]) -> T:
+        """Serve a call that may take for ever.  Where time is virtual, a program that hangs up meanwhile is heard of
+        when the call has ended: only then is it its turn."""
+        return await call
+
     def attach(self, number: int, true_ps: int, program: socket | list[tuple[int, str]], label: str = "") -> None:
         """A program attaches to a node that runs already; or one that has, and is replayed, see ReplayedSession.
         ``label`` is what it is called in the log."""

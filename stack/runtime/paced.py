@@ -7,14 +7,15 @@ be needed by the other clocks.
 import heapq
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import outcome
 import trio
 
 from stack.runtime import bus
 from stack.runtime.host import Host
 from stack.runtime.kernel import ANSWER, FRAME, Kernel
-from stack.runtime.session import Session
+from stack.runtime.session import HungUp, Session
 from stack.runtime.times import NEVER
 from stack.runtime.virtual import CoordinatorGone
 
@@ -28,6 +29,17 @@ async def _all_at_rest() -> None:
         await trio.lowlevel.checkpoint()
         if not trio.lowlevel.current_statistics().tasks_runnable:
             return
+
+
+async def _watch(program: socket.socket, call: trio.CancelScope) -> None:
+    """Give up a call when the program has hung up.  One that already says more is there still."""
+    await trio.lowlevel.wait_readable(program)
+    try:
+        there = program.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        there = b""
+    if not there:
+        call.cancel()
 
 
 class PacedHost(Host):
@@ -89,6 +101,20 @@ class PacedHost(Host):
         while not session.fed():
             await trio.lowlevel.wait_readable(session.sock)
         session.hear()
+
+    async def attend[T](self, program: socket.socket, call: Awaitable[T]) -> T:
+        """Serve a call until it is done, or the program hangs up: others may wait for what it holds.  Raises HungUp."""
+        result: outcome.Outcome[T] | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, program, nursery.cancel_scope)
+            try:
+                result = outcome.Value(await call)
+            except Exception as error:
+                result = outcome.Error(error)
+            nursery.cancel_scope.cancel()
+        if result is None:
+            raise HungUp
+        return result.unwrap()
 
     async def _welcome(self, node: int, door: socket.socket) -> None:
         """Programs may attach to a node of a standing testbed at any time: each connection is a session."""

@@ -31,11 +31,17 @@ class CallError(Exception):
         self.kind = kind
 
 
+class HungUp(Exception):
+    """The program has gone in the middle of a call."""
+
+
 class Holder(Protocol):
     """What a layer keeps for one program."""
 
     calls: dict[str, Callable[..., Awaitable[Any]]]
     """Of this program only."""
+    waits: frozenset[str]
+    """Those that wait for others, and may be given up meanwhile."""
 
     def ended(self) -> None:
         """The program has gone."""
@@ -116,8 +122,13 @@ class Session:
         try:
             name, handler, arguments = self._understood(line)
             kernel.event("session", "call", session=self.index, call=name)
-            value = await handler(**arguments)
+            call = handler(**arguments)
+            waits = any(name in holder.waits for holder in self._holders)
+            value = await (kernel.host.attend(self.sock, call) if waits else call)
             reply = {"t_ps": kernel.now, "value": value}
+        except HungUp:
+            kernel.host.owe(self)  # the next read says so, too
+            return
         except CallError as error:
             reply = {"t_ps": kernel.now, "error": str(error)} | ({"kind": error.kind} if error.kind else {})
         with suppress(OSError):  # the program is gone; the next read says so

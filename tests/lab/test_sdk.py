@@ -129,7 +129,7 @@ def test_qubits_that_have_gone_are_refused_and_those_untouched_stay(tmp_path):
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("bed")
     path = scenario(folder, {})
-    with Testbed(path, name="two", clock="virtual", out=folder / "out", folder=folder) as up:
+    with Testbed(path, name="two", dilation=100, out=folder / "out", folder=folder) as up:
         yield folder, up
 
 
@@ -185,18 +185,29 @@ def test_where_there_is_none_to_connect_to_it_says_what_there_is(bed, tmp_path):
             connect(*arguments, **places).__enter__()
 
 
-def test_a_call_that_is_cancelled_ends_its_session(bed):
+def test_a_call_that_is_cancelled_ends_its_session_and_what_it_held_is_free(bed):
     folder, _ = bed
 
-    async def waits() -> None:
+    async def gives_up() -> None:
         async with connect("west", folder=folder) as qpu:
+            for _ in range(qpu.data_qubits):
+                await qpu.qubit()
             await qpu.listen(40)
             with anyio.move_on_after(0.05):
                 await qpu.accept(40)
             with pytest.raises(SessionEnded):
                 await qpu.qubit()
 
-    anyio.run(waits)
+    def another() -> bool:
+        with connect("west", folder=folder) as qpu:
+            try:
+                qpu.listen(40)
+                return len([qpu.qubit() for _ in range(qpu.data_qubits)]) == qpu.data_qubits
+            except CallFailed:
+                return False
+
+    anyio.run(gives_up)
+    assert any(another() for _ in range(1_000)), "the node never hears that it has gone"
 
 
 ODD_CALLS: list[tuple[str, dict[str, Any]]] = [

@@ -75,6 +75,7 @@ class _Program:
     def __init__(self, node: Programs) -> None:
         self._node = node
         self._kernel = node.kernel
+        self.waits = frozenset({"accept", "receive", "hear", "pair", "outcome", "gate", "reserve"})
         self._qubits = Holdings(node.physical, node.data)
         self._channels: dict[int, _Channel] = {}
         self._halves: dict[int, dict[Pair, Held]] = {}
