@@ -7,7 +7,7 @@ from typing import Any
 
 from odds import attempts_for, fewer
 from qubits import Qubits
-from trains import NOBODY, Attempt, larger
+from trains import NOBODY, Attempt, ahead, larger
 from wire import TOP, Add, AddAck, AddReject, Expire, ExpireAck, Measuring, Reply, Tested, Train, TrainAck
 from world import MS, Timer, World
 
@@ -452,6 +452,8 @@ class Link:
             return
         told, request.held = request.held, []
         for line in told:
+            if self.told and ahead(line["sequence"], self.told[-1][1]) <= 0:
+                self.told.clear()  # the station counts anew
             self.told.append((key, line["sequence"]))
             if "qubit" in line:
                 self.qubits.keep(line["qubit"])
@@ -459,33 +461,37 @@ class Link:
         if not request.left:
             self._forget(key)
 
-    def lost(self, key: Key, old: int, new: int) -> None:
+    def lost(self, key: Key, old: int, new: int, dead: bool = False) -> None:
         """Pairs are lost to this side: the request ends here and there."""
         if key in self.requests:
             self._expire(key, old, new)
-            self._end(key, EXPIRE, old, old if new == old else (new - 1) % NOBODY)
+            self._end(key, OTHER if dead else EXPIRE, *(() if new == old else (old, (new - 1) % NOBODY)))
 
     def _expire(self, key: Key, old: int, new: int) -> None:
         self.layer.send(self.peer, Expire(self.number, int(key[0] == self.world.node), key[1], old, new))
 
     def _expired(self, expire: Expire) -> None:
         key = (self.peer if expire.origin else self.world.node, expire.create_id)
-        if self.train is not None and self.train.key == key:
+        if self.train is None or self.train.proposed:  # what is only proposed has been agreed on behind the Expire
+            self._take_back(key, expire)
+        else:
             self.train.void = expire.old_sequence
-        self._after_train(lambda: self._take_back(key, expire))
+            self.deferred.append(lambda: self._take_back(key, expire))
 
     def _take_back(self, key: Key, expire: Expire) -> None:
         """EGP-12."""
         old = expire.old_sequence
-        gone = [s for k, s in self.told if k == key and (old == NOBODY or (s - old) % NOBODY <= NOBODY // 2)]
-        if gone:
-            self._error(key, EXPIRE, gone[0], gone[-1])
+        void = [entry for entry in self.told if old == NOBODY or (entry[1] - old) % NOBODY <= NOBODY // 2]
+        gone: dict[Key, list[int]] = {}
+        for other, sequence in void:
+            gone.setdefault(other, []).append(sequence)
+        for other, sequences in gone.items():
+            self._error(other, EXPIRE, sequences[0], sequences[-1])
+            if other in self.requests:
+                self._forget(other)
         if key in self.requests:
-            if gone:
-                self._forget(key)
-            else:
-                self._end(key, EXPIRE, old, old if old == expire.new_sequence else (expire.new_sequence - 1) % NOBODY)
-        self.told = deque((entry for entry in self.told if entry[0] != key), maxlen=1024)
+            self._end(key, EXPIRE)
+        self.told = deque((entry for entry in self.told if entry not in void), maxlen=1024)
         self.expected = larger(self.expected, expire.new_sequence)
         self.layer.send(self.peer, ExpireAck(self.number, self.expected))
 
@@ -524,19 +530,23 @@ class Link:
         self.layer.send(self.peer, Train(self.number, own, key[1], 0, 0, 0, 0, 0, self.expected, 0, 0, 0))
         self.alive = self.world.after(KEEP_ALIVE, self._question)
 
-    def heralded(self, began: int, word: bool) -> None:
-        """Whether the station has said what came of a train (EGP-27)."""
+    def heralded(self, began: int, word: bool) -> bool:
+        """Whether the station, from what it has said of a train or not, is dead (EGP-27)."""
         if word:
-            self.silent = None
-            return
+            self.silent, self.closed = None, LONG_AGO
+            return False
         since, trains = self.silent or (began, 0)
         self.silent = (since, trains + 1)
         silence = self.world.now() - since
         if trains + 1 < 2 or silence < KEEP_ALIVE:
             self.pause = self.world.now() + silence
             self.world.at(self.pause, self.serve)
-            return
-        self.closed = self.world.now() + KEEP_ALIVE
+            return False
+        self.closed = self.world.now() + silence
+        return True
+
+    def dead(self) -> None:
+        """Nothing can be done for any request."""
         for key in list(self.requests):
             self._end(key, OTHER)
             self._after_train(lambda key=key: self._expire(key, self.expected, self.expected))  # type: ignore[misc]

@@ -53,7 +53,6 @@ class Attempt:
         self.world = link.world
         self.measuring = add.kind == 1 or (add.kind == 2 and key[0] == self.world.node and not train.test)
         self.proposed = True
-        self.began = 0
         self.heralding: Heralding | None = None
         self.done = self.over = self.stopping = self.used = False
         self.silent = False
@@ -65,7 +64,6 @@ class Attempt:
     def start(self) -> None:
         """Both nodes take part."""
         train, self.proposed = self.train, False
-        self.began = self.world.now()
         number, first, spacing, count, alpha = train.link, train.first_slot, train.spacing, train.attempts, train.alpha
         slots = (number, self.qubit, first, spacing, count, alpha)
         if self.measuring:
@@ -121,9 +119,11 @@ class Attempt:
         self.silent = error is None
         unknown = outcome == ERROR and error in (None, GENERAL)
         self._stop()
+        dead = self.link.heralded(self.train.first_slot * self.link.slot, not self.silent)
         if unknown:
-            self.link.lost(self.key, self.link.expected, self.link.expected)
-        self.link.heralded(self.began, not self.silent)
+            self.link.lost(self.key, self.link.expected, self.link.expected, dead)
+        if dead:
+            self.link.dead()
         self._go_on()
 
     def _go_on(self) -> None:
