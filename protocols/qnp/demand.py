@@ -14,6 +14,10 @@ MOST_AHEAD: Final = 8
 """Pairs that a circuit of many hops asks for at a time: the link layer serves requests in turn, and two circuits
 that asked two links for all they need in opposite order would wait for each other."""
 
+MOST_IN_VAIN: Final = 32
+"""Times in a row that a link drops what it is asked for, with no pair between.  Lost messages do not explain so many; a
+peer whose switch is gone does, and can say no more than EXPIRE."""
+
 
 class Demand:
     """`wanted` chains need `each` pairs of the link, and every pair that died is to be made again."""
@@ -29,9 +33,11 @@ class Demand:
         self._dead = 0
         self._asked = 0
         self._outstanding = 0
+        self._in_vain = 0
 
     def arrived(self) -> None:
         """One has come."""
+        self._in_vain = 0
         if self._outstanding:
             self._outstanding -= 1
         else:
@@ -43,12 +49,16 @@ class Demand:
         self._dead += self._each if pairs is None else pairs
         self.ask()
 
-    def will_not_come(self, pairs: int) -> None:
-        """The link layer has dropped what it was asked for."""
+    def will_not_come(self, pairs: int) -> bool:
+        """The link layer has dropped what it was asked for; whether it is worth while to ask again."""
+        self._in_vain += 1
+        if self._in_vain == MOST_IN_VAIN:
+            return False
         pairs = min(pairs, self._outstanding)
         self._asked -= pairs
         self._outstanding -= pairs
         self.ask()
+        return True
 
     def ask(self) -> None:
         """Ask for what is missing, a few at a time."""

@@ -177,9 +177,8 @@ class Qnp:
         circuit = self._circuits.get(CircuitId(self._links[link], purpose))
         if circuit is None or circuit.demand is None or circuit.link_down != link:
             return
-        if error is EgpError.EXPIRE:
-            circuit.demand.will_not_come(pairs)  # it dropped the request along with the pairs; the circuit lives on
-            return
+        if error is EgpError.EXPIRE and circuit.demand.will_not_come(pairs):
+            return  # it dropped the request along with the pairs; the circuit lives on
         if isinstance(circuit, End):
             for request in circuit.requests.values():
                 request.error = error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain_lab import chain, request
+from chain_lab import LINK, chain, request
 from slice_lab import Slice, leaks, run_slice
 
 from testbed.lab.report import build_report
@@ -158,6 +158,26 @@ def test_two_circuits_do_not_fill_an_end_with_halves_that_wait_for_each_other(tm
     run = run_slice(text, tmp_path)
     ends = [run.result("n0", "pairs-0"), run.result("n3", "pairs-1")]
     assert sorted((end.get("failed", ""), len(end["pairs"])) for end in ends) == [("", 30), ("NO_PROMISE", 0)]
+    quiet(run)
+
+
+def test_a_link_that_never_does_what_it_is_asked_has_failed(tmp_path: Path) -> None:
+    """QNP-15: its switch is gone, which the far end of the link tells by EXPIRE alone."""
+    device = {"data_qubits": 1, "communication_qubits": 2}
+    switch = {"analysers": 1, "technology": "electro-optic"}
+    link = {key: value for key, value in LINK.items() if key != "length_m"}
+    nodes = {name: {"kind": "qpu", "device": dict(device)} for name in ("n0", "n1")}
+    text = {
+        "nodes": nodes | {"mid": {"kind": "station", "switch": switch}},
+        "links": {},
+        "stars": {"floor": {"station": "mid", "ends": ["n0", "n1"], "arm_m": 100, "link": link}},
+        "requests": [{"from": "n1", "to": "n0", "pairs": 3}, {"from": "n0", "to": "n1", "pairs": 3}],
+        "faults": [{"at_s": 1e-6, "kill": "mid"}],
+        "duration_s": 20,
+    }
+    run = run_slice(text, tmp_path)
+    assert run.finished
+    assert [run.result(*end)["failed"] for end in (("n1", "pairs-0"), ("n0", "pairs-1"))] == ["LINK_FAILED"] * 2
     quiet(run)
 
 
