@@ -31,7 +31,6 @@ from testbed.scenario import Scenario
 _FULL = 2**32 - 1
 _LINE_MAX = 1 << 20
 _LOOKS, _LOOK_S = 40, 0.05
-_VAIN = 3
 
 
 class StandingTestbed(Director):
@@ -131,7 +130,7 @@ class StandingTestbed(Director):
             raise Refused("ping", f"{patience_s!r:.40} s is no patience", "give seconds, up to a day")
         began = time.monotonic()
         made: list[tuple[int, int, int, int]] = []
-        lost, span_ps, vain, why = 0, 0, 0, ""
+        lost, span_ps, why = 0, 0, ""
         while len(made) < pairs:
             left_s = patience_s - (time.monotonic() - began)
             if left_s <= 0:
@@ -141,9 +140,7 @@ class StandingTestbed(Director):
             made += some["pairs"]
             lost, why = lost + some["lost"], some.get("failed", "")
             span_ps += some["last_ps"] - some["began_ps"] if some["pairs"] else 0
-            vain = 0 if some["pairs"] else vain + 1
-            # Lost at first: it has just been found out that a node had begun anew; now it is known.
-            if why != "PEER_LOST" or (vain == _VAIN and not self._paced):
+            if why != "PEER_LOST":  # it has just been found out that a node had begun anew: now it is known
                 break
         wall_s = time.monotonic() - began
         count = len(made)
