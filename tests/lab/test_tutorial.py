@@ -3,16 +3,25 @@
 import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
 _STEP = re.compile(r"(?:into\s+`(?P<file>[^`]+)`:\n\n)?```(?P<kind>python|sh)\n(?P<text>.*?)```", re.DOTALL)
 
 
-def test_from_nothing_to_a_link_protocol_of_ones_own(tmp_path):
-    copy = tmp_path / "bellwire"
-    copy.mkdir()
+@pytest.fixture
+def copy() -> Iterator[Path]:
+    """What is committed, in a folder of its own with a short name: sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="bw-") as folder:
+        yield Path(folder)
+
+
+def test_from_nothing_to_a_link_protocol_of_ones_own(copy):
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     packed = subprocess.run(["tar", "c", "--null", "-T", "-"], cwd=ROOT, input=files, capture_output=True, check=True)
     subprocess.run(["tar", "x"], cwd=copy, input=packed.stdout, check=True)
