@@ -139,6 +139,15 @@ class LinkEnd:
 
     # Agreeing on a train.
 
+    @property
+    def waits(self) -> bool:
+        """Could it do anything with a qubit, or has it something to say between trains?  If not, there is no use in
+        :meth:`use_qubit`; a node with many links asks each time."""
+        if self._state is LinkState.IDLE:
+            wanted = self.requests.master and bool(self.requests.open)
+            return wanted or self._owed is not None or bool(self._withdrawn)
+        return self._state is LinkState.RESERVING
+
     def use_qubit(self, now: int) -> None:
         """There may be a qubit for this link: invite the peer, or propose a train, if either is wanted."""
         if self._state is LinkState.RESERVING:

@@ -270,10 +270,9 @@ class Egp:
 
     def _serve(self, now: int) -> None:
         """Hand out free qubits; links take turns."""
-        if len(self._links) == 1:
-            ends: Iterable[LinkEnd] = self._links.values()
-        else:
-            ends = sorted(self._links.values(), key=lambda end: end.served)  # stable: ties by their order
+        ends = [end for end in self._links.values() if end.waits]
+        if len(ends) > 1:
+            ends.sort(key=lambda end: end.served)  # stable: ties by their order
         for end in ends:
             end.use_qubit(now)
         for station, around in self._switches.items():
