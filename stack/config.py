@@ -77,6 +77,8 @@ class Device:
     memory_t2_ps: int
     swap_errors: tuple[float, float, float, float]
     """Errors I, Z, X, Y that a Bell measurement here, its gates and readout, adds to a chain."""
+    gate_2q_w: float = 1.0
+    """What a gate between two qubits leaves of every correlator."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0>, and 0 from |1>."""
     readout_ps: int = 0

@@ -3,11 +3,12 @@
 The queue goes by age, but a job for which QPUs are free goes ahead of an older one that has to wait for more, which may
 happen to each a bounded number of times.  A QPU is leased whole, to one job at a time, until it says Released or is
 lost.  A lease is over when that is so of all its QPUs.  If it ends before its time, the shots of which all of them have
-told count, and the job goes back to the head of the queue with those that are left.
+told count, and the job goes back to its place in the queue with those that are left.
 
 Which QPUs hold which qubits is the planner's business (service.py); the table of states is in states.py.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -458,7 +459,7 @@ class Controller:
                 for part in lease.open:
                     self._send(part.node, JobStop(lease.number))
             case JobDo.REQUEUE:
-                self._queue.insert(0, job)
+                insort(self._queue, job, key=lambda waiting: waiting.number)  # by age: numbers are given in order
             case JobDo.END:
                 job.ended_ps = now
 

@@ -213,6 +213,7 @@ class Distiller:
             permuted(kept.diagonal, doing.kept_turn),
             permuted(measured.diagonal, doing.measured_turn),
             self._method is Purification.EPL,
+            self._shared.facts.purifying,
         )
         kept.index, kept.level, kept.busy = index, kept.level + 1, None
         kept.raw += measured.raw

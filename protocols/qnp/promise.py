@@ -8,6 +8,8 @@ from math import log
 from typing import Final, NamedTuple
 
 from protocols.qnp.circuit import raw_pairs
+from protocols.qnp.diagonal import werner
+from protocols.qnp.purify import Imperfect, distilled
 from protocols.qnp.shared import NodeFacts
 from protocols.qnp.swapping import END_RANK, nested_ranks
 from protocols.routes import Offer, Route
@@ -73,6 +75,9 @@ def promise(route: Route, minimum_fidelity: int, facts: NodeFacts, wishes: Wishe
         found = _with_rounds(route, minimum_fidelity, facts, wishes, link_rounds, end_rounds)
         if found is not None:
             return found
+    if len(route) == 1 and 0 in links and 0 in ends:
+        # The link layer knows its own fidelity best, and may have a dimmer setting: it refuses what it cannot do.
+        return Promise(0, 0, minimum_fidelity, 0, route[0].offer.fidelity)
     return None
 
 
@@ -83,17 +88,16 @@ def _with_rounds(
         return None
     hops = len(route)
     needed = minimum_fidelity / 0xFFFFFFFF
-    fidelities = [purified(hop.offer.fidelity / 0xFFFFFFFF, link_rounds) for hop in route]
+    fidelities = [purified(hop.offer.fidelity / 0xFFFFFFFF, link_rounds, facts.purifying) for hop in route]
     before_waiting = facts.swap_w ** (hops - 1)
     for fidelity in fidelities:
         before_waiting *= (4 * fidelity - 1) / 3
-    best = purified((3 * before_waiting + 1) / 4, end_rounds)
-    if hops == 1:
-        # The link layer knows its own fidelity best: it refuses what it cannot do.
-        least = 0 if link_rounds or end_rounds else minimum_fidelity
-        return Promise(link_rounds, end_rounds, least, 0, round(best * 0xFFFFFFFF))
+    best = purified((3 * before_waiting + 1) / 4, end_rounds, facts.purifying)
     if best < needed or (minimum_fidelity and before_waiting <= 0):
         return None
+    if hops == 1:
+        least = 0 if link_rounds or end_rounds else minimum_fidelity
+        return Promise(link_rounds, end_rounds, least, 0, round(best * 0xFFFFFFFF))
     cutoff_ps = wishes.cutoff_ps
     if cutoff_ps is None:
         cutoff_ps = _cutoff(route, facts, (best - needed) / 2 if minimum_fidelity else CUTOFF_COST)
@@ -111,11 +115,10 @@ def end_places(link_rounds: int, end_rounds: int, pumping: bool) -> int:
     return link_places(link_rounds, pumping) + link_places(end_rounds, pumping) - 1
 
 
-def purified(fidelity: float, rounds: int) -> float:
+def purified(fidelity: float, rounds: int, imperfect: Imperfect) -> float:
     """Fidelity of Werner pairs after rounds of BBPSSW (Bennett et al. 1996, eq. 7): no method does worse."""
     for _ in range(rounds):
-        other = (1 - fidelity) / 3
-        fidelity = (fidelity**2 + other**2) / (fidelity**2 + 2 * fidelity * other + 5 * other**2)
+        fidelity = distilled(werner(fidelity), werner(fidelity), imperfect=imperfect)[1][0]
     return fidelity
 
 

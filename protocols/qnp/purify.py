@@ -9,7 +9,7 @@ kept pair has their first bit flip and the XOR of their phase flips.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocols import bell
 from protocols.device import Program
@@ -42,16 +42,35 @@ def permuted(diagonal: Diagonal, turn: int) -> Diagonal:
     return (new[0], new[1], new[2], new[3])
 
 
-def distilled(kept: Diagonal, measured: Diagonal, filtered: bool = False) -> tuple[float, Diagonal]:
+class Imperfect(NamedTuple):
+    """What the two nodes' gates and readouts do to a round."""
+
+    gates: float = 1.0
+    """What both CNOTs leave of every correlator."""
+    wrong: float = 0.0
+    """Chance that their outcomes are said to agree although they differ, or the other way round."""
+
+
+FLAWLESS: Final = Imperfect()
+
+
+def distilled(
+    kept: Diagonal, measured: Diagonal, filtered: bool = False, imperfect: Imperfect = FLAWLESS
+) -> tuple[float, Diagonal]:
     """Probability that the parities agree, and what is kept then, of pairs that have been turned.
 
-    `filtered`: by EPL, which lets no pair through whose bits are flipped.
+    `filtered`: by EPL, which lets no pair through whose bits are flipped.  A depolarising CNOT leaves its two qubits as
+    they should be, or fully mixed; then the parities agree half the time, and what is kept is fully mixed, too.
     """
     new = [0.0] * 4
     for one, p in enumerate(kept):
         for two, q in enumerate(measured):
-            if bell.bit_flip(one) == bell.bit_flip(two) and not (filtered and bell.bit_flip(one)):
-                new[bell.bell_index(bell.bit_flip(one), bell.phase_flip(one) ^ bell.phase_flip(two))] += p * q
+            agree = bell.bit_flip(one) == bell.bit_flip(two) and not (filtered and bell.bit_flip(one))
+            seen = (1 - imperfect.wrong if agree else imperfect.wrong) * imperfect.gates
+            if seen:
+                new[bell.bell_index(bell.bit_flip(one), bell.phase_flip(one) ^ bell.phase_flip(two))] += p * q * seen
+    for index in range(4):
+        new[index] += (1 - imperfect.gates) / 8
     total = sum(new)
     if total <= 0:
         return 0.0, (0.25, 0.25, 0.25, 0.25)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from protocols.device import Program
 from protocols.machine import Output, Send
 from protocols.qnp.diagonal import FOREVER, PERFECT, Diagonal, Memory
+from protocols.qnp.purify import Imperfect
 from protocols.qnp.service import CircuitId, LinkSequence, RunProgram
 from protocols.timers import Timers
 from protocols.wire.codec import Message
@@ -32,6 +33,8 @@ class NodeFacts:
     """What halves wait in here."""
     swap: Diagonal = PERFECT
     """Errors that a swap here adds: gates and readout."""
+    gate_w: float = 1.0
+    """What a gate between two qubits leaves of every correlator."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0> and 0 from |1>."""
     readout_ps: int = 0
@@ -42,6 +45,12 @@ class NodeFacts:
     """Classical way along each link, in ps."""
     diagonals: Mapping[int, Diagonal] = field(default_factory=dict)
     """What is known of each link's pairs: probabilities of the errors I, Z, X, Y against the heralded Bell state."""
+
+    @property
+    def purifying(self) -> Imperfect:
+        """What two nodes like this one do to the pairs that they purify."""
+        error = sum(self.readout) / 2
+        return Imperfect(self.gate_w**2, 2 * error * (1 - error))
 
     @property
     def swap_w(self) -> float:

@@ -385,6 +385,7 @@ def _facts(config: NodeConfig) -> NodeFacts:
         device.keeps // links if swaps else device.keeps,
         Memory(device.memory_t1_ps, device.memory_t2_ps),
         device.swap_errors,
+        device.gate_2q_w,
         device.readout,
         device.readout_ps,
         config.seed,

@@ -103,8 +103,8 @@ class Attached:
         if self._died is not None:
             raise self._died
         for node in self._plan.nodes:
-            for session in outcome.results[node.name].get("sessions", []):
-                self._pardoned.add(self._plan.program_index(node.number, session))
+            sessions = outcome.results[node.name].get("sessions", [])
+            self._pardoned.update(self._plan.holders(node.number, sessions))
         self._close_sessions()
         for index, child in enumerate(self._children):
             if index not in self._pardoned:

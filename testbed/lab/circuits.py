@@ -20,6 +20,11 @@ _LEAST_W: Final = 1e-9
 _HOP: Final = 1e-6  # among perfect links, fewer
 
 
+def gate_2q_w(device: Device) -> float:
+    """What is left of every correlator after a depolarising gate of that average fidelity on two qubits."""
+    return (4 * device.gate_2q_fidelity - 1) / 3
+
+
 def swap_errors(device: Device) -> Diagonal:
     """Errors that a Bell measurement on this device adds to a chain.
 
@@ -27,7 +32,7 @@ def swap_errors(device: Device) -> Diagonal:
     every correlator; an outcome that is wrong with probability e turns the correlators that it decides about by 1 - 2e:
     the first those of XX and YY, the second those of ZZ and YY.
     """
-    two = (4 * device.gate_2q_fidelity - 1) / 3
+    two = gate_2q_w(device)
     one = 2 * device.gate_1q_fidelity - 1
     readout = 1 - device.readout_error_0 - device.readout_error_1
     first, second = one * readout, readout

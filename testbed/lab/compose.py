@@ -13,7 +13,7 @@ from stack.config import Control, Device, Link, NodeConfig, Path, Switch
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
-from testbed.lab.circuits import all_routes, circuits, pairs_per_ks, routing, swap_errors
+from testbed.lab.circuits import all_routes, circuits, gate_2q_w, pairs_per_ks, routing, swap_errors
 from testbed.lab.clocks import oscillations, oscillators, time_keeping
 from testbed.lab.link_load import link_load_app
 from testbed.lab.plan import Disturbance, NoPlaneMaker, Plan, Program
@@ -261,6 +261,7 @@ def _device(device: ScenarioDevice) -> Device:
         memory_t1_ps=device.communication_t1_ps,
         memory_t2_ps=device.communication_t2_ps,
         swap_errors=swap_errors(device),
+        gate_2q_w=gate_2q_w(device),
         readout=(device.readout_error_0, device.readout_error_1),
         # Of two readings one after the other, the mean.
         readout_ps=device.readout_ps if device.parallel else 3 * device.readout_ps // 2,

@@ -4,6 +4,7 @@ What may live here: data, and the least delays between hosts that follow from it
 ``testbed.lab.compose``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,9 +87,10 @@ class Plan:
     def ending(self) -> Ending:
         return Ending(self.linger_ps, self.duration_ps)
 
-    def program_index(self, node: int, session: int) -> int:
-        """Which of ``programs`` holds this session of this node."""
-        return [i for i, program in enumerate(self.programs) if program.node == node][session]
+    def holders(self, node: int, sessions: Iterable[int]) -> list[int]:
+        """Which of ``programs`` hold these sessions of this node; programs that attached later are none of them."""
+        own = [i for i, program in enumerate(self.programs) if program.node == node]
+        return [own[session] for session in sessions if session < len(own)]
 
     def groups(self, processes: int | None) -> list[list[int]]:
         """Node numbers per process: one each, or dealt out in order over ``processes``."""

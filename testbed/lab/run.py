@@ -410,8 +410,8 @@ def _waiting(plan: Plan, outcome: Outcome) -> str:
         results = outcome.results[node.name]
         waiting += [f"{node.name}: {name}" for name in results.get("running", [])]
         waiting += [
-            f"{node.name}: {program_title(plan, plan.program_index(node.number, session))}"
-            for session in results.get("sessions", [])
+            f"{node.name}: {program_title(plan, index)}"
+            for index in plan.holders(node.number, results.get("sessions", []))
         ]
     return ", ".join(waiting) or "all"
 

@@ -233,9 +233,9 @@ class Launch:
     def _cut_off(self) -> list[str]:
         """Programs that still held their session when the run was over."""
         return [
-            f"{PROGRAM}{self.plan.program_index(number, session)}"
+            f"{PROGRAM}{index}"
             for number in self.names
-            for session in self._left_by(number).get("results", {}).get("sessions", [])
+            for index in self.plan.holders(number, self._left_by(number).get("results", {}).get("sessions", []))
         ]
 
     async def _serve(self, children: Children) -> None:

@@ -63,7 +63,8 @@ def _load(item: Item, links: Sequence[Link]) -> LinkLoad:
     minimum = keys.probability("minimum_fidelity")
     if "classes" in keys:
         keys.refuse(["mix"], "the classes have their shares")
-        classes = [_class(entry, minimum) for entry in schema.items(keys.need("classes"), "classes")]
+        entries = schema.items(keys.need("classes"), "classes")
+        classes = [_class(entry, minimum, 1 / len(entries)) for entry in entries]
         if not 1 <= len(classes) <= MOST_CLASSES:
             raise keys.need("classes").bad(f"{len(classes)} classes", f"name 1 to {MOST_CLASSES}")
         if len({c.name for c in classes}) < len(classes):
@@ -91,7 +92,7 @@ def mix(name: str, minimum_fidelity: float = 0.0) -> list[LoadClass]:
     return classes
 
 
-def _class(item: Item, minimum: float) -> LoadClass:
+def _class(item: Item, minimum: float, even: float) -> LoadClass:
     keys = Section(item, _CLASS)
     kind = KINDS[schema.choice(keys.need("kind"), KINDS, "kind of request") if "kind" in keys else "keep"]
     bases, remote = (
@@ -105,7 +106,7 @@ def _class(item: Item, minimum: float) -> LoadClass:
     return LoadClass(
         name=schema.name(keys.need("name"), "class"),
         kind=kind,
-        share=keys.number("share", 1.0, 1e-6, 1.0),
+        share=keys.number("share", even, 1e-6, 1.0),
         pairs=keys.integer("pairs", 1, 1, 0xFFFF),
         minimum_fidelity=keys.probability("minimum_fidelity", minimum),
         priority=keys.integer("priority", 0, 0, 255),

@@ -5,6 +5,7 @@ What may live here: the `switch:` section of a station.
 
 from typing import Final
 
+from protocols.srp.policy import POLICIES
 from testbed.scenario import schema
 from testbed.scenario.model import Switch
 from testbed.scenario.schema import Form, Section
@@ -13,7 +14,6 @@ from testbed.scenario.source import Item
 TECHNOLOGIES: Final = {"electro-optic": 1_000_000, "mems": 1_000_000_000}
 """Time to reconfigure in ps: 1 µs and 1 ms, within the published 10 ns to 10 µs and 10 µs to 10 ms."""
 
-POLICIES: Final = ("least-served", "first-come")
 MAX_ANALYSERS: Final = 4096
 MOST_LOSS_DB: Final = 100.0
 MOST_COST: Final = 0.75
@@ -46,6 +46,6 @@ def read(item: Item) -> Switch:
         insertion_loss_db=keys.number("insertion_loss_db", 0.0, 0.0, MOST_LOSS_DB),
         fidelity_cost=keys.number("fidelity_cost", 0.0, 0.0, MOST_COST),
         longest_grant_ps=keys.seconds("longest_grant_s", longest_ps, 1e-9),
-        policy="least-served" if policy is None else schema.choice(policy, POLICIES, "policy"),
+        policy="least-served" if policy is None else schema.choice(policy, tuple(POLICIES), "policy"),
         stay_ps=keys.seconds("stay_s", 0, 0.0),
     )

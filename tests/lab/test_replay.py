@@ -44,6 +44,12 @@ def test_a_testbed_that_was_asked_broken_and_mended_is_replayed_to_the_byte(tmp_
         assert bed.restart("east") == 2
         bed.heal()
         assert bed.ping("east", "west", 1, patience_s=5).pairs == 1
+        bed.fault("loss", 1)
+        waiting = bed.attach("west")  # its call is not answered before the end
+        waiting._stream.write(b'{"call": "ping", "args": {"destination": 3, "count": 1}}\n')
+        waiting._stream.flush()
+        assert bed.ping("east", "west", 1, patience_s=0.1).pairs == 0
+    waiting.close()
     done = [json.loads(line)["do"] for line in (out / "inputs.jsonl").read_text().splitlines()]
     assert {"attach", "call", "detach", "fault", "heal", "freeze", "thaw", "kill", "restart", "end"} == set(done)
     for clock, processes in (("virtual", 2), ("local", None)):

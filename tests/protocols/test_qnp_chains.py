@@ -7,7 +7,9 @@ from chain_world import DELAY_PS, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.qnp.diagonal import werner
 from protocols.qnp.promise import PATIENCE_PS, Wishes, promise
+from protocols.qnp.purify import Imperfect, distilled
 from protocols.qnp.service import KEPT, CircuitClosed, Delivery, PairDelivered, PairLost, PairMeasured, RequestEnded
 from protocols.qnp.shared import NodeFacts
 from protocols.qnp.states import CircuitInput
@@ -207,3 +209,38 @@ def test_where_memories_do_not_decay_a_cutoff_outlasts_retransmissions() -> None
     made = promise((hop, hop), 0, NodeFacts(swaps=True, memories=4), Wishes())
     assert made is not None
     assert made.cutoff_ps == PATIENCE_PS
+
+
+def test_one_hop_is_purified_where_the_link_alone_does_not_do() -> None:
+    """QNP-2: and the link layer has the last word where purification would not do either."""
+    offered = round(0.9 * 0xFFFFFFFF)
+    route = (Hop(1, 2, Offer(fidelity=offered, pairs_per_ks=10**8, latency_ps=10**6, memories=4)),)
+    wishes = Wishes(method=Purification.DEJMPS)
+    for asked, link_fidelity, rounds in ((0.85, 0.85, 0), (0.92, 0.0, 1), (0.999, 0.999, 0)):
+        made = promise(route, round(asked * 0xFFFFFFFF), NodeFacts(memories=4), wishes)
+        assert made is not None
+        assert made.link_rounds + made.end_rounds == rounds
+        assert made.minimum_link_fidelity == round(link_fidelity * 0xFFFFFFFF)
+
+
+def test_a_promise_counts_the_gates_of_purification() -> None:
+    """Two hops of .95, purified once each: .92 with perfect CNOTs, not with CNOTs of F = .97 (w = .96)."""
+    route = (Hop(1, 2, Offer(round(0.95 * 0xFFFFFFFF), 10**8, 10**6, 4)),) * 2
+    wishes = Wishes(method=Purification.DEJMPS, link_rounds=1)
+    asked = round(0.92 * 0xFFFFFFFF)
+    assert promise(route, asked, NodeFacts(swaps=True, memories=4), wishes) is not None
+    assert promise(route, asked, NodeFacts(swaps=True, memories=4, gate_w=0.96), wishes) is None
+
+
+def test_a_round_with_noise_against_its_limits() -> None:
+    """Fully depolarising gates leave nothing, and readout that says anything tells nothing."""
+    good, bad = werner(0.9), werner(0.8)
+    chance, kept = distilled(good, bad)
+    assert distilled(good, bad, imperfect=Imperfect(1.0, 0.0)) == (chance, kept)
+    assert distilled(good, bad, imperfect=Imperfect(0.0, 0.3)) == (0.5, (0.25,) * 4)
+    guess, unselected = distilled(good, bad, imperfect=Imperfect(1.0, 0.5))
+    assert guess == pytest.approx(0.5)
+    assert unselected[0] < kept[0]
+    half, noisy = distilled(good, bad, imperfect=Imperfect(0.5, 0.0))
+    assert half == pytest.approx(chance / 2 + 0.25)
+    assert noisy == pytest.approx([(chance * k + 0.125) / (chance + 0.5) for k in kept])
