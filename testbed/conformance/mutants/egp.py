@@ -41,12 +41,15 @@ def serves_the_last_first() -> Wrong:
 def leads_from_the_wrong_end() -> Wrong:
     """The higher-numbered node proposes trains, too."""
 
-    def use_qubit(right: Any, end: LinkEnd, now: int) -> None:
-        master, end.requests.master = end.requests.master, True
-        right(end, now)
-        end.requests.master = master
+    def serve(right: Any, node: Egp, now: int) -> None:
+        true = {end: end.requests.master for end in node._links.values()}
+        for end in true:
+            end.requests.master = True
+        right(node, now)
+        for end, master in true.items():
+            end.requests.master = master
 
-    return instead(LinkEnd, "use_qubit", use_qubit)
+    return instead(Egp, "_serve", serve)
 
 
 @breaks("EGP-2")
