@@ -4,7 +4,6 @@ What may live here: which pairs are there, and how many there may be.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from protocols.qnp.service import Delivery
 
@@ -38,5 +37,3 @@ class Bank[R]:
         self.size = size if self.most is None else min(size, self.most)
         self.age_ps = min((d.bank_age_ps for d in deliveries if d.bank and d.bank_age_ps), default=0)
 
-
-type AnyBank = Bank[Any]

@@ -70,7 +70,6 @@ class TimerKind(Enum):
     WAY = auto()  # the end of patience
     AGAIN = auto()
     BANK = auto()  # a banked pair grows old
-    WANT = auto()  # less is wanted than was told
 
 
 class TimerKey(NamedTuple):

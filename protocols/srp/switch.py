@@ -183,10 +183,6 @@ class SwitchSrp:
         self._forget_ready(node)
         self._serve(now)
 
-    def analyser_of(self, link: int) -> int | None:
-        """The one that is granted to the link."""
-        return self._holder.index(link) if link in self._holder else None
-
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:

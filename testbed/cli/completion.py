@@ -60,7 +60,7 @@ def kinds(**_: Any) -> Iterable[str]:
     """What can be wrong with a network."""
     from testbed.lab.troubles import KINDS
 
-    return [*KINDS, "broker"]
+    return list(KINDS)
 
 
 def testbeds(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:

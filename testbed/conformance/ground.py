@@ -46,7 +46,6 @@ class Ground(Protocol):
 
     has_user: bool
     """Whether it can be asked for things, and tells what came of them."""
-    has_devices: bool
     slack_ps: int
     """How much later than due a thing may come without being missed: what a busy host may take."""
     first_incarnation: int

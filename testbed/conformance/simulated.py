@@ -23,7 +23,6 @@ class SimulatedGround(Host):
     """Implements ``Ground``; :meth:`run` gives it to a script."""
 
     has_user = True
-    has_devices = True
     slack_ps = 0
     first_incarnation = 1
 

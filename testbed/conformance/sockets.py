@@ -35,7 +35,6 @@ class _World:
     """What both kinds of target share: peers' sockets, time, and what is on its way."""
 
     has_user = False
-    has_devices = False
     slack_ps = 2_000 * MS
     first_incarnation = 1
 
@@ -127,7 +126,6 @@ class CommandGround(_World):
     """An implementation that the kit starts: its command's standard streams are the upper tester."""
 
     has_user = True
-    has_devices = True
 
     def __init__(self, scene: Scene, command: list[str], log: IO[bytes]) -> None:
         super().__init__(scene)

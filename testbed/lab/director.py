@@ -16,7 +16,7 @@ import trio
 
 from testbed.broker import EmbeddedBroker
 from testbed.lab.children import Children
-from testbed.lab.troubles import NoTrouble, Trouble, Troubles
+from testbed.lab.troubles import BROKER, NoTrouble, Trouble, Troubles
 from testbed.lab.virtual import Launch
 from testbed.program import program
 from testbed.rundir import RunFolder
@@ -24,10 +24,6 @@ from testbed.scenario import Scenario
 
 PATIENCE_S = 10.0
 """How long a node may take to die or to come up before its command gives up."""
-
-BROKER = "broker"
-"""The one fault that is none of the network's."""
-
 
 class Refused(Exception):
     """A command that cannot be obeyed: where, why, what to do."""
@@ -137,14 +133,17 @@ class Director:
 
     async def obeyed(self, line: bytes) -> dict[str, Any]:
         """What comes of one command, a JSON object {"do": NAME, ...}: {"ok": ...} or {"error": ...}."""
+        remedy = f'send one line of JSON, {{"do": ...}}: {", ".join(self._commands)}'
         try:
             asked = json.loads(line)
-            what = asked.pop("do")
-            asked.pop("id", None)
-            command = self._commands[what]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            known = ", ".join(self._commands)
-            return _error("command", "it is none", f'send one line of JSON, {{"do": ...}}: {known}')
+        except (ValueError, RecursionError):
+            asked = None
+        if not isinstance(asked, dict) or not isinstance(what := asked.pop("do", None), str):
+            return _error("command", "it is none", remedy)
+        asked.pop("id", None)
+        command = self._commands.get(what)
+        if command is None:
+            return _error("command", f"there is no {what!r:.40}", remedy)
         try:
             return {"ok": await command(**asked)}
         except Refused as refused:
@@ -276,20 +275,22 @@ class Director:
         why = "look at logs/plane.log" if self._paced else "time may stand still while a program thinks"
         raise Refused(what, f"nothing came of it within {PATIENCE_S:g} s", why)
 
-    def _turn(self, node: str, state: str) -> None:
-        self._states[node] = state
+    def _announce(self) -> None:
+        """Wake whoever waits for a change."""
         self._changed.set()
         self._changed = trio.Event()
+
+    def _turn(self, node: str, state: str) -> None:
+        self._states[node] = state
+        self._announce()
 
     def _obeyed_at(self, number: int, t_ps: int) -> None:
         self._stamps[number] = t_ps
-        self._changed.set()
-        self._changed = trio.Event()
+        self._announce()
 
     def _troubled(self, active: list[dict[str, Any]]) -> None:
         self._active = active
-        self._changed.set()
-        self._changed = trio.Event()
+        self._announce()
 
     def _running(self) -> Launch:
         assert self._launch is not None
@@ -326,4 +327,4 @@ def _error(place: str, problem: str, remedy: str) -> dict[str, Any]:
     return {"error": {"place": place, "problem": problem, "remedy": remedy}}
 
 
-__all__ = ["BROKER", "PATIENCE_S", "Director", "Refused"]
+__all__ = ["PATIENCE_S", "Director", "Refused"]

@@ -5,6 +5,7 @@ nobody, and wait for nobody.
 """
 
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +23,11 @@ class News(NamedTuple):
 
 
 class Tail:
-    """All spools in a folder, those too that are not there yet."""
+    """All spools in a folder, or those of some nodes; those too that are not there yet."""
 
-    def __init__(self, spool_dir: Path) -> None:
+    def __init__(self, spool_dir: Path, nodes: Container[int] | None = None) -> None:
         self._dir = spool_dir
+        self._nodes = nodes
         self._spools: dict[str, Spool] = {}
 
     def news(self) -> News:
@@ -39,8 +41,10 @@ class Tail:
         for path in paths:
             try:
                 spool = self._spools.get(path.name)
-                if spool is None or spool.empty:
+                if spool is None or not spool.read_to:  # its head was not there yet
                     spool = self._spools[path.name] = Spool(path)
+                if self._nodes is not None and spool.node not in self._nodes:
+                    continue
                 for count, record in enumerate(spool.records(spool.read_to), 1):
                     if isinstance(record, SpoolFrame):
                         frames[spool.node, "received" if record.received else "sent"] += 1

@@ -25,7 +25,10 @@ CHANCES: Final = ("loss", "duplicate", "corrupt", "reorder")
 SPANS: Final = ("delay", "jitter")
 """Picoseconds: by how much every frame is later, or by how much at most."""
 BREAKS: Final = ("cut", "partition")
-KINDS: Final = (*CHANCES, *SPANS, *BREAKS)
+BROKER: Final = "broker"
+"""None of the network's: the MQTT broker of its own is gone."""
+_NETWORKS: Final = (*CHANCES, *SPANS, *BREAKS)
+KINDS: Final = (*_NETWORKS, BROKER)
 
 LONGEST_PS: Final = 1_000_000_000_000
 """Of a delay: as in a scenario."""
@@ -67,7 +70,7 @@ class Troubles:
     def checked(self, about: Mapping[str, Any]) -> Trouble:
         """The trouble that is asked for.  Raises NoTrouble."""
         kind, at, value = about.get("kind"), about.get("at", ()), about.get("value")
-        if kind not in KINDS:
+        if kind not in _NETWORKS:
             raise NoTrouble("fault", f"there is no {kind!r:.40}", f"name one of {', '.join(KINDS)}")
         if isinstance(at, str) or not all(isinstance(name, str) for name in at):
             raise NoTrouble(kind, "where it is to be must be a list of names", "name links or nodes")
@@ -204,4 +207,4 @@ def _worse(channel: Channel, trouble: Trouble, scenario: Scenario) -> Channel:
     return replace(channel, faults=replace(faults, **chance))
 
 
-__all__ = ["BREAKS", "CHANCES", "KINDS", "SPANS", "NoTrouble", "Trouble", "Troubles"]
+__all__ = ["BREAKS", "BROKER", "CHANCES", "KINDS", "SPANS", "NoTrouble", "Trouble", "Troubles"]

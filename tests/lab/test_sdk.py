@@ -14,6 +14,9 @@ from command_lab import bellwire, three
 from slice_lab import IDEAL, PERFECT, two_qpus, with_south
 
 from stack.sdk import CallFailed, NoRoom, SessionEnded, connect
+from stack.sdk.group import Group
+from stack.sdk.plain import PlainChannel, PlainGroup, PlainPairs, PlainQpu
+from stack.sdk.qpu import Channel, Pairs, Qpu
 from testbed import Testbed
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text()
@@ -44,6 +47,12 @@ def ran(path: Path, clock: str = "local") -> Path:
 def spoken(out: Path, index: int) -> list[str]:
     lines = (out / "logs" / f"program-{index}.log").read_text().splitlines()
     return [line for line in lines if not line.startswith("[")]
+
+
+def test_blocking_programs_have_all_that_awaiting_ones_have():
+    inner = {"ask_with_gates", "give_copy", "greet", "number_of", "opened", "take_copy"}  # of the SDK's own rooms
+    for awaited, plain in ((Qpu, PlainQpu), (Channel, PlainChannel), (Pairs, PlainPairs), (Group, PlainGroup)):
+        assert {name for name in vars(awaited) if name[0] != "_"} - inner <= {*dir(plain)}, plain
 
 
 def test_the_examples_of_the_page_do_what_it_says_under_both_clocks(tmp_path):

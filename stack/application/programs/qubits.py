@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, Final
 
 from protocols.device import MAX_OPS, Program
+from protocols.pairs import Pair
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.session import CallError
 
@@ -35,8 +36,10 @@ class Held:
     """X^x and then Z^z, as a Bell index, due before anything else is done to it."""
     fresh: bool = False
     """Not prepared yet."""
+    pair: Pair | None = None
+    """Half of which it is."""
     void: bool = False
-    """Half of a pair that is a pair no more."""
+    """That pair is a pair no more."""
 
 
 class DataQubits:
@@ -99,6 +102,12 @@ class Holdings:
         """The device has released it."""
         if held.data is not None:
             self._data.give_back(held.data)
+
+    def lost(self, pair: Pair) -> None:
+        """It is a pair no more; its half may be here still."""
+        for held in self._held.values():
+            if held.pair == pair:
+                held.void = True
 
     def release_all(self) -> None:
         """The program has ended."""

@@ -9,11 +9,11 @@ layer; the remote gates between its two programs are numbered by it, in the orde
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from protocols.device import Program
-from protocols.pairs import Pair
 from protocols.qtp.service import CloseReason
 from protocols.rgp.service import Role
 from protocols.wire import QtpService, RgpKind
@@ -78,7 +78,6 @@ class _Program:
         self.waits = frozenset({"accept", "receive", "hear", "pair", "outcome", "gate", "reserve"})
         self._qubits = Holdings(node.physical, node.data)
         self._channels: dict[int, _Channel] = {}
-        self._halves: dict[int, dict[Pair, Held]] = {}
         self._opened = 0
         self._ports: set[int] = set()
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -205,45 +204,36 @@ class _Program:
     async def _receive(self, channel: int) -> int:
         """The next qubit; its number."""
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             incoming = await session.receive()
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
         return self._qubits.add(Held(incoming.qubit, None, frame=incoming.x << 1 | incoming.z))
 
     async def _reserve(self, channel: int, pairs: int) -> None:
         """Keep so many pairs ready for qubits to be sent, and wait until they are."""
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             session.reserve(whole("pairs", pairs, 0, 0xFFFF))
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
         await session.filled(pairs)
 
     async def _tell(self, channel: int, data: str) -> None:
         """Classical data to the program at the other end: base64."""
         session = self._channel(channel).session
-        try:
-            session.note(b64decode(data, validate=True))
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise CallError(f"data: {error}") from None
+        with _while_open(session):
+            try:
+                session.note(b64decode(data, validate=True))
+            except (binascii.Error, TypeError, ValueError) as error:
+                raise CallError(f"data: {error}") from None
 
     async def _hear(self, channel: int) -> str:
         """What it says next: base64."""
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             return b64encode(await session.heard()).decode()
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
 
     async def _finish(self, channel: int) -> None:
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             session.finish()
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
 
     async def _close(self, channel: int) -> None:
         self._forget(channel).session.close()
@@ -258,41 +248,27 @@ class _Program:
         session = self._channel(channel).session
         if type(pairs_per_s) not in (int, float) or not 0 <= pairs_per_s < 1e12:
             raise CallError("pairs_per_s must be a number from 0 on")
-        try:
+        with _while_open(session):
             if pairs_per_s:
                 session.stream(float(pairs_per_s))
             else:
                 session.ask_pairs(whole("pairs", pairs, 1, _MOST_PAIRS))
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
 
     async def _pair(self, channel: int) -> dict[str, Any]:
         """The next pair, as Phi+: its qubit here, its name, and how good it is thought to be."""
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             pair = await session.pair()
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
         ours = pair.head == self._kernel.number
-        held = Held(pair.qubit, None, frame=pair.bell_index if ours else 0)
-        halves = self._halves.setdefault(channel, {})
-        halves[pair] = held
-
-        def gone(pair: Pair) -> None:
-            if pair in halves:
-                halves[pair].void = True
-
-        session.on_pair_gone = gone
+        held = Held(pair.qubit, None, frame=pair.bell_index if ours else 0, pair=pair)
         number = self._qubits.add(held)
         return {"qubit": number, "head": pair.head, "pair_id": pair.pair_id, "fidelity": pair.goodness / (2**32 - 1)}
 
     async def _outcome(self, channel: int) -> dict[str, Any]:
         """The next pair, measured at once."""
         session = self._channel(channel).session
-        try:
+        with _while_open(session):
             outcome = await session.outcome()
-        except SessionClosed as closed:
-            raise _over(session, closed) from None
         pair = outcome.pair
         name = {"head": pair.head, "pair_id": pair.pair_id, "fidelity": pair.goodness / (2**32 - 1)}
         return name | {"basis": outcome.basis.name, "bit": outcome.bit}
@@ -351,6 +327,7 @@ class _Program:
                 gates.leave([peer])
 
         channel.session.on_closed = closed
+        channel.session.on_pair_gone = self._qubits.lost
         return {"channel": self._opened, "peer": peer, "port": channel.port}
 
     def _channel(self, number: object) -> _Channel:
@@ -363,13 +340,21 @@ class _Program:
         """The program has done with it: what still comes is let go of."""
         channel = self._channel(number)
         del self._channels[number]
-        self._halves.pop(number, None)
         channel.session.abandon()
         return channel
 
     def _check_port(self, port: object) -> None:
         if type(port) is not int or port not in self._ports:
             raise CallError(f"this program does not listen on port {port!r:.40}")
+
+
+@contextmanager
+def _while_open(session: Session) -> Iterator[None]:
+    """What is asked of a session that has ended, or ends meanwhile, cannot be served."""
+    try:
+        yield
+    except SessionClosed as closed:
+        raise _over(session, closed) from None
 
 
 def _over(session: Session, closed: SessionClosed) -> CallError:
