@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from hashlib import blake2b
 from itertools import count
 from typing import Final, NamedTuple
 
+from protocols.chance import drawn
 from protocols.egp.facts import Setting
 from protocols.egp.rooms import Rooms
 from protocols.egp.service import How, OkAny
@@ -195,7 +195,7 @@ class Shared:
     def draw(self, purpose: str, link: int, *what: int) -> int:
         """64 bits that follow from the node's seed: other draws move nothing here."""
         key = "/".join(["egp", str(self.seed), str(self.node), purpose, str(link), *map(str, what)])
-        return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+        return drawn(key)
 
 
 def from_on(old: int, sequence: int) -> bool:

@@ -5,6 +5,7 @@ What may live here: the tables of an end at work.  Requests stand in requests.py
 
 from typing import Final, NamedTuple
 
+from protocols.chance import drawn
 from protocols.ignored import Ignored
 from protocols.measuring import BASES
 from protocols.pairs import Pair, ReleaseQubit
@@ -34,7 +35,7 @@ from protocols.qnp.states import (
     PairState,
     Phase,
 )
-from protocols.qnp.testing import TESTS, draw, folded, measuring
+from protocols.qnp.testing import TESTS, folded, measuring
 from protocols.wire.codec import (
     EgpBasis,
     PairFate,
@@ -154,7 +155,7 @@ class End(Needing):
         bases = BASES[alone.delivery.bases]
         facts = self._shared.facts
         key = f"basis/{facts.seed}/{self._shared.node}/{self.install.head}/{self.install.number}/{pair.name}"
-        basis = bases[draw(f"{key}/{now}") * len(bases) >> 32]
+        basis = bases[drawn(f"{key}/{now}", 4) * len(bases) >> 32]
         self._reading[pair.name] = Reading.WELL
 
         def done(bits: tuple[int, ...], later: int) -> None:

@@ -3,10 +3,10 @@
 What may live here: which pairs are tested, what the tests say, and how a half is measured.
 """
 
-from hashlib import blake2b
 from math import pi
 from typing import Final
 
+from protocols.chance import drawn
 from protocols.correlations import DEVIATIONS, Estimate, Tally, shift_scale, sign
 from protocols.device import Program
 from protocols.qnp.diagonal import FULL
@@ -32,7 +32,7 @@ class Tests:
 
     def use(self, key: str, share: int) -> PairUse:
         """What becomes of the next pair: each is tested by a chance of its own, X, Y and Z in turn."""
-        if not share or draw(key) >= share:
+        if not share or drawn(key, 4) >= share:
             return PairUse.DELIVER
         self._begun += 1
         return _IN_TURN[self._begun % len(_IN_TURN)]
@@ -55,11 +55,6 @@ class Tests:
         fidelity, deviation = found
         half = min(round(DEVIATIONS * deviation * FULL), FULL)
         return rounds, Estimate(round(min(max(fidelity, 0.0), 1.0) * FULL), half)
-
-
-def draw(key: str) -> int:
-    """32 bits that look random, the same for the same key."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), "big")
 
 
 def measuring(qubit: int, basis: EgpBasis) -> Program:

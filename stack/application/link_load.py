@@ -4,10 +4,10 @@ What may live here: the app of a scenario's `link_requests`, and what it writes 
 """
 
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from math import log
 from typing import Any
 
+from protocols.chance import drawn
 from protocols.egp.service import Err, How, Ok, OkMeasured, OkPrepared
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.wire import EgpBases, EgpKind, EgpMeasuring
@@ -95,7 +95,7 @@ class LinkLoadApp:
         Chance knows the class and the end, not the link: links alike meet the same requests, whatever their scheduler.
         """
         key = f"load/{self._seed}/{end}/{known.row['name']}/{number}"
-        draw = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+        draw = drawn(key)
         due = now + round(-log((draw + 1) / (1 << 64)) * known.interval_ps)
         if due >= ends:
             known.arrivals_over = True

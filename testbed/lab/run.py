@@ -23,23 +23,23 @@ from stack.runtime.virtual import CountError
 from testbed.broker import EmbeddedBroker
 from testbed.circuits import CompiledJob, compile_jobs
 from testbed.errors import BadInput
-from testbed.lab import request_report, sync_report
 from testbed.lab.attached import Attached, program_title
 from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
 from testbed.lab.compose import compose
 from testbed.lab.director import Director
 from testbed.lab.inputs import Outside
-from testbed.lab.jobs_report import asked
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
 from testbed.lab.plan import Plan
 from testbed.lab.remote import Remotes
-from testbed.lab.report import Report, build_report
 from testbed.lab.rescue import RESCUE_S, guard
 from testbed.lab.spawning import note
 from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
 from testbed.program import program
+from testbed.report import requests, sync
+from testbed.report.jobs import asked
+from testbed.report.whole import Report, build_report
 from testbed.rundir import RunFolder, report_document
 from testbed.scenario import Scenario, load_scenario, with_options
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
@@ -197,11 +197,11 @@ def run(
 def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report: Report, folder: RunFolder) -> None:
     """What a run leaves to look at."""
     if "sync-error" in scenario.plots:
-        points = sync_report.sync_points(scenario, outcome.plane.get("pairs", []))
-        sync_report.draw(scenario, points, folder.path / sync_report.PLOT)
+        points = sync.sync_points(scenario, outcome.plane.get("pairs", []))
+        sync.draw(scenario, points, folder.path / sync.PLOT)
     if "cutoffs" in scenario.plots:
-        cutoffs = request_report.cutoff_points(scenario, outcome)
-        request_report.draw(scenario, cutoffs, folder.path / request_report.PLOT)
+        cutoffs = requests.cutoff_points(scenario, outcome)
+        requests.draw(scenario, cutoffs, folder.path / requests.PLOT)
     if not jobs:
         return
     from testbed.page import RunFacts, write_jobs_page, write_page, write_telegate

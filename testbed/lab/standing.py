@@ -65,8 +65,7 @@ class StandingTestbed(Director):
 
     def _spent(self, number: int, fidelities: list[list[float] | None]) -> None:
         self._answers[number] = fidelities
-        self._changed.set()
-        self._changed = trio.Event()
+        self._announce()
 
     def _fell(self, name: str, how: str) -> bool:
         """A child has died unasked: a node goes down alone, anything else takes the testbed with it."""

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from testbed.lab.jobs_report import Asked
 from testbed.page.histogram import histogram
 from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SHEET
+from testbed.report.jobs import Asked
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 

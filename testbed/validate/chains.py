@@ -16,7 +16,7 @@ from testbed.errors import BadInput
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
 from testbed.lab.outcome import Outcome
-from testbed.lab.request_report import believed_and_true, true_fidelities
+from testbed.report.requests import believed_and_true, true_fidelities
 from testbed.scenario import PURIFICATIONS, Scenario, load_scenario
 from testbed.validate.table import Measurement, Parameter, Parameters, Table, Value
 

@@ -12,8 +12,8 @@ from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice
 
 from testbed.cli import main
 from testbed.errors import BadInput
-from testbed.lab.report import build_report
 from testbed.lab.watch import Watch
+from testbed.report.whole import build_report
 from testbed.scenario import load_scenario
 
 LINK = {"length_m": 2, "model": "barrett-kok", "grade": "sampled", "slot_s": 1e-6, "round_gap_s": 1e-7, **PERFECT}

@@ -10,7 +10,7 @@ import pytest
 from chain_lab import chain, request
 from slice_lab import leaks, run_slice
 
-from testbed.lab.request_report import true_fidelities
+from testbed.report.requests import true_fidelities
 
 US = 1_000_000
 SLOT_PS, ARM_PS, ATTEMPT_PS = 4 * US, US // 2, US

@@ -16,7 +16,7 @@ from slice_lab import run_slice, write_and_load
 from test_network import figure, quiet
 
 from testbed.lab.compose import compose
-from testbed.lab.report import build_report
+from testbed.report.whole import build_report
 
 M = 0.9
 """Visibility of a link: the phase flips with (1 - M)/2, so two links keep M^2 of XX and YY, and all of ZZ."""

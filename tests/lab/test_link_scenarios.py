@@ -11,7 +11,7 @@ from stack.link.service import _facts
 from testbed.circuits import compile_job
 from testbed.lab.compose import compose, link_config
 from testbed.lab.local import run_local
-from testbed.lab.report import build_report
+from testbed.report.whole import build_report
 from testbed.scenario import PAULI_STATES, Scenario, Teleport, load_scenario
 from testbed.scenario.link_types import LINK_TYPES
 

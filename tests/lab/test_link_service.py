@@ -26,7 +26,7 @@ from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice, two_qp
 from stack.link.qlink import QlinkService
 from stack.node import Node
 from testbed.lab.compose import compose
-from testbed.lab.report import build_report
+from testbed.report.whole import build_report
 
 S = 1e-12
 

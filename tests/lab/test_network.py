@@ -8,8 +8,8 @@ import pytest
 from chain_lab import LINK, chain, request
 from slice_lab import Slice, leaks, run_slice
 
-from testbed.lab.report import build_report
-from testbed.lab.request_report import true_fidelities
+from testbed.report.requests import true_fidelities
+from testbed.report.whole import build_report
 from testbed.trace.reading import read_events
 
 

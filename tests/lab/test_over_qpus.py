@@ -10,7 +10,7 @@ from slice_lab import IDEAL, PERFECT, SCENARIOS, job, leaks, run_slice, two_qpus
 from testbed.circuits import compile_jobs
 from testbed.lab.compose import compose
 from testbed.lab.local import run_local
-from testbed.lab.report import build_report
+from testbed.report.whole import build_report
 from testbed.scenario import load_scenario
 
 MAPPING = {"west": [0, 1], "east": [2], "south": [3]}

@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 import pytest
 from slice_lab import IDEAL, PERFECT, SCENARIOS, job, run_slice, two_qpus
 
-from testbed.lab.report import build_report
 from testbed.page import RunFacts
 from testbed.page.budget import gate_budgets, idle_fidelity, local_fidelity, process_fidelity
 from testbed.page.html import page, tail
 from testbed.page.sketch import LinkNote, sketch
 from testbed.page.telegate import first_telegate
+from testbed.report.whole import build_report
 from testbed.scenario import load_scenario
 
 DEVICE = {**IDEAL, "parallel": False, "gate_2q_s": 100e-6, "readout_s": 50e-6}

@@ -23,7 +23,7 @@ from stack.node import Node
 from stack.runtime.times import MS, NEVER
 from stack.transport.service import SessionClosed, SessionRefused
 from testbed.lab.compose import compose
-from testbed.lab.report import build_report
+from testbed.report.whole import build_report
 
 QPUS = ("west", "east")
 

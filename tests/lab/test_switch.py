@@ -18,8 +18,8 @@ from switch_lab import Asker, star
 
 from stack.physical.switch import Switch
 from testbed.lab.compose import compose
-from testbed.lab.report import build_report
-from testbed.lab.switch_report import jain
+from testbed.report.switches import jain
+from testbed.report.whole import build_report
 from testbed.trace.reading import read_trace
 
 QPUS = ("q1", "q2", "q3", "q4")

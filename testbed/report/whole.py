@@ -10,12 +10,13 @@ from math import sqrt
 from typing import Any
 
 from testbed.circuits import CompiledJob
-from testbed.lab import jobs_report, link_load
-from testbed.lab.counts import Came, count_figures, count_lines
+from testbed.lab import link_load
 from testbed.lab.outcome import Outcome
-from testbed.lab.request_report import request_figures
-from testbed.lab.switch_report import switch_figures
-from testbed.lab.sync_report import sync_figures, sync_points
+from testbed.report import jobs as controlled
+from testbed.report.counts import Came, count_figures, count_lines
+from testbed.report.requests import request_figures
+from testbed.report.switches import switch_figures
+from testbed.report.sync import sync_figures, sync_points
 from testbed.rundir import Figure
 from testbed.scenario import LinkLoad, Scenario
 
@@ -40,11 +41,11 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
         if job.circuit is None:
             _job(report, f"job-{index}", job, outcome)
     if scenario.jobs and scenario.jobs[0].controller:
-        asked = jobs_report.asked(scenario, jobs, outcome)
-        report.figures += jobs_report.figures(scenario, asked)
-        report.lines += jobs_report.lines(scenario, asked)
-        report.sections |= jobs_report.sections(asked)
-        report.unfinished += jobs_report.unfinished(scenario, asked)
+        asked = controlled.asked(scenario, jobs, outcome)
+        report.figures += controlled.figures(scenario, asked)
+        report.lines += controlled.lines(scenario, asked)
+        report.sections |= controlled.sections(asked)
+        report.unfinished += controlled.unfinished(scenario, asked)
     if scenario.teleport is not None:
         _teleport(report, scenario, outcome)
     for index in range(len(scenario.requests)):

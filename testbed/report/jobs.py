@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.circuits import CompiledJob
-from testbed.lab.counts import Came, count_figures, count_lines
 from testbed.lab.outcome import Outcome
+from testbed.report.counts import Came, count_figures, count_lines
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 
