@@ -114,6 +114,11 @@ class Echo:
             self._transmit(self._next_ping(run, hops=0), now)
         return run.number
 
+    def give_up(self, run: int) -> None:
+        """Send no more of this run, nor of those again that are not answered; there will be no Done."""
+        for ping in [ping for ping in self._unanswered.values() if ping.run.number == run]:
+            self._settle(ping)
+
     def receive(self, message: NamedTuple, source: int, now: int) -> None:
         match message:
             case EchoPing(token, hops, padding):

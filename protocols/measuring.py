@@ -47,6 +47,16 @@ def makes_sense(how: EgpMeasuring) -> bool:
     return how.chance_1 + how.chance_2 <= FULL
 
 
+def chosen(bases: EgpBases, chance: int, draw: int) -> EgpBasis:
+    """One of the set by a draw of 32 bits; with ``chance`` (of 2^32 - 1) the first, 0: all are alike."""
+    row = BASES[bases]
+    if not chance or len(row) == 1:
+        return row[draw * len(row) >> 32]
+    if draw < chance:
+        return row[0]
+    return row[1 + (draw - chance) * (len(row) - 1) // ((1 << 32) - chance)]
+
+
 def basis_at(measure: Measure, slot: int) -> EgpBasis:
     """The basis for the emission of this slot.
 

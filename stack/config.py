@@ -4,7 +4,10 @@ What may live here: frozen dataclasses and their JSON form.  No defaults that hi
 """
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
+
+SETTLES_WITHIN: Final = 64
+"""Exchanges with its time server, after which a node comes up with the clock that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class TimeKeeping:
     opens_ps: int = 0
     """Node time at which the network begins to work: no node comes up before, so that none waits for another."""
 
+    @property
+    def patience_ps(self) -> int:
+        """After so long a node comes up with the clock that it has."""
+        return SETTLES_WITHIN * self.interval_ps
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -61,8 +69,34 @@ class Path:
     name: str
     delay_ps: int
     faults: Faults = Faults()
-    cuts: tuple[tuple[int, int], ...] = ()
-    """(from, to): what is sent between these true times is lost, whatever else holds."""
+    cut: bool = False
+    """Whatever is sent is lost, whatever else holds."""
+    qubits: bool = True
+    """Whether that node has any: what has not, hears nothing of pairs, of sessions or of keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plight:
+    """What has become of a node's surroundings since the network was built.  The emulator's business: no protocol goes
+    by it."""
+
+    ways: dict[int, Path] = field(default_factory=dict)
+    """Ways to other nodes that are others now."""
+    drifts: tuple[tuple[int, int], ...] = ()
+    """(true time, ppb): from when on its oscillator runs fast by how much."""
+    full: bool | None = None
+    """Whether there is no room for its trace; None: as before."""
+
+    def then(self, later: "Plight") -> "Plight":
+        """What both come to, one after the other."""
+        full = self.full if later.full is None else later.full
+        return Plight(self.ways | later.ways, self.drifts + later.drifts, full)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Plight":
+        """What ``asdict`` has taken apart."""
+        ways = {int(peer): path_from_json(path) for peer, path in data["ways"].items()}
+        return cls(ways, tuple((int(t), int(ppb)) for t, ppb in data["drifts"]), data["full"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +107,19 @@ class Device:
     communication_qubits: int
     emission_ps: int
     memory_t1_ps: int
-    """Of a communication qubit; 0 = infinite.  The same for T2."""
+    """Of what halves of pairs wait in: a communication qubit, or storage where there is any; 0 = infinite.  The same
+    for T2."""
     memory_t2_ps: int
     swap_errors: tuple[float, float, float, float]
-    """Errors I, Z, X, Y that a Bell measurement here, its gates and readout, adds to a chain."""
+    """Errors I, Z, X, Y that a Bell measurement here, with its gates, their time and its readout, adds to a chain."""
     gate_2q_w: float = 1.0
     """What a gate between two qubits leaves of every correlator."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0>, and 0 from |1>."""
-    readout_ps: int = 0
-    """From the reading of a qubit until the device's answer, at the end of a Bell measurement."""
+    parity_ps: int = 0
+    """From the beginning of a CNOT to the device's answer, if its target is read next."""
+    parity_w: float = 1.0
+    """What decay leaves of the target's <Z> until then."""
     storage_qubits: int = 0
     """Places into which the link layer moves its halves; they come after the communication qubits."""
 
@@ -114,6 +151,8 @@ class Link:
     """Pairs in 1,000 s, with nothing else to do and memories free."""
     errors: tuple[float, ...] = ()
     """Parts of the delivered state in the four Bell states, by the XOR with the heralded one; empty: not known."""
+    leaning: tuple[float, ...] = ()
+    """<Z> of the delivered halves at a and at b, 1 for |0>; empty: not known."""
     measured_estimate: float = 0.0
     """Fidelity of the state in which pairs measured right after emission are measured, by the device model."""
     estimate_error: float = 0.0
@@ -202,6 +241,16 @@ class Control:
     """Name and data qubits."""
     distances: dict[int, dict[int, float]]
     """What a pair between two QPUs costs, the cheapest about 1; who is missing can have none."""
+    communication: dict[int, int]
+    """Communication qubits of each."""
+
+
+CONTROLLER_APP = "controller"
+"""Submits the scenario's jobs at their times, in whichever life of the controller that is."""
+
+
+FIRST_INCARNATION: Final = 1
+_INCARNATIONS: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,18 +261,16 @@ class NodeConfig:
     name: str
     kind: str
     seed: int
-    incarnation: int = 1
+    incarnation: int = FIRST_INCARNATION
     start_ps: int = 0
     offset_ps: int = 0
     rate_ppb: int = 0
     noise: Noise | None = None
     time: TimeKeeping | None = None
     """None: nobody tells the time here, and nobody asks."""
-    freezes: tuple[tuple[int, int], ...] = ()
     paths: dict[int, Path] = field(default_factory=dict)
-    disturbed: dict[int, Path] = field(default_factory=dict)
-    """Ways that somebody has made other than ``paths``, while the network ran.  The emulator's business: no protocol
-    goes by it."""
+    plight: Plight = Plight()
+    """What is not as it was built when the node starts."""
     keys: dict[int, str] = field(default_factory=dict)
     """Secret keys by node, hexadecimal.  With a node that has none here, the key follows from the seed."""
     device: Device | None = None
@@ -238,15 +285,33 @@ class NodeConfig:
     control: Control | None = None
     """Of a controller."""
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    died: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Its parts of jobs that ended with an earlier life: others may wait for them."""
     sessions: int = 0
     spools: str = ""
     """Folder for the node's spool files, or nothing: no trace."""
+    journals: str = ""
+    """Folder for what the node writes down for its next life, or nothing: then nothing outlives it."""
+    journal_lost: str = ""
+    """Why this life does not know what earlier ones have written down, if so, in words."""
     allowance_ps: int = 0
     """What ``paced`` adds to protocol timers for the host's own slowness."""
 
     def reborn(self, t_ps: int) -> "NodeConfig":
-        """The next incarnation, born at ``t_ps``: nothing volatile is kept, programs that ran there are gone."""
-        return replace(self, incarnation=self.incarnation + 1, start_ps=t_ps, sessions=0, apps={})
+        """The next incarnation, born at ``t_ps``: nothing volatile is kept, programs that ran there are gone.
+
+        Who has jobs for a controller is none of these: it submits what it has not submitted yet.
+        """
+        apps = {name: arguments for name, arguments in self.apps.items() if name == CONTROLLER_APP}
+        died = self.died | {name: arguments for name, arguments in self.apps.items() if name.startswith("job-")}
+        following = (self.incarnation + 1) % _INCARNATIONS
+        if following == FIRST_INCARNATION:
+            following += 1  # once round; nobody else is in a first life (REL-16)
+        return replace(self, incarnation=following, start_ps=t_ps, sessions=0, apps=apps, died=died)
+
+    def suffering(self, plight: Plight) -> "NodeConfig":
+        """The same where this has come to pass, too."""
+        return replace(self, plight=self.plight.then(plight))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -254,11 +319,10 @@ class NodeConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "NodeConfig":
         fields = dict(data)
-        fields["freezes"] = tuple((int(a), int(b)) for a, b in data["freezes"])
         fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
         fields["paths"] = {int(n): path_from_json(path) for n, path in data["paths"].items()}
-        fields["disturbed"] = {int(n): path_from_json(path) for n, path in data["disturbed"].items()}
+        fields["plight"] = Plight.from_json(data["plight"])
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else _own_device(data["device"])
         fields["links"] = tuple(_link(link) for link in data["links"])
@@ -279,13 +343,13 @@ def _own_device(data: dict[str, Any]) -> Device:
 
 def _control(data: dict[str, Any]) -> Control:
     qpus = {int(n): (name, room) for n, (name, room) in data["qpus"].items()}
-    return Control(qpus, {int(a): {int(b): d for b, d in row.items()} for a, row in data["distances"].items()})
+    distances = {int(a): {int(b): d for b, d in row.items()} for a, row in data["distances"].items()}
+    return Control(qpus, distances, {int(n): room for n, room in data["communication"].items()})
 
 
 def path_from_json(data: dict[str, Any]) -> Path:
     """The way that ``asdict`` has taken apart."""
-    cuts = tuple((int(start), int(end)) for start, end in data["cuts"])
-    return Path(data["name"], data["delay_ps"], Faults(**data["faults"]), cuts)
+    return Path(data["name"], data["delay_ps"], Faults(**data["faults"]), data["cut"], data["qubits"])
 
 
 def _link(data: dict[str, Any]) -> Link:

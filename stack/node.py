@@ -9,9 +9,11 @@ from socket import socket
 from typing import Any
 
 from stack.application.controller import ControllerService
+from stack.application.data_qubits import DataQubits
 from stack.application.echo import EchoService
 from stack.application.gates import RemoteGates
 from stack.application.jobs import JobRunner
+from stack.application.keys import KeysApp, KeyService
 from stack.application.leases import Leases
 from stack.application.link_load import LinkLoadApp
 from stack.application.pairs import PairsApp
@@ -19,7 +21,7 @@ from stack.application.probe import Probe
 from stack.application.programs import Programs
 from stack.application.results import SharedResults
 from stack.application.teleport import TeleportApp
-from stack.config import Device, NodeConfig
+from stack.config import CONTROLLER_APP, Device, NodeConfig
 from stack.link.service import EntanglementLink
 from stack.network.service import Network
 from stack.physical.midpoint import Physical
@@ -65,8 +67,8 @@ class Node:
         elif config.device is not None:
             self._quantum_layers(config.device)
         elif config.control is not None:
-            self.controller = ControllerService(kernel, config.control, self.messenger)
-            self.apps["controller"] = self.controller.app
+            self.controller = ControllerService(kernel, config, config.control, self.messenger)
+            self.apps[CONTROLLER_APP] = self.controller.app
 
     def _quantum_layers(self, device: Device) -> None:
         """The five layers, each on the one below."""
@@ -80,21 +82,25 @@ class Node:
         self.gates = RemoteGates(kernel, self.physical, self.network, messenger, max(wanted, default=0.0))
         self.results = SharedResults(kernel, messenger)
         jobs = JobRunner(kernel, self.physical, self.gates, self.results)
+        self.data = DataQubits(device.data_qubits)
         if config.controller:
-            self.leases = Leases(
-                kernel, config.controller, device.data_qubits, jobs, self.gates, self.results, messenger
-            )
+            self.leases = Leases(kernel, config, self.data, jobs, self.gates, self.results, messenger)
         teleport = TeleportApp(kernel, self.physical, self.transport)
         self.apps["teleport"] = teleport.app
+        self.jobs = jobs
         load = LinkLoadApp(kernel, config.seed, self.physical, self.link)
         pairs = PairsApp(kernel, self.physical, self.network)
         Probe(kernel, self.physical, self.network)
-        Programs(kernel, config, self.physical, self.transport, self.gates)
+        self.keys = KeyService(kernel, config, self.physical, self.network, messenger)
+        keys = KeysApp(kernel, self.keys)
+        Programs(kernel, config, self.physical, self.transport, self.gates, self.data, self.keys)
         for name in self.config.apps:
             if name.startswith("job-"):
                 self.apps[name] = jobs.app
             elif name.startswith("pairs-"):
                 self.apps[name] = pairs.app
+            elif name.startswith("keys-"):
+                self.apps[name] = keys.app
             elif name.startswith("load-"):
                 self.apps[name] = load.app
 
@@ -108,6 +114,7 @@ class Node:
             "memories": [],
             "circuits": [],
             "sessions": [],
+            "keys": [],
             "streams": [],
         }
         if not self.kernel.alive:
@@ -118,6 +125,7 @@ class Node:
             about["queues"] = self.link.shown()
             about["memories"] = self.physical.memory.shown()
             about["circuits"] = self.network.shown()
+            about["keys"] = self.keys.shown()
             about["sessions"] = self.transport.driver.machine.shown()
         return about
 
@@ -133,6 +141,7 @@ class Node:
             await self._waits.wait()
             self._services()
             kernel.event("node", "up")
+        self.messenger.start()
         for session in list(kernel.sessions):
             session.open()
         if hasattr(self, "network"):
@@ -141,6 +150,8 @@ class Node:
             self.leases.start()
         if hasattr(self, "controller"):
             self.controller.start()
+        for arguments in self.config.died.values():
+            self.jobs.decline(arguments)
         kernel.results["running"] = list(self.config.apps)
         for name, arguments in self.config.apps.items():
             kernel.program_opened()
@@ -164,7 +175,8 @@ def boot(host: Host, config: NodeConfig, sessions: list[socket]) -> Node:
     if config.spools:
         path = os.path.join(config.spools, spool_name(config.number, config.incarnation))
         recorder = Recorder(path, config.number, config.incarnation)
-    kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, node_clock(config), config.freezes)
+        recorder.hold(bool(config.plight.full))
+    kernel = Kernel(host, config.number, config.name, config.incarnation, recorder, node_clock(config))
     kernel.sessions = [Session(kernel, index, sock) for index, sock in enumerate(sessions)]
     kernel.sessions_ever = len(sessions)
     node = Node(kernel, config)

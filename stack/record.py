@@ -7,7 +7,8 @@ path.
 A spool survives the death of its process. It is a shared memory mapping, so what was stored is in the
 kernel's page cache and `kill -9` loses nothing of it (a power cut may). The file is grown with
 posix_fallocate *before* it is mapped: a full disk is then a clean OSError here, where writing into a sparse
-mapping would be a SIGBUS anywhere.
+mapping would be a SIGBUS anywhere. A node works on without it: what finds no room is counted, not written, and
+when there is room again a record says how much is missing.
 
 Layout (in the machine's byte order: no spool leaves it). The file starts with `SPOOL_HEADER`; records follow,
 each at a multiple of 4:
@@ -22,6 +23,7 @@ at all, also for a reader that looks while the writer lives. A length of zero, o
 the spool.
 """
 
+import errno
 import marshal
 import mmap
 import os
@@ -42,6 +44,18 @@ RECORD_SENT, RECORD_RECEIVED, RECORD_EVENT = 1, 2, 3
 # The keys every line of events.jsonl begins with.
 RESERVED_KEYS = frozenset(("t_ps", "node", "layer", "event"))
 
+WINDOW_BYTES = 1 << 20
+"""So much a spool takes at a time."""
+
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""The disk is full, a quota is used up, a file may grow no more."""
+
+_GAP_BYTES = 128
+"""At least what the record takes that says how many are missing."""
+_PATIENCE = 100
+"""So many more records are missing before another tries: trying costs as much as writing some."""
+
+_LENGTH = struct.Struct("=I")
 _AFTER_LENGTH = struct.Struct("=BBHIQHH")
 _HEAD = RECORD_HEAD.size
 _PLAIN = frozenset((int, str, bool))
@@ -54,14 +68,31 @@ def spool_name(node_number: int, incarnation: int, part: str = "") -> str:
     return f"{node_number:05}-{incarnation:05}{part}{SPOOL_SUFFIX}"
 
 
+def whole_records(part: bytes) -> int:
+    """How many bytes of this part of a spool, which begins where the spool or a record of it does, hold records that
+    are there in full (and the spool's head)."""
+    at = 0
+    if part.startswith(SPOOL_MAGIC):
+        if len(part) < SPOOL_HEADER.size:
+            return 0
+        at = SPOOL_HEADER.size
+    while at + _LENGTH.size <= len(part):
+        (length,) = _LENGTH.unpack_from(part, at)
+        if not length or at + length > len(part):
+            break
+        at += length
+    return at
+
+
 class Recorder:
     """The spool of one incarnation of one node.
 
     Times are true times in picoseconds and never decrease within one recorder; with the counter, which frames
     and events share, they give the merged trace its order: (t_ps, node, incarnation, counter).
 
-    Every method that writes raises OSError when the disk is full (or a file size limit is met): the record is
-    then not written, all earlier ones stay, and a later call may try again.
+    Where there is no room (the disk is full, a quota or a limit of file size is met) a record is not written and
+    counts as `missing`; all earlier ones stay. Now and then a later one tries again. When it succeeds, an event
+    `lab not recorded` stands before it.
     """
 
     __slots__ = (
@@ -70,20 +101,29 @@ class Recorder:
         "_closed",
         "_counter",
         "_end",
+        "_header",
+        "_held",
         "_last_ps",
         "_map",
         "_path",
+        "_size",
+        "_tries_at",
         "_window",
         "_words",
+        "missing",
     )
 
-    def __init__(self, path: str | Path, node_number: int, incarnation: int, window: int = 1 << 20) -> None:
+    def __init__(self, path: str | Path, node_number: int, incarnation: int, window: int = WINDOW_BYTES) -> None:
         """Make the spool file `path`, which must not exist yet. `window` bytes of it are mapped at a time."""
         if window <= 0 or window % mmap.ALLOCATIONGRANULARITY:
             raise ValueError(
                 f"the window must be a multiple of {mmap.ALLOCATIONGRANULARITY} bytes, not {window}"
             )
-        header = SPOOL_HEADER.pack(SPOOL_MAGIC, node_number, incarnation, 0)
+        self._header = SPOOL_HEADER.pack(SPOOL_MAGIC, node_number, incarnation, 0)
+        self.missing = 0
+        """Records that found no room and of which the spool does not say so yet."""
+        self._held = False
+        self._tries_at = 0
         self._path = os.path.abspath(path)
         self._window = window
         self._closed = False
@@ -91,12 +131,16 @@ class Recorder:
         self._words = memoryview(b"")
         self._base = 0  # where in the file the mapped window begins
         self._at = 0  # where in the window the next record goes
-        self._end = 0  # the size of the window; 0 when there is none, so that the next record asks for one
+        self._size = 0  # of the window
+        self._end = 0  # where it ends; 0 when there is none, or no room, so that the next record asks for it
         self._counter = 0
         self._last_ps = 0
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
-        self._next_window(len(header))[: len(header)] = header
-        self._at = len(header)
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
+            self._next_window(0)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
 
     def frame(
         self, t_ps: int, received: bool, source: int, destination: int, payload: bytes, note: str = ""
@@ -114,7 +158,10 @@ class Recorder:
         length = (_HEAD + size + noted + 3) & ~3
         memory = self._map
         if memory is None or at + length > self._end:
-            memory = self._next_window(length)
+            found = self._room(t_ps, length)
+            if found is None:
+                return
+            memory = found
             at = self._at
             body = at + _HEAD
         if t_ps < self._last_ps:
@@ -146,7 +193,10 @@ class Recorder:
         length = (_HEAD + size + 3) & ~3
         memory = self._map
         if memory is None or at + length > self._end:
-            memory = self._next_window(length)
+            found = self._room(t_ps, length)
+            if found is None:
+                return
+            memory = found
             at = self._at
         if t_ps < self._last_ps:
             raise ValueError(f"an event at {t_ps} ps was recorded after something at {self._last_ps} ps")
@@ -157,12 +207,30 @@ class Recorder:
         self._counter += 1
         self._last_ps = t_ps
 
+    def hold(self, full: bool) -> None:
+        """Take the disk for full from now on, or no longer."""
+        self._held = full
+        self._end = 0  # the next record asks for room
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is taken for full."""
+        return self._held
+
+    def end(self) -> None:
+        """The run is over: if records are missing, say so where the last one stands; and close."""
+        if self.missing and not self._closed:
+            self._held, self._tries_at = False, 0
+            self._room(self._last_ps, 0)
+        self.close()
+
     def close(self) -> None:
         """Cut the file to what was written. A recorder that was never closed only leaves zeros at its end."""
         if not self._closed:
             self._closed = True
             self._unmap()
-            os.truncate(self._path, self._base + self._at)
+            if os.path.exists(self._path):  # a full disk may have had no room for its name
+                os.truncate(self._path, self._base + self._at)
 
     def __enter__(self) -> Self:
         return self
@@ -172,16 +240,40 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _next_window(self, needed: int) -> mmap.mmap:
-        """Allocate and map where the next `needed` bytes go; on OSError nothing has changed."""
+    def _room(self, t_ps: int, needed: int) -> mmap.mmap | None:
+        """Where the next `needed` bytes go; None: there is no room, and the record is missing."""
         if self._closed:
             raise ValueError("the recorder is closed")
+        if self._held or self.missing < self._tries_at:
+            self.missing += 1
+            return None
+        missing = self.missing
+        try:
+            if self._map is None or self._at + needed + _GAP_BYTES > self._size:
+                self._next_window(needed + _GAP_BYTES)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._end = 0
+            self.missing += 1
+            self._tries_at = self.missing + _PATIENCE
+            return None
+        self._end = self._size
+        self.missing = self._tries_at = 0
+        if missing:
+            self.event(t_ps, "lab", "not recorded", records=missing)
+        return self._map
+
+    def _next_window(self, needed: int) -> mmap.mmap:
+        """Allocate and map where the next `needed` bytes go; on OSError nothing has changed."""
+        new = not self._base + self._at
+        needed += len(self._header) if new else 0
         position = self._base + self._at
         base = position - position % mmap.ALLOCATIONGRANULARITY
         size = -(-(position - base + needed) // self._window) * self._window
         # The file is opened anew each time, so that a recorder holds one descriptor (the mapping's) and not
         # two: hundreds of nodes may live in one process.
-        descriptor = os.open(self._path, os.O_RDWR)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             os.posix_fallocate(descriptor, base, size)
             memory = mmap.mmap(descriptor, size, offset=base)
@@ -190,7 +282,10 @@ class Recorder:
         self._unmap()
         self._map = memory
         self._words = memoryview(memory).cast("I")
-        self._base, self._at, self._end = base, position - base, size
+        self._base, self._at, self._end, self._size = base, position - base, size, size
+        if new:
+            self._at = len(self._header)
+            memory[: self._at] = self._header
         return memory
 
     def _unmap(self) -> None:
@@ -204,6 +299,7 @@ class NullRecorder:
     """A recorder for runs without traces: takes everything, keeps nothing."""
 
     __slots__ = ()
+    full = False
 
     def frame(
         self, t_ps: int, received: bool, source: int, destination: int, payload: bytes, note: str = ""
@@ -211,6 +307,12 @@ class NullRecorder:
         """Do nothing."""
 
     def event(self, t_ps: int, layer: str, name: str, /, **fields: int | str | bool) -> None:
+        """Do nothing."""
+
+    def hold(self, full: bool) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:

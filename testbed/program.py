@@ -4,6 +4,7 @@ What may live here: finding that out.
 """
 
 import os
+import shlex
 import shutil
 import sys
 from functools import cache
@@ -21,4 +22,10 @@ def program() -> str:
     return str(ours.relative_to(here) if ours.is_relative_to(here) else ours)
 
 
-__all__ = ["program"]
+def start_there(ticket: Path) -> str:
+    """What a person is to do for a node that is started elsewhere."""
+    shown = ticket.relative_to(Path.cwd()) if ticket.is_relative_to(Path.cwd()) else ticket
+    return f"there, with a copy of its ticket: {program()} node {shlex.quote(str(shown))} --address ADDRESS"
+
+
+__all__ = ["program", "start_there"]

@@ -7,6 +7,7 @@ What may live here: pytest fixtures for users.  pytest finds this file by itself
         assert bed.ping("west", "east", pairs=1).pairs == 1
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,15 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed.owner import OWNER
+
 if TYPE_CHECKING:
-    from testbed.lab.testbed import Testbed
+    from testbed.standing.testbed import Testbed
+
+
+def pytest_configure() -> None:
+    """Whatever Bellwire the tests bring up, by whatever way, ends when they do, also if they are killed."""
+    os.environ[OWNER] = str(os.getpid())
 
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[Callable[..., "Testbed"]]:
     """Call it with a scenario and what ``testbed.Testbed`` takes besides; every network it brings up is down again at
     the end of the test, its files in the test's ``tmp_path``."""
-    from testbed.lab.testbed import Testbed
+    from testbed.standing.testbed import Testbed
 
     with ExitStack() as stack:
         # Of their own: the paths of sockets must be short.

@@ -1,19 +1,21 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
     report.json  report.html  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  mqtt.json
-    telegate.svg  sync-error.svg  logs/NODE.log  .spool/ (while it runs)
+    telegate.svg  sync-error.svg  logs/NODE.log  journals/NODE.jsonl (of controllers)  .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import math
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +29,12 @@ _FILES = (
     "report.json", "report.html", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json",
     "mqtt.json", "telegate.svg", "sync-error.svg",
 )  # fmt: skip
-_FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX)}  # and the endings of what a run puts there
+_FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX), "journals": (".jsonl", ".jsonl.tmp")}
+"""And the endings of what a run puts there."""
+_LATER = "journals"
+"""Made by the first node that has something to write there."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EBADF)
+"""Said of a lock by file systems that have none for folders."""
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 
 
@@ -59,6 +66,7 @@ class RunFolder:
         self.telegate = path / "telegate.svg"
         self.logs = path / "logs"
         self.spools = path / ".spool"
+        self.journals = path / _LATER
 
     @classmethod
     def create(cls, path: Path, force: bool = False) -> "RunFolder":
@@ -69,9 +77,7 @@ class RunFolder:
         symbolic link. Raises BadInput where the folder cannot be had.
         """
         try:
-            if path.exists() and not path.is_dir():
-                raise BadInput(str(path), "output folder", "it is not a folder", "name another one")
-            path.mkdir(parents=True, exist_ok=True)
+            _make(path)
             if any(path.iterdir()):
                 if not force:
                     raise BadInput(
@@ -81,17 +87,33 @@ class RunFolder:
                         "name another folder, or give --force to replace the run in it",
                     )
                 _clear(path)
-            for name in _FOLDERS:
+            for name in _FOLDERS.keys() - {_LATER}:
                 (path / name).mkdir(exist_ok=True)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise BadInput(
-                str(path),
-                "output folder",
-                f"it cannot be used ({reason})",
-                "name a folder that can be written to",
-            ) from error
+            raise _unusable(path, error) from error
         return cls(path)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def taken(path: Path) -> Iterator[None]:
+        """Have the folder, which is made if need be, for one run alone.  Raises BadInput if another run has it."""
+        try:
+            _make(path)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                remedy = "name another one, or end that run first"
+                raise BadInput(str(path), "output folder", "a run that has not ended writes there", remedy) from None
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise _unusable(path, error) from error
+            yield
+        finally:
+            os.close(descriptor)
 
     def log(self, node: str) -> Path:
         """Where the output of the process called `node` goes."""
@@ -100,6 +122,11 @@ class RunFolder:
     def spool(self, node_number: int, incarnation: int) -> Path:
         """Where one incarnation of a node writes its records."""
         return self.spools / spool_name(node_number, incarnation)
+
+    def room(self) -> int:
+        """How many bytes its disk has left."""
+        disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize
 
     def drop_spools(self) -> None:
         """Remove the spools, after a complete merge."""
@@ -178,6 +205,18 @@ def _plain(value: object, place: str) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
     raise TypeError(f"the report's {place} is a {type(value).__name__}, which JSON does not know")
+
+
+def _make(path: Path) -> None:
+    """Raises BadInput for what is there and is no folder, OSError if it cannot be made."""
+    if path.exists() and not path.is_dir():
+        raise BadInput(str(path), "output folder", "it is not a folder", "name another one")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _unusable(path: Path, error: OSError) -> BadInput:
+    problem = f"it cannot be used ({error.strerror or error})"
+    return BadInput(str(path), "output folder", problem, "name a folder that can be written to")
 
 
 def _clear(folder: Path) -> None:

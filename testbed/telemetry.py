@@ -134,6 +134,7 @@ class Telemetry:
         self._ended = asyncio.Event()  # the last word has come back
         self._task: asyncio.Task[None] | None = None
         self._online = threading.Event()
+        self._known = threading.Event()  # how the first try has ended
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     def publish(self, topic: str, payload: Mapping[str, object], retain: bool = True) -> None:
@@ -154,6 +155,15 @@ class Telemetry:
             if not self._roused:  # one wake-up serves a whole burst
                 self._roused = True
                 self._tell(self._wake.set)
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, in words; nothing while there is one, or nobody has found out yet."""
+        return "" if self.connected or self.last_error is None else _in_words(self.last_error)
+
+    def wait_known(self, timeout_s: float) -> None:
+        """Wait until there is a connection, or the first try has failed."""
+        self._known.wait(timeout_s)
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker has accepted us; for tests, and for commands that say that it did."""
@@ -241,6 +251,7 @@ class Telemetry:
                 return
             except aiomqtt.MqttError as error:
                 self.last_error = str(error)
+                self._known.set()
                 _log.info("no broker at %r: %s", self.address, error)
             finally:
                 self._online.clear()
@@ -275,6 +286,7 @@ class Telemetry:
             )
         self.connections += 1
         self._online.set()
+        self._known.set()
         listening = asyncio.create_task(self._listen(client))
         talking = asyncio.create_task(self._talk(client))
         try:
@@ -325,3 +337,10 @@ class Telemetry:
                 await client.subscribe(last.topic)
                 await client.publish(last.topic, last.data, retain=True)
                 await self._ended.wait()
+
+
+def _in_words(error: str) -> str:
+    """What an MQTT client says, as a person would."""
+    if "ot authori" in error or "user name or password" in error:
+        return "refused: bad user name or password"
+    return f"no broker there: {re.sub(r'^\[Errno -?[0-9]+\] ', '', error)}"

@@ -12,6 +12,7 @@ from protocols.declare import (
     echo,
     egp,
     job,
+    key,
     lsr,
     mhp,
     qnp,
@@ -37,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     ttp.FAMILY,
     srp.FAMILY,
     job.FAMILY,
+    key.FAMILY,
     device.FAMILY,
 )
 

@@ -17,6 +17,7 @@ class JobWhy(CodePoint):
     PEER_LOST = 5, "a node that the job needs is gone"
     NO_PAIRS = 6, "no more pairs could be had with a node"
     GIVEN_UP = 7, "another node of the job has given it up"
+    IN_USE = 8, "programs there hold data qubits that this one needs; Here has just said so"
 
 
 class Result(Message):
@@ -48,12 +49,12 @@ class Census(Message):
 
 
 class Here(Message):
-    """A QPU tells its controller that it is there and holds no lease, or which one it holds."""
+    """A QPU tells its controller that it is there, what a lease can have of it, and which it holds."""
 
     name = "Here"
     code = 4
     fields_desc = in_order(
-        u16("data_qubits", "that it has", key=True),
+        u16("data_qubits", "that a lease can have: the lowest ones that no program there holds", key=True),
         u32("lease", "that it holds; 0 = none", key=True),
     )
 
@@ -100,6 +101,8 @@ class Outcome(Message):
         u32("lease", "number of the lease", key=True),
         u32("first_shot", "number of the first of them", key=True),
         u16("shots", "how many", key=True),
+        u32("pairs", "used so far by gates that this QPU controlled"),
+        u64("elapsed_ps", "from the first shot to the last of these", "ps"),
         byte_string(
             "rows", PIECE,
             "each shot in the same number of bytes, a number: the classical bits that end here, the first the least"

@@ -130,6 +130,8 @@ class Track(Message):
         _errors("of the chain so far"),
         u64("age_ps", "how long the half of the end that began has been waiting when this arrives", "ps"),
         u32("request", "request that the pair is for, given by the head end; 0 from the tail"),
+        u32("zero_begun", "chance that the half of the end that began is |0⟩ by itself", "of 2³² − 1", default=1 << 31),
+        u32("zero_here", "the same of the half at the receiver", "of 2³² − 1", default=1 << 31),
     )
 
 
@@ -160,6 +162,7 @@ class Forward(Message):
         u32("minimum_fidelity", "least end-to-end fidelity that serves", "of 2³² − 1"),
         u16("purpose", "what the pairs are for", key=True),
         u8("bases", "from which the tail chooses at random, where pairs are measured; as in EgpBases", default=0),
+        u32("chance", "of the first of them, the others alike; 0 = all alike", "of 2³² − 1", default=0),
         _device(),
     )
 
@@ -289,6 +292,7 @@ class Purify(Message):
         u8("outcome", "what the sender measured", key=True),
         u32("request", "request that the kept pair is for, between ends"),
         enum8("use", PairUse, "what becomes of the kept pair after the last round, between ends"),
+        u64("age_ps", "how long ago the sender did its part when this arrives", "ps", default=0),
     )
 
 
@@ -303,6 +307,7 @@ class PurifyAck(Message):
         u32("kept", "name of the pair that is kept", key=True),
         u32("measured", "name of the pair that is measured", key=True),
         u8("outcome", "what the sender measured", key=True),
+        u64("age_ps", "how long ago the sender did its part when this arrives", "ps", default=0),
     )
 
 
@@ -358,8 +363,8 @@ FAMILY = Family(
             "A published data plane has a 64-bit egp header (link label 16, pair sequence 16, Bell index "
             "2, reserved 30) before a 64-bit qnp header (circuit 16, pair 16, Bell index 2, reserved 30).",
             "Track joins both: circuit 16, pair 32, link 16, link sequence 16, Bell index 2, and adds "
-            "an estimate of the chain's errors, the age of the half at its end, use, request, and the last link's own "
-            "Bell index.",
+            "an estimate of the chain's errors and of how its halves lean, the age of the half at its end, use, "
+            "request, and the last link's own Bell index.",
             "A Track always needs both halves. 2¹⁶ pairs pass in minutes, so the pair number has 32 bits. "
             "The Bell index keeps its width, its coding and its place at the head of its byte.",
         ),

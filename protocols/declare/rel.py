@@ -46,7 +46,7 @@ class Reset(Message):
 
 
 class Probe(Message):
-    """Asks for a sign of life. Carried in a Data, whose acknowledgement is the answer."""
+    """Asks for a sign of life, or tells of a new one. Carried in a Data, whose acknowledgement is the answer."""
 
     name = "Probe"
     code = 4

@@ -7,7 +7,7 @@ matter of this table: the dissector sees that by itself.
 from enum import Enum
 from typing import NamedTuple
 
-from protocols.declare import egp, job, mhp, qnp, qtp, rel, rgp, srp
+from protocols.declare import egp, job, key, mhp, qnp, qtp, rel, rgp, srp
 from protocols.declare.fields import Message
 
 
@@ -45,6 +45,11 @@ REMARKS: dict[type[Message], Remark] = {
     qtp.Delivered: Remark(Weight.WARN, "a qubit is lost", "status", (qtp.QtpStatus.LOST,)),
     rgp.Refused: Remark(Weight.WARN, "the gate is not done"),
     srp.Deny: Remark(Weight.NOTE, "no analyser is granted"),
+    key.Refuse: Remark(Weight.WARN, "the session is refused"),
+    key.GiveUp: Remark(Weight.WARN, "a block makes no key"),
+    key.Close: Remark(
+        Weight.WARN, "the session has failed", "why", tuple(why for why in key.KeyWhy if why is not key.KeyWhy.CLOSED)
+    ),
     job.GivenUp: Remark(Weight.WARN, "a shot is given up"),
 }
 

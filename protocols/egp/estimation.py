@@ -9,8 +9,9 @@ from typing import Final
 
 from protocols.correlations import DEVIATIONS, Estimate, Tally, shift_scale, sign
 from protocols.egp.facts import LinkFacts, Setting, at_alpha, between
+from protocols.egp.service import Expectation
 from protocols.measuring import FULL
-from protocols.wire.codec import BellIndex, EgpTest
+from protocols.wire.codec import BellIndex, EgpKind, EgpTest
 
 CONTRADICTION: Final = 4.0
 """Standard deviations beyond their own bar at which test rounds overrule device data.  They are compared anew after
@@ -96,6 +97,13 @@ class Estimator:
                 bright = i + 1 < len(choices)
                 return between(choices[i], choices[i + 1], wanted, measured) if bright else choices[i]
         return None
+
+    def expects(self, kind: EgpKind, minimum: int) -> Expectation:
+        """What a request of this kind and minimum fidelity can hope for."""
+        directly = kind == EgpKind.MEASURE
+        setting = self.choose(directly, minimum)
+        used = setting or self._facts.own
+        return Expectation(self._facts.pair_ps(kind, used), *self.estimate(directly, used), setting is not None)
 
     def setting(self, alpha: int) -> Setting:
         """What the device data say of a brightness that the peer has named."""

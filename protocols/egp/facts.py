@@ -112,8 +112,11 @@ class LinkFacts:
 
     def in_time(self, first_slot: int, now: int) -> bool:
         """Can this node, from now on, take part in a train?"""
-        begins = first_slot * self.slot_ps - max(self.arm_ps, self.delay_to_station_ps)
-        return now + self.lead_ps <= begins
+        return now <= self.latest(first_slot)
+
+    def latest(self, first_slot: int) -> int:
+        """When this node must know that it takes part in a train, at the latest."""
+        return first_slot * self.slot_ps - max(self.arm_ps, self.delay_to_station_ps) - self.lead_ps
 
     def waits(self, spacing: int) -> bool:
         """Is the Reply of an attempt at either node so early that the next attempt's Gen can follow it?"""

@@ -19,8 +19,9 @@ train of which the station tells nothing: nobody knows.  In these cases the node
 from which number on it has nothing, and the request ends at both with EXPIRE; whoever still wants the pairs
 asks again.
 
-link.py is one end of one link, queue.py its requests; states and table stand in states.py, what
-passes to and from other layers in service.py.
+link.py is one end of one link, and tells its parts what has happened: queue.py (its requests), proposals.py (the next
+train), patience.py (and when), holding.py (what is set aside for it), delivery.py (what it brings), rounds.py (what of
+that is a test).  States and table stand in states.py, what passes to and from other layers in service.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -162,7 +163,7 @@ class Egp:
 
     def expects(self, link: int, kind: EgpKind, minimum_fidelity: int) -> Expectation:
         """What a request of this kind and fidelity can hope for."""
-        return self._links[link].expects(kind, minimum_fidelity)
+        return self._links[link].estimator.expects(kind, minimum_fidelity)
 
     def estimator(self, link: int) -> Estimator:
         """What is known of the fidelity of a link's pairs."""

@@ -3,15 +3,15 @@
 The rules are in node.py.  What may live here: CREATE and Add with their answers, deadlines, and every Err.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts, Setting, hopeless
 from protocols.egp.schedulers import Scheduler
-from protocols.egp.service import Err, How
+from protocols.egp.service import Err, How, Ok
 from protocols.egp.states import Request, RequestId, Shared, TimerKey, TimerKind
-from protocols.machine import Send
 from protocols.measuring import PLAIN, makes_sense
+from protocols.pairs import ReleaseQubit
 from protocols.wire.codec import (
     EgpAdd,
     EgpAddAck,
@@ -37,6 +37,7 @@ class RequestQueue:
         self.master = shared.node < facts.peer
         self.ordered: dict[RequestId, Request] = {}
         self.open: dict[RequestId, Request] = {}
+        self.withdrawn: list[RequestId] = []  # requests of this node whose end the peer does not know yet
         self.deaf_until = 0  # the link's station seems dead: nothing is taken on before
         self._facts = facts
         self._shared = shared
@@ -51,6 +52,26 @@ class RequestQueue:
             if request.together and request.begun:
                 return [request]  # EGP-22
         return self._scheduler.order(self.ordered.values())
+
+    def preempts(self, request: Request, running: Request) -> bool:
+        """Is it so urgent that a train for `running` is to be cut short?"""
+        together = running.together and running.begun
+        return not together and self._scheduler.preempts(request, running)
+
+    def overtaken(self, running: Request) -> bool:
+        """Is another to be served after this pair?"""
+        line = [request for request in self.in_line() if request.agreed]
+        return running.over is not None or bool(line and line[0] is not running)
+
+    def named(self, origin: int, create_id: int) -> Request | None:
+        """What the peer names so: `origin` is 1 if it has asked itself."""
+        return self.open.get(RequestId(self._facts.peer if origin else self._shared.node, create_id))
+
+    def served(self, request: Request) -> None:
+        """It has got a pair."""
+        request.remaining -= 1
+        request.begun = True
+        self._scheduler.served(request)
 
     def create(
         self,
@@ -147,10 +168,10 @@ class RequestQueue:
         if request is not None and not request.agreed:
             self.end(request, EgpError(reject.error))
 
-    def end(self, request: Request, code: EgpError | None, low: int | None = None, high: int | None = None) -> bool:
-        """Forget a request; `code` None: it has all its pairs.  False if it has ended before."""
+    def end(self, request: Request, code: EgpError | None, low: int | None = None, high: int | None = None) -> None:
+        """Forget a request; `code` None: it has all its pairs.  One that has ended before is no error."""
         if self.open.get(request.id) is not request:
-            return False
+            return
         del self.open[request.id]
         self.ordered.pop(request.id, None)
         timers = self._shared.timers
@@ -159,7 +180,18 @@ class RequestQueue:
             timers.cancel(self._quiet)
         if code is not None:
             self.tell_err(request.id, request.purpose_id, code, low, high)
-        return True
+        for ok in request.withheld:  # EGP-22: all or none
+            if isinstance(ok, Ok):
+                self._shared.outputs.append(ReleaseQubit(ok.qubit))
+        request.withheld.clear()
+        if request.withdrawn and code not in (None, EgpError.EXPIRE):
+            self.withdrawn.append(request.id)
+
+    def forget(self) -> None:
+        """The peer knows none of them any more: all end."""
+        self.withdrawn.clear()
+        for request in list(self.open.values()):
+            self.end(request, EgpError.OTHER)  # EGP-16
 
     def tell_err(
         self,
@@ -209,8 +241,7 @@ class RequestQueue:
 
     def _too_many(self, request: Request) -> bool:
         """Pairs that must exist together need a place each."""
-        keeps = request.measuring(self._shared.node) is None
-        return request.atomic and keeps and request.remaining > self._facts.capacity
+        return request.atomic and request.keeps(self._shared.node) and request.remaining > self._facts.capacity
 
     def _no_time(self, request: Request, deadline: int, now: int) -> bool:
         """Is there all but surely no time for it, after the requests that it waits for?"""
@@ -241,8 +272,22 @@ class RequestQueue:
             self._shared.timers.set(key, request.deadline)
         self.heard(now)
 
+    def shown(self) -> list[dict[str, Any]]:
+        """For people who look."""
+        return [
+            {
+                "origin": request.id.origin,
+                "create_id": request.id.create_id,
+                "pairs_left": request.remaining,
+                "priority": request.priority,
+                "agreed": request.agreed,
+                "kind": request.kind.name,
+            }
+            for request in self.open.values()
+        ]
+
     def _send(self, message: Message) -> None:
-        self._shared.outputs.append(Send(self._facts.peer, message, reliable=True))
+        self._shared.send(self._facts.peer, message)
 
 
 def _possible(number: int, priority: int, max_time_ps: int, purpose_id: int, how: How) -> bool:

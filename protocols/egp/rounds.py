@@ -8,7 +8,6 @@ from typing import Final
 from protocols.egp.estimation import Estimator
 from protocols.egp.facts import LinkFacts
 from protocols.egp.states import Request, Round, Shared, Train
-from protocols.machine import Send
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.wire.codec import BellIndex, EgpKind, EgpTest, EgpTested
 
@@ -63,8 +62,7 @@ class TestRounds:
         known = self._pending.get(sequence)
         if known is not None and known.test:
             known.here = outcome
-            message = EgpTested(self._facts.number, sequence, outcome)
-            self._shared.outputs.append(Send(self._facts.peer, message, reliable=True))
+            self._shared.send(self._facts.peer, EgpTested(self._facts.number, sequence, outcome))
             self._join(sequence, known)
 
     def on_tested(self, message: EgpTested) -> None:

@@ -54,6 +54,8 @@ class StartTrain(NamedTuple):
     """Successes that end it; its result is told for each."""
     each: bool = False
     """MHP tells the station of its attempts one by one."""
+    twice: bool = False
+    """Each Gen is sent twice, for some have been lost."""
 
 
 class CutTrain(NamedTuple):

@@ -10,12 +10,12 @@ from protocols.chance import drawn
 from protocols.egp.facts import Setting
 from protocols.egp.rooms import Rooms
 from protocols.egp.service import How, OkAny
-from protocols.machine import Output
+from protocols.machine import Output, Send
 from protocols.measuring import TESTS
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.qubit_pool import QubitPool
 from protocols.timers import Timers
-from protocols.wire.codec import BellIndex, EgpError, EgpKind, EgpMeasuring, EgpTest
+from protocols.wire.codec import BellIndex, EgpError, EgpKind, EgpMeasuring, EgpTest, Message
 
 UNSET: Final = 0xFFFF
 """On the wire: this node does not know which MHP sequence comes next.  No sequence has this value."""
@@ -102,41 +102,61 @@ class Request:
         """Once begun, no other request is served before its end."""
         return self.how.atomic or self.how.consecutive
 
-    def measuring(self, node: int) -> EgpMeasuring | None:
-        """How this node measures its halves right after emission; None: it keeps them."""
+    def measuring(self, node: int, test: EgpTest = EgpTest.NONE) -> EgpMeasuring | None:
+        """How this node measures its halves right after emission; None: it keeps them.
+
+        A test round of a kept pair is kept, too: it must wait and move as kept pairs do.
+        """
+        if test:
+            return TESTS[test] if self.kind == EgpKind.MEASURE else None
         if self.kind == EgpKind.KEEP:
             return None
         if node == self.id.origin:
             return self.how.local
         return self.how.remote if self.kind == EgpKind.MEASURE else None
 
+    def keeps(self, node: int, test: EgpTest = EgpTest.NONE) -> bool:
+        """Does this node keep its halves?"""
+        return self.measuring(node, test) is None
+
+
+class Terms(NamedTuple):
+    """What the nodes agree on for a train."""
+
+    first_slot: int
+    spacing: int
+    count: int  # type: ignore[assignment]
+    alpha: int
+    test: EgpTest
+    pairs: int  # that end it
+    each: bool  # its attempts are told to the station one by one
+
 
 @dataclass(slots=True, eq=False)
 class Train:
-    """The train that is proposed or runs."""
+    """The train that is proposed or runs: what is set aside for it, and its terms."""
 
     request: Request
     queue_id: int
     qubit: int
+    room: bool  # a place in storage is set aside for it
     first_slot: int
     spacing: int
     count: int
     alpha: int
-    test: EgpTest = EgpTest.NONE
-    pairs: int = 1  # that end it
-    each: bool = False  # its attempts are told to the station one by one
-    room: bool = False  # a place in storage is set aside for it
+    test: EgpTest
+    pairs: int
+    each: bool
     void_from: int | None = None  # the peer has nothing from this MHP sequence on
     cut: bool = False  # the master has cut it short for another request
 
     def measuring(self, node: int) -> EgpMeasuring | None:
-        """How this node measures its half right after emission; None: it keeps it.
+        """How this node measures its half right after emission; None: it keeps it."""
+        return self.request.measuring(node, self.test)
 
-        A test round of a kept pair is kept, too: it must wait and move as kept pairs do.
-        """
-        if not self.test:
-            return self.request.measuring(node)
-        return TESTS[self.test] if self.request.kind == EgpKind.MEASURE else None
+    def is_void(self, sequence: int) -> bool:
+        """Has the peer told that it has not got this pair?"""
+        return self.void_from is not None and from_on(self.void_from, sequence)
 
 
 class Given(NamedTuple):
@@ -191,6 +211,10 @@ class Shared:
     """By switch: the qubits for its links of which it knows (SRP-11); None: it must be told."""
     mixed: bool = False
     """Some links of the node go through a switch, and some do not: these may take qubits at any time."""
+
+    def send(self, peer: int, message: Message) -> None:
+        """All that EGP says goes over the reliable sublayer."""
+        self.outputs.append(Send(peer, message, reliable=True))
 
     def draw(self, purpose: str, link: int, *what: int) -> int:
         """64 bits that follow from the node's seed: other draws move nothing here."""

@@ -5,16 +5,20 @@ happen to each a bounded number of times.  A QPU is leased whole, to one job at 
 lost.  A lease is over when that is so of all its QPUs.  If it ends before its time, the shots of which all of them have
 told count, and the job goes back to its place in the queue with those that are left.
 
-Which QPUs hold which qubits is the planner's business (service.py); the table of states is in states.py.
+What must outlive this life of the controller is in the book (book.py), which changes by records only; they are events,
+each before the messages that follow from it.  Which QPUs hold which qubits is the planner's business (service.py); the
+table of states is in states.py.
 """
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
-from protocols.job.qpu import PIECE, row_bytes
+from protocols.job.book import Accepted, Book, Counted, Freed, Job, Over, Placed, Record, Unplaced, Unwanted
+from protocols.job.qpu import LONGEST_PS, PIECE, row_bytes
 from protocols.job.service import (
     Compile,
     JobChanged,
@@ -55,7 +59,11 @@ APART_PS: Final = 10 * 10**12
 """How long two nodes that had no pairs with each other are not tried together."""
 
 RECALL_PS: Final = 10**12
-"""How often QPUs that are gone are asked for while jobs wait."""
+"""How often QPUs that are gone are asked for while jobs wait, and how soon one that was lost with a lease."""
+
+PATIENCE_PS: Final = 2 * 10**12
+"""How long a job waits for QPUs that cannot be reached and without which it fits nowhere: they are asked meanwhile.
+And how long for those that are BUSY, before that counts as having been placed in vain."""
 
 
 class Unfit(Exception):
@@ -69,51 +77,20 @@ class Qpu(NamedTuple):
     data_qubits: int
 
 
-class Placing(NamedTuple):
-    """One lease of a job."""
-
-    nodes: tuple[int, ...]
-    began_ps: int
-    ended_ps: int | None
-    """None: it lasts."""
-    shots: int
-    """That came of it."""
-
-
-@dataclass(slots=True)
-class Job:
-    """All that is known of a job.  For the layer above to read."""
-
-    number: int
-    order: Order
-    submitted_ps: int
-    state: JobState = JobState.QUEUED
-    reason: str = ""
-    """Why it is in this state, if that is not plain."""
-    placings: list[Placing] = field(default_factory=list)
-    ended_ps: int | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    """Bit strings, classical bit 0 rightmost."""
-    spoilt: int = 0
-    pairs: int = 0
-    running_ps: int = 0
-    """From first shots to last ones, over all placings."""
-    passed: int = 0
-
-    @property
-    def shots_done(self) -> int:
-        """Spoilt ones included."""
-        return sum(self.counts.values()) + self.spoilt
-
-
 @dataclass(slots=True)
 class _Qpu:
     name: str
     data_qubits: int
+    room: int = 0
+    """Data qubits that a lease can have, as it has said last."""
     up: bool | None = None
     """None: not known yet."""
     lease: int = 0
     """Which it holds, ours or one that we do not know."""
+    in_doubt: bool = False
+    """It was lost with a lease: it may live, hold that still, and know of no loss."""
+    again_ps: int = RECALL_PS
+    """Then: how long after the next loss it is asked."""
 
 
 @dataclass(slots=True)
@@ -123,29 +100,45 @@ class _Part:
     loaded: bool = False
     released: bool = False
     rows: list[int] = field(default_factory=list)
+    pairs: int = 0
     elapsed_ps: int = 0
+
+    def has_used(self, pairs: int, elapsed_ps: int) -> None:
+        """It says so; of a lease that it does not know any more a QPU says nothing."""
+        self.pairs, self.elapsed_ps = max(self.pairs, pairs), max(self.elapsed_ps, elapsed_ps)
 
 
 @dataclass(slots=True)
 class _Lease:
     number: int
     job: Job
-    began_ps: int
     parts: dict[int, _Part]
     merged: int = 0
     """Shots that have been counted."""
+    pairs: int = 0
+    running_ps: int = 0
+    """What it has used, as far as it is in the book."""
+    excused: bool = False
+    """It ends because others hold what it needs: nothing is wrong with the job."""
 
     @property
     def open(self) -> Iterator[_Part]:
         """Parts of which more may be heard."""
         return (part for part in self.parts.values() if not part.released)
 
+    def used(self) -> tuple[int, int]:
+        """Pairs and time of which its QPUs have told, and the book has not heard yet: now it does."""
+        pairs, running_ps = self.pairs, self.running_ps
+        self.pairs = sum(part.pairs for part in self.parts.values())
+        self.running_ps = max(part.elapsed_ps for part in self.parts.values())
+        return self.pairs - pairs, self.running_ps - running_ps
+
 
 class Controller:
     """One controller and its QPUs."""
 
     def __init__(self, qpus: Mapping[int, Qpu], planner: Planner) -> None:
-        self.jobs: dict[int, Job] = {}
+        self._book = Book()
         self._qpus = {node: _Qpu(*qpu) for node, qpu in sorted(qpus.items())}
         self._planner = planner
         self._outputs: list[Output] = []
@@ -153,12 +146,47 @@ class Controller:
         self._queue: list[Job] = []
         self._leases: dict[int, _Lease] = {}  # by job
         self._parts: dict[int, Part] = {}  # of the job that has just been compiled
-        self._lease_numbers = 0
-        self._job_numbers = 0
         self._apart: set[tuple[int, int]] = set()
-        self._timers: Timers[tuple[int, int]] = Timers()  # of two that are apart; of _RECALL
+        self._unfit: dict[int, int] = {}  # job: since when it fits into no QPUs that are there
+        self._busy: dict[int, int] = {}  # job that has not been loaded yet: when a QPU was BUSY for the first time
+        self._timers: Timers[tuple[int, int]] = Timers()
+        """Of two that are apart; of a QPU that rests, and itself; of _RECALL, and a QPU or _ALL."""
 
     # The service upward.
+
+    @property
+    def jobs(self) -> dict[int, Job]:
+        """All that are known, oldest first."""
+        return self._book.jobs
+
+    def remember(self, records: Iterable[Record], now: int) -> None:
+        """Take up what earlier lives have written down (JOB-19); before ``come_up``.
+
+        Their leases are over: a QPU that still holds one says so when it is asked, and is not free until it has let go.
+        """
+        for record in records:
+            self._book.take(record)
+        for job in self.jobs.values():
+            if job.ended_ps is not None:
+                continue
+            if job.leased:
+                self._keep(Unplaced(job.number, now, 0, 0, "the controller has started anew", broken=False))
+            self._queue.append(job)
+            self._outputs.append(JobChanged(job.number, job.state, job.reason))
+            if job.shots_done:
+                self._outputs.append(JobProgress(job.number, job.shots_done, job.order.shots))
+        for job in list(self._queue):
+            if job.unwanted:
+                self._move(job, JobInput.CANCEL, now, "cancelled")
+            elif job.complete:
+                self._move(job, JobInput.COMPLETE, now, "")
+        self._book.forget(MAX_KEPT)
+
+    def records(self) -> Iterator[Record]:
+        """Few, to be given to `remember` in place of all until now.  Not before all of these have been polled: what is
+        told after this is told for the first time."""
+        assert not self._outputs
+        return self._book.records()
 
     def come_up(self, now: int) -> None:
         """Find out which QPUs are there."""
@@ -176,20 +204,21 @@ class Controller:
             for node, qpu in self._qpus.items():
                 if qpu.up is False:  # it may be there again: nobody has asked since
                     self._ask(node, qpu)
-        self._job_numbers += 1
-        job = self.jobs[self._job_numbers] = Job(self._job_numbers, order, now)
-        self._queue.append(job)
-        self._outputs.append(JobChanged(job.number, job.state, ""))
-        self._forget()
+        number = self._book.last_job + 1
+        self._keep(Accepted(number, order, now))
+        self._queue.append(self.jobs[number])
+        self._outputs.append(JobChanged(number, JobState.QUEUED, ""))
+        self._book.forget(MAX_KEPT)
         self._schedule(now)
-        return job.number
+        return number
 
-    def cancel(self, number: int, now: int) -> bool:
+    def cancel(self, number: int, now: int, reason: str = "cancelled") -> bool:
         """End a job (JOB-17); False if it is over, or was never there."""
         job = self.jobs.get(number)
         if job is None or job.state.final:
             return False
-        self._move(job, JobInput.CANCEL, now, "cancelled")
+        self._keep(Unwanted(number))
+        self._move(job, JobInput.CANCEL, now, reason)
         self._schedule(now)
         return True
 
@@ -206,6 +235,23 @@ class Controller:
     def up(self, node: int) -> bool | None:
         """Whether a QPU is there; None: not known yet."""
         return self._qpus[node].up
+
+    def hindrance(self, job: Job) -> str:
+        """What a job that waits needs beside its turn, for people; nothing, if that is all."""
+        if job.state is not JobState.QUEUED:
+            return ""
+        reason = self._planner.unfit(job.order, self._rooms(), ())
+        if reason:
+            return reason + self._down()
+        there = {node: qpu for node, qpu in self._qpus.items() if qpu.up is not False}
+        rooms = {node: qpu.room if qpu.up else qpu.data_qubits for node, qpu in there.items()}
+        if self._planner.unfit(job.order, rooms, ()):
+            held = [qpu.name for qpu in self._qpus.values() if qpu.up and qpu.room < qpu.data_qubits]
+            return f"programs hold data qubits of {', '.join(held)}" if held else ""
+        if self._planner.unfit(job.order, rooms, self._apart):
+            pairs = [f"{self._qpus[a].name} and {self._qpus[b].name}" for a, b in sorted(self._apart)]
+            return f"pairs could not be had between {'; '.join(pairs)}"
+        return ""
 
     # The machine.
 
@@ -226,6 +272,8 @@ class Controller:
                     qpu.lease = 0  # one of an earlier life of this controller
                 else:
                     self._ignore(source, message, "no such lease")
+                    if qpu.up is False:  # it is there, and in the midst of one that is over
+                        self._ask(source, qpu)
             case _:
                 self._ignore(source, message, "it is none for a controller")
         if isinstance(message, JobHere | JobReleased):
@@ -243,7 +291,12 @@ class Controller:
             qpu.up = False
         elif qpu.up is not False:
             self._ask(peer, qpu)  # messages were lost: it may be there all the same
+        qpu.in_doubt |= qpu.lease != 0
+        if qpu.up is False and qpu.in_doubt and qpu.again_ps <= LONGEST_PS:  # JOB-23
+            self._timers.set((_RECALL, peer), now + qpu.again_ps)
+            qpu.again_ps *= 2
         qpu.lease = 0
+        self._timers.cancel((peer, peer))
         for lease in list(self._leases.values()):
             part = lease.parts.get(peer)
             if part is not None and not part.released:
@@ -252,11 +305,11 @@ class Controller:
 
     def poll(self, now: int) -> list[Output]:
         due = list(self._timers.take_due(now))
-        for key in due:
-            if key == _RECALL:
-                self._recall()
+        for a, b in due:
+            if a == _RECALL:
+                self._recall(b)
             else:
-                self._apart.discard(key)
+                self._apart.discard((a, b))
         if due:
             self._schedule(now)
         outputs, self._outputs = self._outputs, []
@@ -271,7 +324,10 @@ class Controller:
         self._answered(node)
         if not qpu.up:
             self._outputs.append(QpuChanged(node, True))
-        qpu.up, qpu.data_qubits = True, here.data_qubits
+        qpu.up, qpu.room = True, here.data_qubits
+        qpu.in_doubt, qpu.again_ps = False, RECALL_PS
+        self._timers.cancel((_RECALL, node))
+        # JOB-20: of an earlier life, or of before a loss of which the QPU knows nothing.
         if here.lease and here.lease != qpu.lease and not self._leased(node):
             qpu.lease = here.lease
             self._send(node, JobStop(here.lease))
@@ -301,11 +357,13 @@ class Controller:
         return f" ({', '.join(down)} cannot be reached)" if down else ""
 
     def _free(self) -> dict[int, int]:
-        return {node: qpu.data_qubits for node, qpu in self._qpus.items() if qpu.up and not qpu.lease}
+        free = [node for node, qpu in self._qpus.items() if qpu.up and not qpu.lease]
+        return {node: self._qpus[node].room for node in free if (node, node) not in self._timers}  # none that rests
 
-    def _recall(self) -> None:
+    def _recall(self, only: int) -> None:
+        """Ask for those that are gone, all or one."""
         for node, qpu in self._qpus.items():
-            if qpu.up is False:
+            if qpu.up is False and only in (node, _ALL):
                 self._send(node, JobCensus())
 
     def _keep_apart(self, a: int, b: int, now: int) -> None:
@@ -324,27 +382,25 @@ class Controller:
                 continue
             reason = self._planner.unfit(job.order, self._rooms(), ())
             if reason:
+                since = self._unfit.setdefault(job.number, now)
+                if self._down() and now - since < PATIENCE_PS:  # JOB-13
+                    continue
                 because = f", after {job.reason}" if job.reason else ""
                 self._move(job, JobInput.UNFIT, now, reason + self._down() + because)
-            elif len(job.placings) >= MAX_PLACINGS:
+                continue
+            self._unfit.pop(job.number, None)
+            if job.broken >= MAX_PLACINGS:
                 self._move(job, JobInput.UNFIT, now, f"it was placed {MAX_PLACINGS} times; the last time {job.reason}")
             elif not self._planner.unfit(job.order, self._free(), self._apart):
-                for older in self._queue[: self._queue.index(job)]:
-                    older.passed += 1
                 self._move(job, JobInput.PLACE, now, "")
                 break
             elif job.passed >= MAX_PASSED:
                 break
         if self._queue and any(qpu.up is False for qpu in self._qpus.values()):
-            if _RECALL not in self._timers:
-                self._timers.set(_RECALL, now + RECALL_PS)
+            if (_RECALL, _ALL) not in self._timers:
+                self._timers.set((_RECALL, _ALL), now + RECALL_PS)
         else:
-            self._timers.cancel(_RECALL)
-
-    def _forget(self) -> None:
-        over = [number for number, job in self.jobs.items() if job.state.final]
-        for number in over[: max(0, len(over) - MAX_KEPT)]:
-            del self.jobs[number]
+            self._timers.cancel((_RECALL, _ALL))
 
     # Leases.
 
@@ -357,13 +413,26 @@ class Controller:
             case JobOutcome():
                 self._take_rows(lease, part, message)
             case JobReleased(_, why, node, pairs, elapsed_ps):
-                lease.job.pairs += pairs
-                part.elapsed_ps = elapsed_ps
+                part.has_used(pairs, elapsed_ps)
                 if why in (JobWhy.NO_PAIRS, JobWhy.PEER_LOST) and node in self._qpus:
                     self._keep_apart(part.node, node, now)
                 self._qpus[part.node].lease = 0
-                whole = why is JobWhy.DONE and len(part.rows) == lease.job.order.shots - self._before(lease)
-                self._part_over(lease, part, now, "" if whole else self._said(part, why, node))
+                if why is JobWhy.IN_USE:  # JOB-22
+                    lease.excused = True
+                elif why is JobWhy.BUSY:  # JOB-20: with one that is not known here; Here will say which
+                    lease.excused |= self._excused(lease.job, part.node, now)
+                    self._ask(part.node, self._qpus[part.node])
+                order = lease.job.order
+                whole = why is JobWhy.DONE and len(part.rows) == order.shots - self._before(lease)
+                self._part_over(lease, part, now, "" if whole else self._said(part, why, node, order.minimum_fidelity))
+
+    def _excused(self, job: Job, node: int, now: int) -> bool:
+        """A QPU that was free, as far as was known, is BUSY: the job waits for it, without a placing counting against
+        it, but not for ever (JOB-20).  It rests for a quarter of the time that this has gone on: tries become rare."""
+        waited_ps = now - self._busy.setdefault(job.number, now)
+        if waited_ps:
+            self._timers.set((node, node), now + min(waited_ps, PATIENCE_PS) // 4)
+        return waited_ps < PATIENCE_PS
 
     def _before(self, lease: _Lease) -> int:
         """Shots of the job that were done before this lease."""
@@ -379,37 +448,46 @@ class Controller:
             self._ignore(part.node, told, "these are not the next shots")
             return
         part.rows += rows
-        merged = lease.merged
-        for shot in range(lease.merged, min(len(p.rows) for p in lease.parts.values())):
-            self._count(lease, shot)
-        if lease.merged > merged:
-            self._outputs.append(JobProgress(lease.job.number, lease.job.shots_done, lease.job.order.shots))
+        part.has_used(told.pairs, told.elapsed_ps)
+        job, counts, spoilt = lease.job, Counter[str](), 0
+        told_by_all = min(len(p.rows) for p in lease.parts.values())
+        for shot in range(lease.merged, told_by_all):
+            key = self._outcome(lease, shot)
+            if key is None:
+                spoilt += 1
+            else:
+                counts[key] += 1
+        if told_by_all > lease.merged:
+            lease.merged = told_by_all
+            self._keep(Counted(job.number, tuple(sorted(counts.items())), spoilt, *lease.used()))
+            self._outputs.append(JobProgress(job.number, job.shots_done, job.order.shots))
 
-    def _count(self, lease: _Lease, shot: int) -> None:
-        job, value = lease.job, 0
-        lease.merged += 1
+    def _outcome(self, lease: _Lease, shot: int) -> str | None:
+        """The bit string of a shot; None if a QPU calls it spoilt."""
+        value, order = 0, lease.job.order
         for part in lease.parts.values():
             row = part.rows[shot]
             if row >> len(part.clbits):
-                job.spoilt += 1
-                return
+                return None
             for place, clbit in enumerate(part.clbits):
                 value |= (row >> place & 1) << clbit
-        key = f"{value:0{job.order.clbits}b}" if job.order.clbits else ""
-        job.counts[key] = job.counts.get(key, 0) + 1
+        return f"{value:0{order.clbits}b}" if order.clbits else ""
 
-    def _said(self, part: _Part, why: JobWhy, node: int) -> str:
+    def _said(self, part: _Part, why: JobWhy, node: int, minimum_fidelity: float) -> str:
         here = self._qpus[part.node].name
         there = self._qpus[node].name if node in self._qpus else f"node {node}"
         match why:
             case JobWhy.PEER_LOST:
                 return f"{here} lost {there}"
             case JobWhy.NO_PAIRS:
-                return f"{here} and {there} had no pairs"
+                wanted = f" of fidelity {minimum_fidelity:g}" if minimum_fidelity else ""
+                return f"{here} and {there} had no pairs{wanted}"
             case JobWhy.GIVEN_UP:
                 return f"{there} gave it up"
             case JobWhy.MALFORMED:
                 return f"{here} could not run its program"
+            case JobWhy.IN_USE:
+                return f"programs at {here} hold data qubits"
             case JobWhy.BUSY:
                 return f"{here} was leased already"
             case _:
@@ -419,6 +497,7 @@ class Controller:
         """No more is heard of this part."""
         job = lease.job
         part.released = True
+        self._keep(Freed(job.number, part.node, now))
         self._outputs.append(Unwatch(part.node))
         if trouble and job.state is not JobState.CANCELLING:
             first = job.state is not JobState.RETREATING  # what others say later only follows from it
@@ -426,10 +505,10 @@ class Controller:
         if any(True for _ in lease.open):
             return
         del self._leases[job.number]
-        job.running_ps += max(p.elapsed_ps for p in lease.parts.values())
-        job.placings[-1] = job.placings[-1]._replace(ended_ps=now, shots=lease.merged)
-        complete = job.shots_done == job.order.shots and job.state is not JobState.CANCELLING
+        complete = job.complete and job.state is not JobState.CANCELLING
         reason = "" if complete else job.reason
+        broken = job.state is JobState.RETREATING and not lease.excused
+        self._keep(Unplaced(job.number, now, *lease.used(), reason, broken))
         self._move(job, JobInput.COMPLETE if complete else JobInput.RELEASED, now, reason)
 
     def _move(self, job: Job, stimulus: JobInput, now: int, reason: str) -> None:
@@ -438,6 +517,9 @@ class Controller:
         job.reason = reason
         if before is JobState.QUEUED:
             self._queue.remove(job)
+            self._unfit.pop(job.number, None)
+        if stimulus is JobInput.LOADED or job.state.final:
+            self._busy.pop(job.number, None)
         for action in actions:
             self._perform(job, action, now)
         if job.state is not before:
@@ -461,21 +543,23 @@ class Controller:
             case JobDo.REQUEUE:
                 insort(self._queue, job, key=lambda waiting: waiting.number)  # by age: numbers are given in order
             case JobDo.END:
-                job.ended_ps = now
+                self._keep(Over(job.number, job.state, job.reason, now))
 
     def _load(self, job: Job, now: int) -> None:
         parts, self._parts = self._parts, {}
-        self._lease_numbers += 1
-        number = self._lease_numbers
-        self._leases[job.number] = _Lease(
-            number, job, now, {node: _Part(node, part.clbits) for node, part in parts.items()}
-        )
-        job.placings.append(Placing(tuple(parts), now, None, 0))
+        number = self._book.last_lease + 1
+        self._leases[job.number] = _Lease(number, job, {node: _Part(node, part.clbits) for node, part in parts.items()})
+        self._keep(Placed(job.number, number, tuple(parts), now))
         for node, part in parts.items():
             self._qpus[node].lease = number
             self._outputs.append(Watch(node))
             for load in _pieces(number, job.number, part):
                 self._send(node, load)
+
+    def _keep(self, record: Record) -> None:
+        """It has happened, and is to outlive this life."""
+        self._book.take(record)
+        self._outputs.append(record)
 
     def _send(self, destination: int, message: NamedTuple) -> None:
         self._outputs.append(Send(destination, message, reliable=True))
@@ -484,7 +568,9 @@ class Controller:
         self._outputs.append(Ignored(source, type(message).__name__, reason))
 
 
-_RECALL: Final = (0, 0)
+_RECALL: Final = -1
+_ALL: Final = 0
+"""No numbers of nodes."""
 
 
 def _pieces(lease: int, job: int, part: Part) -> Iterable[JobLoad]:
@@ -493,4 +579,4 @@ def _pieces(lease: int, job: int, part: Part) -> Iterable[JobLoad]:
     return (JobLoad(lease, job, n, parts, program[n * PIECE : (n + 1) * PIECE]) for n in range(parts))
 
 
-__all__ = ["Controller", "Job", "Placing", "Qpu", "Unfit"]
+__all__ = ["Controller", "Qpu", "Unfit"]

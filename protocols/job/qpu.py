@@ -4,6 +4,10 @@ A lease is the QPU given to one job, from the first piece of its program (Load) 
 at most one at a time.  Between them the layer above looks at the program, does the shots, and lets go; here are the
 order of things and what is told.
 
+What was said to a controller before it was lost may not have reached it, a Released or a Here among it, and it may live
+and know nothing of the loss.  So Here is said again, until it arrives: the stream that it opens tells the controller
+that the one before has ended (REL-12), and with it every lease that it knows here.
+
 What passes between this and its neighbours stands in service.py, the table in states.py.
 """
 
@@ -15,6 +19,7 @@ from protocols.ignored import Ignored
 from protocols.job.service import Ending, Halt, Offered, Start, Unwatch, Watch
 from protocols.job.states import LEASE_TABLE, LeaseDo, LeaseInput, LeaseState
 from protocols.machine import Output, Send
+from protocols.timers import Timers
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -32,6 +37,13 @@ PIECE: Final = 1024
 
 MAX_PARTS: Final = 8192
 """Pieces of a program: 8 MiB."""
+
+AGAIN_PS: Final = 10 * 10**9
+"""How long after the loss of its controller a QPU says Here; twice as long after each further one, until the controller
+is heard."""
+
+LONGEST_PS: Final = 10**18
+"""Eleven days: nothing is said after so long, and a lab whose controller stays away comes to rest."""
 
 _STOPPED: Final = Ending(JobWhy.STOPPED)
 
@@ -53,9 +65,12 @@ class QpuLeases:
 
     def __init__(self, controller: int, data_qubits: int) -> None:
         self._controller = controller
-        self._data_qubits = data_qubits
+        self._room = data_qubits
+        self._told = 0  # in the last Here
         self._outputs: list[Output] = []
         self._lease: _Lease | None = None
+        self._again: Timers[None] = Timers()  # Here is said when it is due
+        self._again_ps = AGAIN_PS
 
     # The service upward.
 
@@ -63,14 +78,22 @@ class QpuLeases:
         """The QPU is there (JOB-4)."""
         self._here()
 
+    def room(self, data_qubits: int) -> None:
+        """How many data qubits a lease can have from now on; the controller is told when that is more than it knows
+        (JOB-4).  That it is less a lease finds out (JOB-21)."""
+        self._room = data_qubits
+        if data_qubits > self._told:
+            self._here()
+
     def accept(self, lease: int) -> None:
         """The program that was offered can be run here."""
         held = self._held(lease)
         if held is not None:
             self._move(held, LeaseInput.ACCEPT)
 
-    def outcome(self, lease: int, clbits: int, rows: Iterable[int]) -> None:
-        """The next shots (JOB-9); `clbits`: how many bits a row has below that of a spoilt shot."""
+    def outcome(self, lease: int, clbits: int, rows: Iterable[int], pairs: int, elapsed_ps: int) -> None:
+        """The next shots (JOB-9); `clbits`: how many bits a row has below that of a spoilt shot; what the lease has
+        used until the last of them."""
         held = self._held(lease)
         if held is None or held.state not in (LeaseState.RUNNING, LeaseState.STOPPING):
             return
@@ -80,7 +103,7 @@ class QpuLeases:
         for at in range(0, len(rows), most):
             some = rows[at : at + most]
             packed = b"".join(row.to_bytes(width, "big") for row in some)
-            self._send(JobOutcome(held.number, held.told, len(some), packed))
+            self._send(JobOutcome(held.number, held.told, len(some), pairs, elapsed_ps, packed))
             held.told += len(some)
 
     def ended(self, lease: int, ending: Ending) -> None:
@@ -88,6 +111,8 @@ class QpuLeases:
         held = self._held(lease)
         if held is not None:
             held.ending = ending
+            if ending.why is JobWhy.IN_USE:  # JOB-21: before it is free, the controller knows better
+                self._here()
             self._move(held, LeaseInput.ENDED)
 
     # The machine.
@@ -96,6 +121,7 @@ class QpuLeases:
         if source != self._controller:
             self._ignore(source, message, "it is not from the controller of this QPU")  # JOB-5
             return
+        self._again_ps = AGAIN_PS
         match message:
             case JobCensus():
                 self._here()
@@ -117,17 +143,24 @@ class QpuLeases:
             case _:
                 self._ignore(source, message, "it is none for a QPU")
 
-    def peer_lost(self, peer: int) -> None:
-        """The node is gone, or has started anew (JOB-11)."""
-        if peer == self._controller and self._lease is not None:
+    def peer_lost(self, peer: int, now: int) -> None:
+        """The node is gone, or has started anew (JOB-11), or could not be reached for a while (JOB-4)."""
+        if peer != self._controller:
+            return
+        if self._again_ps <= LONGEST_PS:
+            self._again.set(None, now + self._again_ps)
+            self._again_ps *= 2
+        if self._lease is not None:
             self._move(self._lease, LeaseInput.LOST)
 
     def poll(self, now: int) -> list[Output]:
+        for _ in list(self._again.take_due(now)):
+            self._here()
         outputs, self._outputs = self._outputs, []
         return outputs
 
     def next_timeout(self) -> int | None:
-        return None
+        return self._again.next()
 
     # Small steps.
 
@@ -176,7 +209,9 @@ class QpuLeases:
                 self._send(JobReleased(lease.number, *lease.ending))
 
     def _here(self) -> None:
-        self._send(JobHere(self._data_qubits, 0 if self._lease is None else self._lease.number))
+        self._told = self._room
+        self._again.cancel(None)
+        self._send(JobHere(self._room, 0 if self._lease is None else self._lease.number))
 
     def _send(self, message: NamedTuple) -> None:
         self._outputs.append(Send(self._controller, message, reliable=True))

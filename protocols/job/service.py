@@ -60,7 +60,7 @@ class Unwatch(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A job as it is submitted.  `circuit` is the planner's business."""
+    """A job as it is submitted.  `circuit` is the planner's business; a job that is over has none."""
 
     name: str
     qubits: int
@@ -68,6 +68,10 @@ class Order(NamedTuple):
     shots: int
     circuit: Any
     minimum_fidelity: float = 0.0
+    ahead: int = 0
+    """Pairs that wait for their gates, on each way over which it does any, as far as its QPUs have room."""
+    origin: int = 0
+    """Whose it is: the layer above knows."""
 
 
 class Part(NamedTuple):

@@ -58,6 +58,7 @@ JOB_TABLE: dict[tuple[JobState, JobInput], tuple[JobState, tuple[JobDo, ...]]] =
     (_J.QUEUED, _I.PLACE): (_J.COMPILING, (JobDo.COMPILE,)),
     (_J.QUEUED, _I.UNFIT): (_J.FAILED, (JobDo.END,)),
     (_J.QUEUED, _I.CANCEL): (_J.CANCELLED, (JobDo.END,)),
+    (_J.QUEUED, _I.COMPLETE): (_J.DONE, (JobDo.END,)),  # an earlier life has counted its last shot
     (_J.COMPILING, _I.COMPILED): (_J.LOADING, (JobDo.LOAD,)),
     (_J.COMPILING, _I.UNPLACED): (_J.QUEUED, (JobDo.REQUEUE,)),
     (_J.COMPILING, _I.CANCEL): (_J.CANCELLED, (JobDo.END,)),

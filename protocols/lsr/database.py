@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from protocols.lsr.service import Graph
 from protocols.routes import Hop, Offer
+from protocols.serial import serial_newer
 from protocols.wire.codec import LsrAdvert, LsrLink, LsrVersion
 
 
@@ -21,12 +22,6 @@ class Key(NamedTuple):
 
 FIRST = Key(0, 0)
 LAST = Key(0xFFFF, 0xFF)
-
-
-def serial_newer(a: int, b: int, bits: int) -> bool:
-    """Is `a` ahead of `b` by less than half the ring (RFC 1982)?"""
-    size = 1 << bits
-    return 0 < (a - b) % size < size >> 1
 
 
 def newer(a: LsrAdvert | LsrVersion, b: LsrAdvert | LsrVersion) -> bool:
@@ -69,6 +64,7 @@ class Database:
         self._node = node
         self._origins: dict[int, _Origin] = {}
         self._said: dict[int, dict[int, LsrLink]] = {}  # by link, then by the end that says it
+        self._begun: dict[int, int] = {}  # by link: the topology change with which an end has begun to say it
         self._reach: tuple[int, frozenset[int]] = (-1, frozenset())
         self._graph: tuple[int, Graph] = (-1, {})
 
@@ -132,6 +128,11 @@ class Database:
     def link_in_reach(self, link: int) -> bool:
         """Is it up, and does a chain of links lead to it?"""
         return self.up(link) and not self.reach().isdisjoint(self._said[link])
+
+    def lasts(self, link: int, since: int) -> bool:
+        """Is it up and in reach, and has no end said it anew, in another life or after it was gone, since so many
+        topology changes?  For QNP-17."""
+        return self.link_in_reach(link) and self._begun[link] <= since
 
     def versions(self, origins: frozenset[int], first: Key = FIRST, last: Key = LAST) -> list[LsrVersion]:
         """What is held of these nodes, in order, within a range."""
@@ -198,12 +199,14 @@ class Database:
             self._said.setdefault(link, {})[number] = said
         if old.keys() != new.keys() or any(old[link].neighbour != said.neighbour for link, said in new.items()):
             self.topology_changes += 1
+        for link in new.keys() - old.keys():
+            self._begun[link] = self.topology_changes
 
     def _unsay(self, number: int, link: int) -> None:
         ends = self._said[link]
         del ends[number]
         if not ends:
-            del self._said[link]
+            del self._said[link], self._begun[link]
 
 
 def worse(a: LsrLink, b: LsrLink) -> Offer:

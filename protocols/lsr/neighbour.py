@@ -22,6 +22,7 @@ class Neighbour:
         "asked_at",
         "asking",
         "back_off",
+        "down_at",
         "flight",
         "heard_at",
         "hears",
@@ -50,6 +51,7 @@ class Neighbour:
         self.newest = 0  # highest Hello number of that life
         self.sent = 0  # Hello numbers given out
         self.heard_at = 0
+        self.down_at = 0  # since when it has been down, or asked for
         self.back_off = 0  # how often the timeout has doubled
         self.asking = False  # whether a Hello that wants an answer has none
         self.asked_at: int | None = None  # since when some answer is waited for

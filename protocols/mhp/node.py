@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from protocols.asking import TRIES, interval_ps
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
 from protocols.mhp.trains import SUCCESSES, names_slot
 from protocols.timers import Timers
 from protocols.wire.codec import MhpError, MhpGen, MhpKind, MhpOutcome, MhpReply
-
-TRIES: Final = 12
-"""INFOs of a node before it gives a train up."""
 
 
 class Midpoint(NamedTuple):
@@ -94,9 +92,10 @@ class _NodeTrain:
     due: int
     """When the Reply to its last slot should be here."""
     each: bool
+    twice: bool
+    """Gens have been lost: each of this train is sent twice."""
     state: NodeState = NodeState.NONE
     asked: int = 0
-    wait_ps: int = 0
     had: int = 0
     """Successes of which this node knows, in their order."""
     early: dict[int, MhpReply] = field(default_factory=dict)
@@ -126,24 +125,26 @@ class NodeMhp:
         deadline: int,
         pairs: int = 1,
         each: bool = False,
+        twice: bool = False,
     ) -> None:
         """Tell the station of a train.  Its Reply should be here by `deadline`, in ps: the last slot and the
         way back.
 
         `pairs` successes end it.  `each`: its attempts are told one by one, each when the Reply to the one before is
-        here (MHP-14).  A train of this link that has not ended is superseded: no event comes of it.
+        here (MHP-14).  `twice`: Gens have been lost lately; each is sent twice, for one that comes late is of no use.
+        A train of this link that has not ended is superseded: no event comes of it.
         """
         if count < 1 or spacing < 1 or pairs < 1 or (each and pairs > 1):
             raise ValueError(f"a train of {count} attempts, {spacing} slots apart, for {pairs} pairs")
         old = self._trains.get(link)
         gen = MhpGen(MhpKind.PRODUCE, link, queue_id, first_slot, spacing, 1 if each else count, alpha, pairs)
-        train = _NodeTrain(gen, spacing, first_slot + (count - 1) * spacing, deadline, each)
+        train = _NodeTrain(gen, spacing, first_slot + (count - 1) * spacing, deadline, each, twice)
         if old is not None:
             train.state = old.state
         self._move(train, NodeInput.START)
         self._trains[link] = train
         self._expect(train)
-        self._send(train.gen)  # MHP-1
+        self._produce(train)
 
     def ask(self, link: int) -> None:
         """Ask for the outcome of the running train at once: there is reason to think that it has one."""
@@ -210,13 +211,17 @@ class NodeMhp:
         train.gen = train.gen._replace(first_slot=slot)
         train.early.clear()
         self._again(train)
-        self._send(train.gen)  # MHP-14
+        self._produce(train)  # MHP-14
         return True
+
+    def _produce(self, train: _NodeTrain) -> None:
+        for _ in range(1 + train.twice):
+            self._send(train.gen)  # MHP-1
 
     def _again(self, train: _NodeTrain) -> None:
         """More is to come of it."""
         self._move(train, NodeInput.MORE)
-        train.asked = train.wait_ps = 0
+        train.asked = 0
         self._expect(train)
 
     def _expect(self, train: _NodeTrain) -> None:
@@ -236,9 +241,8 @@ class NodeMhp:
             if train.asked < self._tries:  # MHP-3
                 self._move(train, NodeInput.LATE)
                 # As often as a Reply could come, then less often, for a station that is down.
-                train.wait_ps = 2 * train.wait_ps or 3 * self._links[link].round_trip_ps
+                self._timers.set(link, now + interval_ps(self._links[link].round_trip_ps, train.asked))
                 train.asked += 1
-                self._timers.set(link, now + train.wait_ps)
                 self._ask(train)
             else:
                 self._move(train, NodeInput.SILENT)

@@ -8,19 +8,19 @@ from dataclasses import replace
 from itertools import count
 from typing import Final, NamedTuple
 
-from protocols.qnp.book import Book
-from protocols.qnp.circuit import Circuit
+from protocols.qnp.book import MANY, Book
+from protocols.qnp.circuit import FATES, INPUTS, Circuit
 from protocols.qnp.end import End
 from protocols.qnp.promise import UNKNOWN, Wishes, install, promise
 from protocols.qnp.requests import Request
 from protocols.qnp.service import CircuitId, Delivery, RequestEnded
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
 from protocols.qnp.states import CircuitInput, Phase
+from protocols.qnp.trouble import TRIES, Trouble
 from protocols.routes import Hop, Route, Routes
 from protocols.wire.codec import CircuitFate, EgpBases, PairKind, QnpInstall
 
 WAYS: Final = 4  # that are considered for a circuit
-TRIES: Final = 2  # of a way that breaks while a circuit is being set up on it
 _NO_CIRCUIT: Final = CircuitId(0, 0)
 
 
@@ -49,12 +49,11 @@ class Asking:
     """One per node."""
 
     def __init__(self, book: Book, shared: Shared, routes: Routes | None, wishes: Wishes, patience_ps: int) -> None:
-        """patience_ps: how long a request waits for a way, where ways come and go."""
+        """patience_ps: how long a request that has no time of its own waits for a way, where ways come and go."""
         self._book, self._shared = book, shared
         self._routes = routes or DirectRoutes(book.links)
         self._wishes = wishes
-        self._avoid: dict[int, frozenset[int]] = {}  # by request: links over which it has failed
-        self._tries: dict[int, int] = {}  # by request: how often it has set out on a way that broke meanwhile
+        self._troubles: dict[int, Trouble] = {}  # by request: all that live
         self._requests: dict[int, End] = {}  # those that have a circuit
         self._patience_ps = patience_ps
         self._waiting: dict[int, _Waiting] = {}  # by request: those without a way
@@ -78,7 +77,7 @@ class Asking:
         request = Request(
             next(self._request_numbers), purpose, number, minimum_fidelity, checked(delivery), wanted=number
         )
-        self._avoid[request.number] = frozenset()
+        self._troubles[request.number] = Trouble()
         if max_time_ps:
             self._shared.timers.set(_deadline(request.number), now + max_time_ps)
         self._set_out(request, destination, priority, pairs_per_ks, now, None)
@@ -86,7 +85,7 @@ class Asking:
 
     def lives(self, request: int) -> bool:
         """Has this request of the node not ended yet?"""
-        return request in self._avoid
+        return request in self._troubles
 
     def want(self, request: int, number: int, now: int) -> None:
         """`number` more pairs for an open-ended request of this node; one that has ended gets none."""
@@ -108,31 +107,33 @@ class Asking:
                 self.end(key.number, CircuitInput.TIMEOUT, now)
             case TimerKind.WAY:
                 waiting = self._waiting.pop(key.number)
-                self._unserved(waiting.request, waiting.destination, waiting.failed or CircuitInput.NO_ROUTE)
+                self._unserved(waiting.request, waiting.destination, waiting.failed, CircuitInput.NO_ROUTE)
             case TimerKind.AGAIN:
+                self._troubles[key.number].paused()
                 self._try_again(key.number, now)
             case _:
                 return False
         return True
 
-    def routes_changed(self, now: int, up: Callable[[int], bool]) -> None:
-        """Ways may have come or gone; `up` says of a link whether it is up.  Who waits for one tries again (QNP-17).
+    def routes_changed(self, now: int, lasts: Callable[[int], bool]) -> None:
+        """Ways may have come or gone; `lasts` says of a link whether it is up, and the same since the last call.
 
-        A link that is down now is a new one when it is up again: that a request failed on it before counts no more.
+        Who waits for a way tries again.  A link that does not last counts as new (QNP-17).
         """
+        for trouble in self._troubles.values():
+            trouble.news(lasts)
         for number in list(self._waiting):
-            self._avoid[number] = frozenset(link for link in self._avoid[number] if up(link))
             self._try_again(number, now)
+            trouble = self._troubles[number]
+            if number in self._waiting and trouble.avoid and trouble.tries < TRIES:
+                trouble.tries += 1
+                trouble.avoid = frozenset()
+                self._try_again(number, now)
 
     def _try_again(self, number: int, now: int) -> None:
-        """For a request that waits: another way, or else, but not for ever, the one that it has failed on."""
+        """For a request that waits: a way on which it has not failed."""
         request, destination, priority, pairs_per_ks, failed = self._waiting.pop(number)
         self._set_out(request, destination, priority, pairs_per_ks, now, failed)
-        if number in self._waiting and self._avoid[number] and self._tries.get(number, 0) < TRIES:
-            self._tries[number] = self._tries.get(number, 0) + 1
-            self._avoid[number] = frozenset()
-            del self._waiting[number]
-            self._set_out(request, destination, priority, pairs_per_ks, now, failed)
         if number not in self._waiting:
             self._shared.timers.cancel(_way(number))
             self._shared.timers.cancel(_again(number))
@@ -177,7 +178,7 @@ class Asking:
     ) -> None:
         """Open a circuit for these requests, on the best way that they have not failed on; or end them."""
         least = max(request.minimum_fidelity for request in requests)
-        avoid = frozenset[int]().union(*(self._avoid[request.number] for request in requests))
+        avoid = frozenset[int]().union(*(self._troubles[request.number].avoid for request in requests))
         cause = CircuitInput.NO_ROUTE
         wishes = self._wishes_of(requests[0])
         facts = replace(self._shared.facts, memories=self._book.memories())
@@ -186,7 +187,8 @@ class Asking:
                 continue
             made = promise(route, least, facts, wishes)
             if made is None:
-                cause = CircuitInput.NO_PROMISE
+                roomy = promise(route, least, replace(facts, memories=MANY), wishes) is not None
+                cause = CircuitInput.NO_MEMORY if roomy else CircuitInput.NO_PROMISE
                 continue
             label = self._book.labels[route[0].node].take()
             if label is None:
@@ -211,17 +213,31 @@ class Asking:
                 self._shared.timers.set(TimerKey(TimerKind.REFRESH, down), now + message.refresh_ps)
             for request in requests:
                 request.phase, request.underway = Phase.OPENING, 0
+                self._troubles[request.number].set_out(now)
                 self._requests[request.number] = circuit
                 circuit.add(request)
             return
         for request in requests:
-            if not self._patience_ps:
-                self._unserved(request, destination, failed or cause)
-                continue
-            self._waiting[request.number] = _Waiting(request, destination, priority, pairs_per_ks, failed or cause)
-            if _way(request.number) not in self._shared.timers:
-                self._shared.timers.set(_way(request.number), now + self._patience_ps)
-                self._shared.timers.set(_again(request.number), now + self._patience_ps // 4)
+            if self._patience_ps or (failed is not None and self._in_time(request)):
+                self._wait(_Waiting(request, destination, priority, pairs_per_ks, failed or cause), now)
+            else:
+                self._unserved(request, destination, failed, cause)
+
+    def _in_time(self, request: Request) -> bool:
+        """Has it been given a time, that is not over?"""
+        return _deadline(request.number) in self._shared.timers
+
+    def _wait(self, waiting: _Waiting, now: int) -> None:
+        """For a way: until the request's time is over, or else the node's patience; meanwhile it is tried (QNP-17)."""
+        number, timers = waiting.request.number, self._shared.timers
+        self._waiting[number] = waiting
+        trouble = self._troubles[number]
+        trouble.needs(now)
+        if _again(number) not in timers:
+            timers.set(_again(number), now + trouble.pause(self._patience_ps))
+        if not self._in_time(waiting.request):
+            assert trouble.since is not None
+            timers.set(_way(number), trouble.since + self._patience_ps)
 
     def _set_out(
         self,
@@ -236,22 +252,28 @@ class Asking:
         shared = None if pairs_per_ks else self._open_circuit(request, destination, priority)
         if shared is not None:
             request.phase, request.underway = Phase.OPENING, 0
+            self._troubles[request.number].set_out(now)
             self._requests[request.number] = shared
             shared.add(request)
         else:
             self._route([request], destination, priority, pairs_per_ks, now, failed)
 
-    def _unserved(self, request: Request, destination: int, cause: CircuitInput) -> None:
-        """A request ends for want of a circuit."""
+    def _unserved(
+        self, request: Request, destination: int, failed: CircuitInput | None, cause: CircuitInput
+    ) -> None:
+        """A request ends for want of a circuit; `failed`: what its last one has failed by, which says more."""
+        node = self._shared.node
+        blamed = self._troubles[request.number].where if failed else node
         self._forget(request.number)
         for timer in (_deadline, _way, _again):
             self._shared.timers.cancel(timer(request.number))
-        where = (CircuitId(destination, 0), request.number, self._shared.node, destination, request.purpose)
-        self._shared.outputs.append(RequestEnded(*where, request.delivered, cause, request.error, self._shared.node))
+        what = (CircuitId(destination, 0), request.number, node, destination, request.purpose, request.delivered)
+        self._shared.outputs.append(RequestEnded(*what, failed or cause, request.error, blamed or node))
 
     def fail(self, circuit: Circuit, stimulus: CircuitInput, now: int) -> None:
         """A circuit ends before its time; at its head the requests take another way, if there is one (QNP-15)."""
         rescued: list[Request] = []
+        cause = _cause(circuit, stimulus)
         if isinstance(circuit, End) and circuit.is_head:
             where = self._shared.node if stimulus is not CircuitInput.FROM_DOWN else circuit.where
             links = _links_at(circuit.install, where)
@@ -259,23 +281,27 @@ class Asking:
             again = lost and circuit.phase is Phase.OPENING and len(circuit.install.hops) > 1
             for request in list(circuit.requests.values()):
                 # What neighbours said before one of them started anew breaks when they next talk: it is tried again.
-                tries = self._tries[request.number] = self._tries.get(request.number, 0) + again
-                if not again or tries > TRIES:
-                    self._avoid[request.number] |= links
-                avoid = self._avoid[request.number]
+                trouble = self._troubles[request.number]
+                trouble.where = where
+                trouble.failed(request.delivered, circuit.phase is Phase.OPEN, self._patience_ps, now)
+                trouble.tries += again
+                if not again or trouble.tries > TRIES:
+                    trouble.avoid |= links
+                waits = lost and (self._patience_ps or self._in_time(request))
                 ways = self._routes.paths(circuit.peer, WAYS)
-                if (lost and self._patience_ps) or any(not avoid.intersection(h.link for h in r) for r in ways):
+                if waits or any(not trouble.avoid.intersection(h.link for h in r) for r in ways):
                     rescued.append(request)
                     del circuit.requests[request.number], self._requests[request.number]
         self._book.move(circuit, stimulus, now)
         if rescued:
             kept = circuit.install
-            self._route(rescued, kept.hops[-1].node, kept.priority, kept.pairs_per_ks, now, CircuitInput.PEER_LOST)
+            self._route(rescued, kept.hops[-1].node, kept.priority, kept.pairs_per_ks, now, cause)
 
     def end(self, number: int, stimulus: CircuitInput, now: int) -> None:
         if number in self._waiting:
             waiting = self._waiting.pop(number)
-            self._unserved(waiting.request, waiting.destination, stimulus)
+            late = waiting.failed if stimulus is CircuitInput.TIMEOUT else None  # says more: what it has waited for
+            self._unserved(waiting.request, waiting.destination, late, stimulus)
             return
         circuit = self._requests.get(number)
         if circuit is None:
@@ -297,8 +323,7 @@ class Asking:
 
     def _forget(self, request: int) -> None:
         self._requests.pop(request, None)
-        self._avoid.pop(request, None)
-        self._tries.pop(request, None)
+        self._troubles.pop(request, None)
 
 
 def checked(delivery: Delivery) -> Delivery:
@@ -310,6 +335,8 @@ def checked(delivery: Delivery) -> Delivery:
         raise ValueError("pairs from a bank are not tested")
     if delivery.kind is PairKind.MEASURE and delivery.bases is EgpBases.CHSH:
         raise ValueError("the head folds the Pauli frame into outcomes in X, Y and Z only")
+    if delivery.chance and (delivery.kind is not PairKind.MEASURE or delivery.bases is EgpBases.NONE):
+        raise ValueError("there is no choice of bases that could have a chance")
     return delivery
 
 
@@ -323,6 +350,12 @@ def _way(request: int) -> TimerKey:
 
 def _again(request: int) -> TimerKey:
     return TimerKey(TimerKind.AGAIN, _NO_CIRCUIT, None, request)
+
+
+def _cause(circuit: Circuit, stimulus: CircuitInput) -> CircuitInput:
+    """By what the requests of a circuit have failed that ends so."""
+    fate = circuit.fate if stimulus is CircuitInput.FROM_DOWN else FATES[stimulus]
+    return CircuitInput.PEER_LOST if fate is CircuitFate.FINISHED else INPUTS[fate]
 
 
 def _links_at(install: QnpInstall, where: int) -> frozenset[int]:

@@ -20,7 +20,7 @@ from protocols.wire.codec import PairFate, QnpDiscard, QnpTrack
 MAX_EARLY: Final = 256  # what is held for one circuit that is not open yet
 LABEL_BITS: Final = 15  # the upper half of the purpose ids is for others who use the link layer
 
-_MANY: Final = 1 << 16  # memories, where their number is not known
+MANY: Final = 1 << 16  # memories, where their number is not known
 
 type Early = LinkPair | QnpTrack | QnpDiscard
 """What may come for a circuit before it is open."""
@@ -54,7 +54,7 @@ class Book:
         their next round of purification, and none would ever give up its own for another's."""
         ends = [circuit.install for circuit in self.each() if isinstance(circuit, End)]
         kept = sum(link_places(install.end_rounds, bool(install.pumping)) - 1 for install in ends)
-        return (self._shared.facts.memories or _MANY) - kept
+        return (self._shared.facts.memories or MANY) - kept
 
     def enter(self, circuit: Circuit) -> None:
         """From now on it is there."""

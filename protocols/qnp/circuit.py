@@ -7,10 +7,10 @@ from functools import partial
 from typing import Final
 
 from protocols.qnp.demand import MOST_AHEAD, Demand
-from protocols.qnp.diagonal import FULL, Diagonal, goodness, shaped, waited
 from protocols.qnp.distill import Distiller, Order, Stored
 from protocols.qnp.service import CircuitClosed, CircuitId, LinkPair, LinkSequence
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
+from protocols.qnp.sketch import FULL, Memory, shaped, sketched
 from protocols.qnp.states import CircuitInput, Do, Phase
 from protocols.wire.codec import (
     CircuitFate,
@@ -34,8 +34,14 @@ INPUTS: Final = {
     CircuitFate.PEER_LOST: CircuitInput.PEER_LOST,
     CircuitFate.LINK_FAILED: CircuitInput.LINK_FAILED,
     CircuitFate.SILENT: CircuitInput.SILENT,
+    CircuitFate.FIDELITY: CircuitInput.NO_PROMISE,
+    CircuitFate.NO_MEMORY: CircuitInput.NO_MEMORY,
+    CircuitFate.NO_REPEATER: CircuitInput.NO_MEMORY,
+    CircuitFate.NO_RATE: CircuitInput.NO_RATE,
+    CircuitFate.NOT_HERE: CircuitInput.NO_ROUTE,
+    CircuitFate.IN_USE: CircuitInput.NO_ROUTE,
 }
-"""What a circuit's end is to its requests; every other fate is NO_PROMISE."""
+"""What a circuit's end is to its requests."""
 
 FATES: Final = {
     CircuitInput.UNUSED: CircuitFate.FINISHED,
@@ -83,7 +89,8 @@ class Circuit:
                     shared,
                     self._link_pair_pure,
                     failed,
-                    self._waited_at_link,
+                    self._memories_at_link,
+                    shared.facts.delays.get(link, 0),
                 )
 
     # What node.py asks of it.
@@ -140,15 +147,16 @@ class Circuit:
         """The link layer made a pair: it is purified first, if the circuit says so."""
         if self.demand is not None and pair.link == self.link_down:
             self.demand.arrived()
-        errors = shaped(self._shared.facts.diagonals.get(pair.link), pair.goodness / FULL)
+        known = shaped(self._shared.facts.links.get(pair.link), pair.goodness / FULL)
+        sketch = sketched(known.errors, pair.bell_index, known.leaning)
         distiller = self._distillers.get(pair.link)
         if distiller is None or self._is_void(pair.name):
-            self._take_pure(pair._replace(diagonal=errors), now)
+            self._take_pure(pair._replace(sketch=sketch, since=now), now)
             return
         if distiller.leads and self.install.cutoff_ps:
             # Halves that wait for a second one could fill the memories of two circuits for ever.
             self._shared.timers.set(self._waits(pair.name), now + self.install.cutoff_ps)
-        distiller.take(Stored(pair.link_sequence, pair.bell_index, pair.qubit, errors, now, pair), now)
+        distiller.take(Stored(pair.link_sequence, pair.bell_index, pair.qubit, sketch, (now, now), pair), now)
 
     def take_discard(self, discard: QnpDiscard, now: int) -> None:
         """The neighbour gave up a pair."""
@@ -206,18 +214,17 @@ class Circuit:
             self._send(hop, QnpDiscard(hop.label, 0, name.link, number, fate))
         return bool(names)
 
-    def _waited_at_link(self, diagonal: Diagonal, index: int, elapsed_ps: int) -> Diagonal:
-        """Of a pair with the neighbour, whose memory is taken to be like this node's."""
-        half = (self._shared.facts.memory, elapsed_ps)
-        return waited(diagonal, index, half, half)
+    def _memories_at_link(self) -> tuple[Memory, Memory]:
+        """What the halves of a link's pair wait in: the neighbour's is taken to be like this node's."""
+        return self._shared.facts.memory, self._shared.facts.memory
 
     def _link_pair_pure(self, stored: Stored, order: Order, now: int) -> None:
         pair: LinkPair = stored.payload
         for part in (pair, *stored.parts):
             self._shared.timers.cancel(self._waits(part.name))
-        errors = self._waited_at_link(stored.diagonal, stored.index, now - stored.since)
-        pure = pair._replace(bell_index=stored.index, goodness=goodness(errors), diagonal=errors)
-        self._take_pure(pure, now)
+        sketch, (_, since) = stored.sketch, stored.since
+        good = sketch.goodness(stored.index)
+        self._take_pure(pair._replace(bell_index=stored.index, goodness=good, sketch=sketch, since=since), now)
 
     def _link_pair_died(self, leads: bool, stored: Stored, now: int) -> None:
         for part in (stored.payload, *stored.parts):

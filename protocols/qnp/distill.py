@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from protocols.pairs import ReleaseQubit
-from protocols.qnp.diagonal import Diagonal
-from protocols.qnp.purify import choose_turns, distilled, draws, permuted, program, turned, verdict
+from protocols.qnp.purify import choose_turns, distilled, draws, program, turned, verdict
 from protocols.qnp.service import CircuitId
 from protocols.qnp.shared import Shared
+from protocols.qnp.sketch import Memory, Sketch, waited
 from protocols.wire.codec import PairUse, Purification, PurifyScope, QnpInstall, QnpPurify, QnpPurifyAck
 
 
@@ -34,8 +34,8 @@ class Stored:
     name: int
     index: int
     qubit: int
-    diagonal: Diagonal
-    since: int  # when that held
+    sketch: Sketch  # the half there first
+    since: tuple[int, int]  # when each half was so, there and here
     payload: Any  # what its owner wants back with it
     level: int = 0
     raw: int = 1  # pairs that it is made of
@@ -51,14 +51,15 @@ class _Round:
     measured_turn: int
     order: Order
     here: int | None = None
+    at: tuple[int, int] = (0, 0)  # when each node began its part, there and here
 
 
 class Distiller:
     """One node's side.
 
     `ready(stored, order, now)` gets what is pure; `failed(stored, now)` hears of each half that died, which has been
-    released; `wait(diagonal, index, elapsed)` says what waiting makes of a pair; `order(stored)` what the leader wants
-    one for.
+    released; `memories()` says what halves wait in, there and here; `order(stored)` what the leader wants one for.
+    `delay_ps`: the way to the next node towards the other; whoever passes a message on adds what comes after it.
     """
 
     def __init__(
@@ -71,16 +72,18 @@ class Distiller:
         shared: Shared,
         ready: Callable[[Stored, Order, int], None],
         failed: Callable[[Stored, int], None],
-        wait: Callable[[Diagonal, int, int], Diagonal],
+        memories: Callable[[], tuple[Memory, Memory]],
+        delay_ps: int,
         order: Callable[[Stored], Order] = lambda _: NOTHING,
     ) -> None:
         self._method = Purification(install.method)
         self._pumping = bool(install.pumping)
         self._scope, self._rounds, self.leads, self._hop = scope, rounds, leads, hop
         self._shared = shared
-        self._ready, self._failed, self._wait, self._order = ready, failed, wait, order
+        self._ready, self._failed, self._memories, self._order = ready, failed, memories, order
+        self._delay_ps = delay_ps
         self._stored: dict[int, Stored] = {}
-        self._asked: dict[int, QnpPurify] = {}  # by the kept pair: what the leader asked for too early
+        self._asked: dict[int, tuple[QnpPurify, int]] = {}  # by the kept pair: what was asked for too early, and when
         self._draw: Iterator[int] = draws(install.head << 32 | install.number)
         self.closed = False
 
@@ -102,8 +105,7 @@ class Distiller:
         if self.leads:
             self._match(now)
             return
-        for message in list(self._asked.values()):
-            self._try(message, now)
+        self._try_all(now)
 
     def is_free(self, name: int) -> bool:
         """Is it here, and nothing being done with it?"""
@@ -135,19 +137,20 @@ class Distiller:
 
     def on_purify(self, message: QnpPurify, now: int) -> None:
         """The leader has done its part of a round."""
-        self._asked[message.kept] = message
-        self._try(message, now)
+        self._asked[message.kept] = message, now - message.age_ps
+        self._try(message, now - message.age_ps, now)
 
     def on_ack(self, message: QnpPurifyAck, now: int) -> None:
         """The other node has done its part."""
         kept = self._stored.get(message.kept)
         if kept is None or kept.busy is None or kept.busy.measured.name != message.measured:
             return  # dead meanwhile
+        kept.busy.at = now - message.age_ps, kept.busy.at[1]
         self._finish(kept.busy, message.outcome, now)
 
     def forget(self, name: int) -> None:
         """The other node gave up a pair: what was to be done with it is off."""
-        for message in list(self._asked.values()):
+        for message, _ in list(self._asked.values()):
             if name in (message.kept, message.measured):
                 del self._asked[message.kept]
 
@@ -160,38 +163,43 @@ class Distiller:
         for position, kept in enumerate(free):
             for measured in free[position + 1 :]:
                 if measured.level == (0 if self._pumping else kept.level):
-                    turns = choose_turns(self._method, kept.diagonal, measured.diagonal, self._draw)
+                    pairs = (kept.sketch, kept.index), (measured.sketch, measured.index)
+                    turns = choose_turns(self._method, *pairs, self._draw)
                     order = self._order(kept) if kept.level + 1 == self._rounds else NOTHING
                     self._begin(_Round(kept, measured, *turns, order), now)
                     return
 
-    def _try(self, message: QnpPurify, now: int) -> None:
+    def _try_all(self, now: int) -> None:
+        for message, there in list(self._asked.values()):
+            self._try(message, there, now)
+
+    def _try(self, message: QnpPurify, there: int, now: int) -> None:
+        """`there`: when the leader began its part."""
         kept, measured = (self._stored.get(name) for name in (message.kept, message.measured))
         if kept is None or measured is None or kept.busy or measured.busy:
             return
         del self._asked[message.kept]
         turns = (message.kept_turn % 24, message.measured_turn % 24)
-        doing = _Round(kept, measured, *turns, Order(message.request, message.use))
+        doing = _Round(kept, measured, *turns, Order(message.request, message.use), at=(there, now))
         self._begin(doing, now, message.outcome)
 
     def _begin(self, doing: _Round, now: int, theirs: int | None = None) -> None:
         kept, measured = doing.kept, doing.measured
         kept.busy = measured.busy = doing
-        for stored in (kept, measured):
-            stored.diagonal = self._wait(stored.diagonal, stored.index, now - stored.since)
-            stored.since = now
         steps = program(kept.qubit, measured.qubit, doing.kept_turn, doing.measured_turn, self.leads)
 
         def done(bits: tuple[int, ...], later: int) -> None:
-            doing.here = bits[0]
+            ago = self._shared.facts.parity_ps
+            doing.here, doing.at = bits[0], (doing.at[0], later - ago)
             if self.closed or self._stored.get(kept.name) is not kept or kept.busy is not doing:
                 return
             names = (self._hop.label, self._scope, kept.name, measured.name)
             if theirs is None:
                 turns = (doing.kept_turn, doing.measured_turn)
-                self._shared.send(self._hop.neighbour, QnpPurify(*names, *turns, doing.here, *doing.order))
+                said = QnpPurify(*names, *turns, doing.here, *doing.order, ago + self._delay_ps)
+                self._shared.send(self._hop.neighbour, said)
             else:
-                self._shared.send(self._hop.neighbour, QnpPurifyAck(*names, doing.here))
+                self._shared.send(self._hop.neighbour, QnpPurifyAck(*names, doing.here, ago + self._delay_ps))
                 self._finish(doing, theirs, later)
 
         self._shared.run(steps, (measured.qubit,), done)
@@ -209,12 +217,15 @@ class Distiller:
             if self.leads:
                 self._match(now)
             return
-        _, kept.diagonal = distilled(
-            permuted(kept.diagonal, doing.kept_turn),
-            permuted(measured.diagonal, doing.measured_turn),
-            self._method is Purification.EPL,
+        _, kept.sketch = distilled(
+            self._by_then(kept, doing),
+            self._by_then(measured, doing),
+            (theirs, doing.here),
+            (doing.kept_turn, doing.measured_turn),
+            (not self.leads, self.leads),
             self._shared.facts.purifying,
         )
+        kept.since = doing.at
         kept.index, kept.level, kept.busy = index, kept.level + 1, None
         kept.raw += measured.raw
         kept.parts += [measured.payload, *measured.parts]
@@ -225,8 +236,13 @@ class Distiller:
         if self.leads:
             self._match(now)
         else:
-            for message in list(self._asked.values()):
-                self._try(message, now)
+            self._try_all(now)
+
+    def _by_then(self, stored: Stored, doing: _Round) -> Sketch:
+        """A pair when both nodes began their part of a round."""
+        spells = zip(self._memories(), doing.at, stored.since, strict=True)
+        there, here = ((memory, at - since) for memory, at, since in spells)
+        return waited(stored.sketch, there, here)
 
     def _die(self, stored: Stored, now: int, measured: bool = False) -> None:
         del self._stored[stored.name]

@@ -1,30 +1,26 @@
-"""One end of a circuit, head or tail: pairs tracked until both ends hold them, and handed up as was asked for.
+"""One end of a circuit, head or tail: link pairs, tracked until both ends of the circuit hold a pair.
 
-What may live here: the tables of an end at work.  Requests stand in requests.py, how many pairs they need in needs.py.
+What may live here: the tables of an end at work.  Requests stand in requests.py, how many pairs they need in needs.py,
+what becomes of a pair that both ends hold in complete.py.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from protocols.chance import drawn
 from protocols.ignored import Ignored
-from protocols.measuring import BASES
-from protocols.pairs import Pair, ReleaseQubit
-from protocols.qnp.diagonal import Diagonal, from_wire, goodness, to_wire, waited
-from protocols.qnp.distill import Distiller, Order, Stored
-from protocols.qnp.needs import Needing
+from protocols.measuring import chosen
+from protocols.qnp.complete import Completing
 from protocols.qnp.records import Holder, Reading, Record
 from protocols.qnp.requests import Request
 from protocols.qnp.service import (
     CircuitId,
     LinkPair,
     LinkSequence,
-    PairDelivered,
     PairEarly,
     PairLost,
-    PairMeasured,
-    PairTested,
 )
 from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind
+from protocols.qnp.sketch import from_wire, to_wire
 from protocols.qnp.states import (
     END_TABLE,
     HEAD_TABLE,
@@ -35,22 +31,15 @@ from protocols.qnp.states import (
     PairState,
     Phase,
 )
-from protocols.qnp.testing import TESTS, folded, measuring
+from protocols.qnp.testing import measuring
 from protocols.wire.codec import (
     EgpBasis,
     PairFate,
     PairKind,
     PairUse,
-    PurifyScope,
-    QnpClaim,
     QnpDiscard,
-    QnpForward,
-    QnpForwardAck,
     QnpInstall,
     QnpInstalled,
-    QnpOutcome,
-    QnpPurify,
-    QnpPurifyAck,
     QnpTrack,
 )
 
@@ -64,36 +53,13 @@ _FATES: Final = {
 }
 
 
-class _Test(NamedTuple):
-    """A test round, at the head; `read`: what was read here (True) and there."""
-
-    use: PairUse
-    request: Request
-    bell_index: int
-    read: dict[bool, int]
-
-
-class End(Needing):
-    """The head or the tail of a circuit."""
+class End(Completing):
+    """The head or the tail of a circuit: what it knows of each link pair, by its name."""
 
     def __init__(self, install: QnpInstall, up: CircuitId | None, down: CircuitId | None, shared: Shared) -> None:
         super().__init__(install, up, down, shared)
         self._records: dict[LinkSequence, Record] = {}
         self._reading: dict[LinkSequence, Reading] = {}
-        self._tested: dict[int, _Test] = {}  # by pair id: the rounds that are being made
-        if install.end_rounds:
-            self._ends = Distiller(
-                install,
-                PurifyScope.ENDS,
-                install.end_rounds,
-                self.is_head,
-                self.id,
-                shared,
-                self._pure,
-                self._impure,
-                self._waited_at_ends,
-                self._serves,
-            )
 
     # The circuit.
 
@@ -152,10 +118,9 @@ class End(Needing):
             self._arrived(record, pair, now)
             return
         # Measured before it is tracked: whoever has both Tracks knows that both outcomes are there.
-        bases = BASES[alone.delivery.bases]
         facts = self._shared.facts
         key = f"basis/{facts.seed}/{self._shared.node}/{self.install.head}/{self.install.number}/{pair.name}"
-        basis = bases[drawn(f"{key}/{now}", 4) * len(bases) >> 32]
+        basis = chosen(alone.delivery.bases, alone.delivery.chance, drawn(f"{key}/{now}", 4))
         self._reading[pair.name] = Reading.WELL
 
         def done(bits: tuple[int, ...], later: int) -> None:
@@ -230,7 +195,8 @@ class End(Needing):
             match action:
                 case Do.TAKE:
                     assert isinstance(incoming, LinkPair)
-                    record.half, record.since, record.read = incoming, now, read
+                    # A half that has been measured waits no more.
+                    record.half, record.since, record.read = incoming, incoming.since if read is None else now, read
                     record.holder = Holder.NETWORK if read is None else Holder.NOBODY
                     if self.is_head:
                         self._number(record)
@@ -241,7 +207,7 @@ class End(Needing):
                         record.pair_id, record.request = incoming.pair_id, incoming.request
                         record.use = PairUse(incoming.use)
                 case Do.TRACK:
-                    self._track(record)
+                    self._track(record, now)
                 case Do.EARLY:
                     self._early(record)
                 case Do.DELIVER:
@@ -266,12 +232,12 @@ class End(Needing):
 
     # Tracks, and what follows when both ends have theirs.
 
-    def _track(self, record: Record) -> None:
+    def _track(self, record: Record, now: int) -> None:
         half = record.half
         assert half is not None
-        assert half.diagonal is not None
         # What this end holds is the whole chain so far; each repeater on the way adds its swap.
         index = half.bell_index
+        error_z, error_x, error_y, begun, there = to_wire(half.sketch.swap_ends(), index)
         track = QnpTrack(
             self.id.label,
             record.pair_id,
@@ -279,9 +245,13 @@ class End(Needing):
             index,
             index,
             record.use if self.is_head else PairUse.DELIVER,
-            *to_wire(half.diagonal),
-            self._shared.facts.delays.get(half.link, 0),
+            error_z,
+            error_x,
+            error_y,
+            now - record.since + self._shared.facts.delays.get(half.link, 0),
             record.request if self.is_head else 0,
+            begun,
+            there,
         )
         self._send(self.id, track)  # QNP-3
 
@@ -306,62 +276,13 @@ class End(Needing):
             self._shared.hold(self.id, record.name, now)
             self._let_go(record)
             return
-        if self.is_head:
-            self._complete += 1
         # The Track has what the whole chain has gone through, apart from the waiting of the halves at its ends.
-        record.index, record.at = track.bell_index, now
-        ages = track.age_ps + now - record.noted, now - record.since
-        errors = from_wire(track.error_z, track.error_x, track.error_y)
-        record.errors = self._waited_at_ends(errors, record.index, *ages)
-        if self._ends is not None:
-            stored = Stored(record.pair_id, record.index, half.qubit, record.errors, now, record)
-            self._ends.take(stored, now)
-        else:
-            self._dispose(record, request, record.use, now)
+        record.index = track.bell_index
+        said = (track.error_z, track.error_x, track.error_y, track.zero_begun, track.zero_here)
+        record.sketch = from_wire(track.bell_index, *said)
+        record.at = record.noted - track.age_ps, record.since
+        self._completed(record, request, now)
         self._forget()
-
-    def _dispose(self, record: Record, request: Request | None, use: PairUse, now: int) -> None:
-        """Both ends have this pair, as good as it was promised."""
-        self._underway(record, -1)
-        if use is PairUse.BANK or request is None:
-            self._into_bank(record, now)
-        elif use in TESTS:
-            self._test(record, request, use)
-        else:
-            self._hand_up(record, request, now)
-
-    def _hand_up(self, record: Record, request: Request, now: int) -> None:
-        half = record.half
-        assert half is not None
-        record.request = request.number
-        request.delivered += 1
-        record.user = request
-        errors = self._waited_at_ends(record.errors, record.index, now - record.at, now - record.at)
-        record.final = Pair(self.install.head, record.pair_id, record.index, half.qubit, goodness(errors))
-        where = (self.id, request.number, self.peer, request.purpose)
-        if record.read is None:
-            record.holder = Holder.USER
-            self._shared.outputs.append(PairDelivered(*where, record.final, half.time_of_goodness))  # QNP-4
-        else:
-            basis, outcome = record.read
-            if self.is_head:
-                outcome = folded(basis, outcome, record.index)
-            name = (self.install.head, record.pair_id, record.name)
-            self._shared.outputs.append(PairMeasured(*where, *name, basis, outcome, record.final.goodness))  # QNP-19
-        if self.is_head and request.pairs and request.delivered == request.wanted:
-            self.move_request(request, CircuitInput.SATISFIED, now)
-            if not self.requests:
-                self.move(CircuitInput.UNUSED, now)
-
-    def _let_go(self, record: Record) -> None:
-        """A half that has not become a pair."""
-        half, user = record.half, record.user
-        assert half is not None
-        if record.holder is Holder.NETWORK:
-            self._shared.outputs.append(ReleaseQubit(half.qubit))
-        elif record.holder is Holder.USER and user is not None:
-            pair = Pair(self.install.head, record.pair_id, half.bell_index, half.qubit)
-            self._shared.outputs.append(PairLost(self.id, user.number, self.peer, user.purpose, pair))
 
     def _lose(self, record: Record, now: int) -> None:
         """A pair that was complete is a pair no more."""
@@ -386,154 +307,6 @@ class End(Needing):
         request = record.user
         if request is not None and record.final is not None:  # also if the request has ended meanwhile
             self._shared.outputs.append(PairLost(self.id, request.number, self.peer, request.purpose, record.final))
-
-    # Test rounds.
-
-    def _test(self, record: Record, request: Request, use: PairUse) -> None:
-        """QNP-20: both ends measure, and the head learns from it."""
-        half, pair_id = record.half, record.pair_id
-        assert half is not None
-        record.holder = Holder.NOBODY
-        if self.is_head:
-            self._tested[pair_id] = _Test(use, request, record.index, {})
-            self._ask()  # another for the user
-
-        def done(bits: tuple[int, ...], _: int) -> None:
-            if self.phase is Phase.CLOSED:
-                return
-            if self.is_head:
-                self._read(pair_id, True, bits[0])
-            else:
-                self._send(self.id, QnpOutcome(self.id.label, pair_id, bits[0]))
-
-        _, basis = TESTS[use]
-        self._shared.run(measuring(half.qubit, basis), (half.qubit,), done)
-
-    def take_outcome(self, message: QnpOutcome) -> None:
-        """What the tail has read of a test round."""
-        if self.is_head:
-            self._read(message.pair_id, False, message.outcome & 1)
-
-    def _read(self, pair_id: int, here: bool, outcome: int) -> None:
-        known = self._tested.get(pair_id)
-        if known is None:
-            return  # lost meanwhile
-        use, request, index, read = known
-        read[here] = outcome
-        if len(read) < 2:
-            return
-        del self._tested[pair_id]
-        if request.phase is not Phase.OPEN:
-            return
-        test, _ = TESTS[use]
-        outcomes, readouts = (read[True], read[False]), (self._shared.facts.readout, self.far.readout)
-        rounds, estimate = request.tests.record(test, index, outcomes, readouts)
-        where = (self.id, request.number, self.peer, request.purpose)
-        self._shared.outputs.append(PairTested(*where, test, index, *outcomes, rounds, estimate))
-
-    # The bank.
-
-    def heard(self, message: QnpForward | QnpForwardAck) -> None:
-        super().heard(message)
-        if self.far.memories and self._shared.facts.memories:
-            self._bank.most = min(self._shared.facts.memories, self.far.memories) - 1
-
-    def _into_bank(self, record: Record, now: int) -> None:
-        """QNP-21: one memory stays free of all banks."""
-        places = self._shared.facts.memories - 1
-        record.final = record.user = None
-        if self.is_head and (request := self._lacking()) is not None:
-            self._claim(record, request, now)
-        elif places >= 0 and self._shared.banked >= places:
-            if self.is_head:
-                self._bank.refused()
-            self._bank.pairs[record.pair_id] = record
-            self._shared.banked += 1
-            self._step(record, PairInput.NO_ROOM, now)
-        else:
-            self._bank.pairs[record.pair_id] = record
-            self._shared.banked += 1
-            if self.is_head and self._bank.age_ps:
-                self._shared.timers.set(self._grows_old(record), now + self._bank.age_ps)
-
-    def _outgrown(self, now: int) -> None:
-        for record in list(self._bank.pairs.values())[: max(0, len(self._bank.pairs) - self._bank.size)]:
-            self._step(record, PairInput.AGED, now)
-
-    def _serve_from_bank(self, now: int) -> None:
-        while self._bank.pairs and (request := self._lacking()) is not None:
-            record = self._bank.freshest()
-            self._leave_bank(record)
-            self._claim(record, request, now)
-
-    def _claim(self, record: Record, request: Request, now: int) -> None:
-        self._send(self.id, QnpClaim(self.id.label, record.pair_id, request.number))
-        self._hand_up(record, request, now)
-
-    def take_claim(self, message: QnpClaim, now: int) -> None:
-        """The head has found who needs a banked pair."""
-        record = None if self.is_head else self._bank.pairs.pop(message.pair_id, None)
-        if record is None:
-            return  # lost meanwhile, as the head will hear
-        self._leave_bank(record)
-        request = self.requests.get(message.request)
-        if request is None or request.phase is not Phase.OPEN:
-            self._let_go(record)
-            self._step(record, PairInput.EXPIRED, now)
-        else:
-            self._hand_up(record, request, now)
-
-    def _leave_bank(self, record: Record) -> None:
-        self._shared.banked -= 1
-        self._shared.timers.cancel(self._grows_old(record))
-
-    def _grows_old(self, record: Record) -> TimerKey:
-        return TimerKey(TimerKind.BANK, self.id, record.name)
-
-    # Purification between the ends.
-
-    def take_purify(self, message: QnpPurify | QnpPurifyAck, source: int, now: int) -> None:
-        if message.scope is PurifyScope.LINK:
-            super().take_purify(message, source, now)
-        elif self._ends is not None and isinstance(message, QnpPurify) is not self.is_head:
-            if isinstance(message, QnpPurify):
-                self._ends.on_purify(message, now)
-            else:
-                self._ends.on_ack(message, now)
-
-    def _serves(self, stored: Stored) -> Order:
-        """What a pair is for, when its last round begins."""
-        record: Record = stored.payload
-        if record.use is PairUse.BANK:
-            return Order(0, PairUse.BANK)
-        request = self.requests.get(record.request) or next(iter(self.requests.values()), None)
-        return Order() if request is None else Order(request.number, self._chosen(request, stored.name))
-
-    def _pure(self, stored: Stored, order: Order, now: int) -> None:
-        record: Record = stored.payload
-        request = self.requests.get(order.request)
-        for part in stored.parts:
-            self._underway(part, -1)
-        record.index, record.errors, record.at = stored.index, stored.diagonal, stored.since
-        if order.use is not PairUse.BANK and (request is None or request.phase is not Phase.OPEN):
-            self._underway(record, -1)
-            record.final = None
-            self._shared.outputs.append(ReleaseQubit(stored.qubit))
-            if record.state is PairState.BOTH:  # the other end may have handed it up
-                self._step(record, PairInput.EXPIRED, now)
-            return
-        self._dispose(record, request, PairUse(order.use), now)
-
-    def _impure(self, stored: Stored, now: int) -> None:
-        for part in (stored.payload, *stored.parts):
-            self._underway(part, -1)
-        if self.is_head and self.requests:
-            self._ask()
-
-    def _waited_at_ends(self, errors: Diagonal, index: int, there_ps: int, here_ps: int | None = None) -> Diagonal:
-        """Of a pair whose halves have waited so long at the other end, and at this one."""
-        here = (self._shared.facts.memory, there_ps if here_ps is None else here_ps)
-        return waited(errors, index, (self.far.memory, there_ps), here)
 
     # Small things.
 

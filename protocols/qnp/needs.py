@@ -1,6 +1,6 @@
 """What a head still needs, what the next pair is for, and what repeaters are told of it.
 
-What may live here: the count of chains at one end of a circuit.  What becomes of each is in end.py.
+What may live here: the count of chains at one end of a circuit.  What becomes of each is in end.py and complete.py.
 """
 
 from protocols.qnp.bank import Bank

@@ -6,7 +6,7 @@ or refuses it, names its next hop by a label of its own, and passes the Install 
 which retraces the way.  Right behind the Install comes a Forward for each request.  Several requests with one
 node share a circuit.  Circuits are soft state: the head refreshes them, and whoever hears nothing for three
 periods forgets them.  Teardown travels from wherever a circuit ends, both ways; a head that has requests left
-tries another way.
+tries another way, or waits for one (trouble.py).
 
 On every hop the node nearer to the head asks its link layer for pairs, with the hop's label as the link's
 purpose id.  Repeaters swap (relay.py); ends track (end.py): each sends a Track as soon as it holds a half, each
@@ -33,7 +33,7 @@ from protocols.qnp.promise import Wishes
 from protocols.qnp.relay import Relay
 from protocols.qnp.requests import Request
 from protocols.qnp.service import KEPT, CircuitId, Delivery, LinkPair, LinkSequence
-from protocols.qnp.shared import NodeFacts, Shared, TimerKey, TimerKind
+from protocols.qnp.shared import NodeFacts, Shared, TimerKey, TimerKind, older
 from protocols.qnp.states import CircuitInput, Phase
 from protocols.routes import Offer, Routes
 from protocols.wire.codec import (
@@ -81,7 +81,7 @@ class Qnp:
     ) -> None:
         """links: number of each link that ends here -> the neighbour at its other end; offers: what each can do.
 
-        patience_ps: how long a request waits for a way, where ways come and go.
+        patience_ps: how long a request that has no time of its own waits for a way, where ways come and go.
         """
         self._shared = Shared(node, facts or NodeFacts(), hold_ps)
         self._book = book = Book(node, links, self._shared)
@@ -125,12 +125,13 @@ class Qnp:
         """`number` more pairs for an open-ended request of this node; one that has ended gets none."""
         self._asking.want(request, number, now)
 
-    def routes_changed(self, now: int, up: Callable[[int], bool]) -> None:
-        """Ways may have come or gone; `up` says of a link whether it is up.  Who waits for one tries again (QNP-17).
+    def routes_changed(self, now: int, lasts: Callable[[int], bool]) -> None:
+        """Ways may have come or gone; `lasts` says of a link whether it is up, and the same since the last call.
 
-        A link that is down now is a new one when it is up again: that a request failed on it before counts no more.
+        Who waits for a way tries again (QNP-17).  A link that does not last counts as new: that a request failed on it
+        before is forgotten.
         """
-        self._asking.routes_changed(now, up)
+        self._asking.routes_changed(now, lasts)
 
     def finish(self, request: int, now: int) -> None:
         """End a request of this node: undelivered pairs are released.  One that has ended is no error."""
@@ -368,13 +369,17 @@ class Qnp:
         self._shared.send(circuit.id.neighbour, answer)
         if error is None:
             circuit.heard(message)
-            how = Delivery(PairKind(message.kind), EgpBases(message.bases))
+            how = Delivery(PairKind(message.kind), EgpBases(message.bases), chance=message.chance)
             circuit.add(Request(message.request, message.purpose, message.pairs, message.minimum_fidelity, how))
 
     def _pass_on(self, circuit: Relay, message: NamedTuple, source: int) -> None:
         onward = circuit.beyond(source)
         assert onward is not None
-        self._shared.send(onward.neighbour, message._replace(circuit=onward.label))  # type: ignore[arg-type]
+        changed = {"circuit": onward.label}
+        if isinstance(message, QnpPurify | QnpPurifyAck):
+            link = circuit.link_up if onward == circuit.up else circuit.link_down
+            changed["age_ps"] = older(message.age_ps, self._shared.facts.delays.get(link, 0))
+        self._shared.send(onward.neighbour, message._replace(**changed))  # type: ignore[arg-type]
 
     def _on_pair_message(self, message: _Data, source: int, now: int) -> None:
         circuit_id = CircuitId(source, message.circuit)

@@ -8,9 +8,9 @@ from math import log
 from typing import Final, NamedTuple
 
 from protocols.qnp.circuit import raw_pairs
-from protocols.qnp.diagonal import werner
 from protocols.qnp.purify import Imperfect, distilled
 from protocols.qnp.shared import NodeFacts
+from protocols.qnp.sketch import sketched, werner
 from protocols.qnp.swapping import END_RANK, nested_ranks
 from protocols.routes import Offer, Route
 from protocols.wire.codec import CircuitHop, Purification, QnpInstall
@@ -26,6 +26,8 @@ PATIENCE_PS: Final = 20_000_000_000
 
 MOST_ROUNDS: Final = 2
 """That are considered where the operator says nothing."""
+
+_PHI_PLUS: Final = 0  # any index would do
 
 UNKNOWN: Final = Offer(fidelity=(1 << 32) - 1, pairs_per_ks=(1 << 32) - 1, latency_ps=0, memories=1)
 """Of a link about which nothing is known: all that can be asked for."""
@@ -86,7 +88,7 @@ def _with_rounds(
 ) -> Promise | None:
     if facts.memories < end_places(link_rounds, end_rounds, wishes.pumping):
         return None
-    hops = len(route)
+    hops, cutoff_ps = len(route), wishes.cutoff_ps
     needed = minimum_fidelity / 0xFFFFFFFF
     fidelities = [purified(hop.offer.fidelity / 0xFFFFFFFF, link_rounds, facts.purifying) for hop in route]
     before_waiting = facts.swap_w ** (hops - 1)
@@ -97,8 +99,9 @@ def _with_rounds(
         return None
     if hops == 1:
         least = 0 if link_rounds or end_rounds else minimum_fidelity
-        return Promise(link_rounds, end_rounds, least, 0, round(best * 0xFFFFFFFF))
-    cutoff_ps = wishes.cutoff_ps
+        # No swap is waited for, but a second half of the link is.
+        waits_ps = 0 if not link_rounds else _long(route) if cutoff_ps is None else cutoff_ps
+        return Promise(link_rounds, end_rounds, least, waits_ps, round(best * 0xFFFFFFFF))
     if cutoff_ps is None:
         cutoff_ps = _cutoff(route, facts, (best - needed) / 2 if minimum_fidelity else CUTOFF_COST)
     return Promise(link_rounds, end_rounds, 0, cutoff_ps, round(best * 0xFFFFFFFF))
@@ -118,7 +121,8 @@ def end_places(link_rounds: int, end_rounds: int, pumping: bool) -> int:
 def purified(fidelity: float, rounds: int, imperfect: Imperfect) -> float:
     """Fidelity of Werner pairs after rounds of BBPSSW (Bennett et al. 1996, eq. 7): no method does worse."""
     for _ in range(rounds):
-        fidelity = distilled(werner(fidelity), werner(fidelity), imperfect=imperfect)[1][0]
+        one = sketched(werner(fidelity), _PHI_PLUS)
+        fidelity = distilled(one, one, (0, 0), imperfect=imperfect)[1].errors(_PHI_PLUS)[0]
     return fidelity
 
 
@@ -128,15 +132,19 @@ def _cutoff(route: Route, facts: NodeFacts, cost: float) -> int:
     Not less than the quantile of the slowest link's waiting time.  0 (never) where memories do not decay.
     """
     if not facts.memory.t1_ps and not facts.memory.t2_ps:
-        # Halves do not suffer, but two circuits could wait for each other: long, not for ever.  Where frames are lost
-        # pairs wait for retransmissions rather than for attempts.
-        return max(100 * _wait_ps(route), PATIENCE_PS)
+        return _long(route)
     share = min(cost, CUTOFF_COST) / (len(route) - 1)
     # F = (3w + 1)/4, and for short times w falls by t (2/T1 + 4/T2)/3: see NodeFacts.decay.
     slope = (2 / facts.memory.t1_ps if facts.memory.t1_ps else 0.0) + (
         4 / facts.memory.t2_ps if facts.memory.t2_ps else 0.0
     )
     return max(round(4 * share / slope), _wait_ps(route))
+
+
+def _long(route: Route) -> int:
+    """Of halves that do not suffer, or not much.  Two circuits could wait for each other's memories: long, not for
+    ever.  Where frames are lost pairs wait for retransmissions rather than for attempts."""
+    return max(100 * _wait_ps(route), PATIENCE_PS)
 
 
 def _wait_ps(route: Route) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocols.pairs import Pair
-from protocols.qnp.diagonal import PERFECT, Diagonal
 from protocols.qnp.requests import Request
 from protocols.qnp.service import LinkPair, LinkSequence
+from protocols.qnp.sketch import MIXED, Sketch
 from protocols.qnp.states import PairState
 from protocols.wire.codec import EgpBasis, PairUse, QnpTrack
 
@@ -46,7 +46,7 @@ class Record:
     holder: Holder = Holder.NETWORK
     read: tuple[EgpBasis, int] | None = None  # what measuring the half has given
     index: int = 0  # of the pair between the ends,
-    errors: Diagonal = PERFECT  # what it was like,
-    at: int = 0  # and when
+    sketch: Sketch = MIXED  # what it was like, the half there first,
+    at: tuple[int, int] = (0, 0)  # and when each half was so, there and here
     final: Pair | None = None  # as it was handed up
     user: Request | None = None  # to whom

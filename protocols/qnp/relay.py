@@ -12,9 +12,9 @@ from protocols.device import Program
 from protocols.ignored import Ignored
 from protocols.pairs import ReleaseQubit
 from protocols.qnp.circuit import Circuit
-from protocols.qnp.diagonal import PERFECT, Diagonal, composed, from_wire, to_wire, waited
 from protocols.qnp.service import CircuitId, LinkPair, LinkSequence
-from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind
+from protocols.qnp.shared import MOST_REMEMBERED, Shared, TimerKey, TimerKind, older
+from protocols.qnp.sketch import STILL, from_wire, swapped, to_wire, waited
 from protocols.qnp.states import RELAY_TABLE, SWAP_TABLE, CircuitInput, Do, PairInput, PairState, Phase
 from protocols.qnp.swapping import END_RANK, Nested, SwapAsap, SwapPolicy, Waiting
 from protocols.wire.codec import (
@@ -47,8 +47,7 @@ class _Record:
     noted: int = 0  # when the Track came
     partner: "_Record | None" = None
     swap: int = 0  # what the Bell measurement found, as an index
-    errors: Diagonal = PERFECT  # that the swap added, and this node's halves by waiting for it
-    since: int = 0  # when the half came
+    swapped: int = 0  # when it began
     fate: PairFate = PairFate.EXPIRED  # what is told of it when its partner dies
 
 
@@ -180,7 +179,7 @@ class Relay(Circuit):
         match action:
             case Do.TAKE:
                 assert isinstance(incoming, LinkPair)
-                record.half, record.since = incoming, now
+                record.half = incoming
                 record.reach = self._early_reach.pop(record.name, record.reach)
                 if record.state is PairState.HERE:
                     self._waiting[record.hop][record.name] = record
@@ -239,18 +238,12 @@ class Relay(Circuit):
         def measured(bits: tuple[int, ...], later: int) -> None:
             if self.phase is Phase.CLOSED:
                 return
-            facts = self._shared.facts
             for record, other in ((left, right), (right, left)):
                 if record.state is PairState.DOOMED and other.state is PairState.SWAPPING:
                     other.fate = record.fate
                     self._step(other, PairInput.BROKEN, later)
-            errors = facts.swap
-            read = later - facts.readout_ps
             for record in (left, right):
-                assert record.half is not None
-                errors = waited(errors, record.half.bell_index, (facts.memory, read - record.since))
-            for record in (left, right):
-                record.swap, record.errors = bell.measured(*bits), errors  # QNP-13
+                record.swap, record.swapped = bell.measured(*bits), now  # QNP-13
             reaches = left.reach, right.reach
             for record in (left, right):
                 self._step(record, PairInput.MEASURED, later)
@@ -265,23 +258,29 @@ class Relay(Circuit):
     def _pass(self, record: _Record, now: int) -> None:
         """Send the Track of a swapped pair on, about the pair it was swapped with (QNP-13)."""
         track, partner = record.track, record.partner
-        if track is None or partner is None or partner.half is None:
+        half = record.half
+        if track is None or partner is None or partner.half is None or half is None:
             return
         record.track = None  # one is passed on once
-        onward = partner.half
-        assert onward.diagonal is not None
-        errors = composed(from_wire(track.error_z, track.error_x, track.error_y), record.errors)
-        error_z, error_x, error_y = to_wire(composed(errors, onward.diagonal))
+        onward, facts = partner.half, self._shared.facts
+        said = (track.error_z, track.error_x, track.error_y, track.zero_begun, track.zero_here)
+        so_far = waited(from_wire(track.bell_index, *said), STILL, (facts.memory, record.swapped - half.since))
+        last = waited(onward.sketch, STILL, (facts.memory, record.swapped - onward.since))
+        chain = swapped(so_far, last.swap_ends(), record.swap, facts.swap)
+        index = bell.compose(track.bell_index, record.swap, onward.bell_index)
+        error_z, error_x, error_y, zero_begun, zero_here = to_wire(chain, index)
         passed = track._replace(
             circuit=partner.hop.label,
             link=onward.link,
             link_sequence=onward.link_sequence,
-            bell_index=bell.compose(track.bell_index, record.swap, onward.bell_index),
+            bell_index=index,
             link_bell_index=onward.bell_index,
             error_z=error_z,
             error_x=error_x,
             error_y=error_y,
-            age_ps=track.age_ps + now - record.noted + self._shared.facts.delays.get(onward.link, 0),
+            age_ps=older(track.age_ps, now - record.noted + facts.delays.get(onward.link, 0)),
+            zero_begun=zero_begun,
+            zero_here=zero_here,
         )
         self._send(partner.hop, passed)
 

@@ -1,16 +1,16 @@
 """The requests at one end of a circuit: the head announces them, the tail serves them, both see them end.
 
-What may live here: requests and their table at work; what becomes of pairs is in end.py.
+What may live here: requests and their table at work; what becomes of pairs is in end.py and complete.py.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from protocols.qnp.circuit import INPUTS, Circuit
-from protocols.qnp.diagonal import FOREVER, FULL, Memory
 from protocols.qnp.promise import Wishes
 from protocols.qnp.service import KEPT, CircuitId, Delivery, RequestEnded, RequestOpened
 from protocols.qnp.shared import Shared, TimerKey, TimerKind
+from protocols.qnp.sketch import FOREVER, FULL, Memory
 from protocols.qnp.states import REQUEST_TABLE, CircuitInput, Do, Phase
 from protocols.qnp.testing import Tests
 from protocols.wire.codec import (
@@ -97,6 +97,7 @@ class Serving(Circuit):
             request.minimum_fidelity,
             request.purpose,
             request.delivery.peer_bases,
+            request.delivery.chance,
             *self.own_devices(),
         )
         self._send(self.id, forward)  # QNP-1
@@ -159,7 +160,7 @@ class Serving(Circuit):
 
     def _end_requests(self, now: int) -> None:
         """The circuit has ended, and with it every request that has not been taken to another way."""
-        cause = INPUTS.get(self.fate, CircuitInput.NO_PROMISE)
+        cause = INPUTS[self.fate]
         for request in list(self.requests.values()):
             fits = (request.phase, cause) in REQUEST_TABLE
             self.move_request(request, cause if fits else CircuitInput.PEER_LOST, now)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from protocols.correlations import Estimate
 from protocols.device import Program
 from protocols.pairs import Pair
-from protocols.qnp.diagonal import Diagonal
+from protocols.qnp.sketch import MIXED, Sketch
 from protocols.qnp.states import CircuitInput
 from protocols.wire.codec import CircuitFate, EgpBases, EgpBasis, EgpError, EgpTest, PairKind
 
@@ -22,6 +22,8 @@ class Delivery(NamedTuple):
     bases: EgpBases = EgpBases.NONE
     """MEASURE: from which each half here is measured, at random; at a head, of X, Y and Z only."""
     peer_bases: EgpBases = EgpBases.NONE
+    chance: int = 0
+    """MEASURE: of 2^32 - 1, at both ends: of the first of their bases, while the others are alike; 0: all are alike."""
     test_share: int = 0
     """Of 2^32 - 1: so many of the pairs that are kept are measured by both ends to learn their fidelity."""
     cutoff_ps: int | None = None
@@ -59,7 +61,8 @@ class LinkPair(NamedTuple):
     qubit: int
     goodness: int  # u32 over 2^32 - 1
     time_of_goodness: int
-    diagonal: Diagonal | None = None  # its errors, when it was taken here; the link layer says its goodness only
+    sketch: Sketch = MIXED  # the neighbour's half first; made here: the link layer says its goodness only
+    since: int = 0  # when this half was as it is in the sketch
 
     @property
     def name(self) -> LinkSequence:

@@ -11,14 +11,16 @@ from typing import Final, NamedTuple
 
 from protocols.device import Program
 from protocols.machine import Output, Send
-from protocols.qnp.diagonal import FOREVER, PERFECT, Diagonal, Memory
 from protocols.qnp.purify import Imperfect
 from protocols.qnp.service import CircuitId, LinkSequence, RunProgram
+from protocols.qnp.sketch import FOREVER, PERFECT, Diagonal, Known, Memory
 from protocols.timers import Timers
 from protocols.wire.codec import Message
 
 MOST_REMEMBERED: Final = 4_096
 """Pairs of one circuit that are done with but may still be named; the link layer remembers fewer."""
+
+_OLDEST_PS: Final = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +34,36 @@ class NodeFacts:
     memory: Memory = FOREVER
     """What halves wait in here."""
     swap: Diagonal = PERFECT
-    """Errors that a swap here adds: gates and readout."""
+    """Errors that a swap here adds: gates, decay during them, and readout."""
     gate_w: float = 1.0
     """What a gate between two qubits leaves of every correlator."""
     readout: tuple[float, float] = (0.0, 0.0)
     """Chances of reading 1 from |0> and 0 from |1>."""
-    readout_ps: int = 0
-    """From the reading of a half until this node hears of it."""
+    parity_ps: int = 0
+    """From the beginning of a CNOT until this node hears what was then read of its target."""
+    parity_w: float = 1.0
+    """What decay during that CNOT leaves of the target's <Z>."""
     seed: int = 0
     """From which this node's choices of bases and of test rounds follow."""
     delays: Mapping[int, int] = field(default_factory=dict)
     """Classical way along each link, in ps."""
-    diagonals: Mapping[int, Diagonal] = field(default_factory=dict)
-    """What is known of each link's pairs: probabilities of the errors I, Z, X, Y against the heralded Bell state."""
+    links: Mapping[int, Known] = field(default_factory=dict)
+    """What is known of each link's pairs when they are handed over."""
 
     @property
     def purifying(self) -> Imperfect:
         """What two nodes like this one do to the pairs that they purify."""
-        error = sum(self.readout) / 2
-        return Imperfect(self.gate_w**2, 2 * error * (1 - error))
+        return Imperfect(self.gate_w, (1 - sum(self.readout)) * self.parity_w)
 
     @property
     def swap_w(self) -> float:
         """What a swap here leaves of the w = (4F - 1)/3 of Werner pairs."""
         return (4 * self.swap[0] - 1) / 3
+
+
+def older(age_ps: int, by_ps: int) -> int:
+    """What is said of an age is bounded, whatever a peer has said."""
+    return min(age_ps + by_ps, _OLDEST_PS)
 
 
 class TimerKind(Enum):

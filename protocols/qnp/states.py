@@ -20,7 +20,7 @@ class CircuitInput(Enum):
     """What moves a circuit or a request; the reason in RequestEnded."""
 
     ACCEPTED = auto()  # the tail serves the request
-    REFUSED = auto()  # the tail does not, or a node refused the circuit
+    REFUSED = auto()  # the tail does not
     SATISFIED = auto()  # the number asked for has been delivered
     FINISHED = auto()  # the user at the head needs no more
     TIMEOUT = auto()  # the request's time is over
@@ -28,7 +28,9 @@ class CircuitInput(Enum):
     COMPLETE = auto()  # the head says that the request has ended
     PEER_LOST = auto()  # a node of the circuit is gone
     NO_ROUTE = auto()  # no way leads there, or no label is free; no circuit came to be
-    NO_PROMISE = auto()  # no way can keep what is asked for
+    NO_PROMISE = auto()  # no way can keep the fidelity that is asked for
+    NO_MEMORY = auto()  # a node on the way, this one perhaps, has not the memories for it
+    NO_RATE = auto()  # a link on the way has not the rate for it left
     PREEMPTED = auto()
     SILENT = auto()  # nothing was heard of the circuit for its lifetime
 
@@ -141,6 +143,8 @@ REQUEST_TABLE: dict[tuple[Phase, CircuitInput], tuple[Phase, tuple[Do, ...]]] = 
         _I.PEER_LOST: (Do.END,),
         _I.NO_ROUTE: (Do.END,),
         _I.NO_PROMISE: (Do.END,),
+        _I.NO_MEMORY: (Do.END,),
+        _I.NO_RATE: (Do.END,),
         _I.PREEMPTED: (Do.END,),
         _I.SILENT: (Do.END,),
     }.items()

@@ -9,7 +9,7 @@ from typing import Final
 from protocols.chance import drawn
 from protocols.correlations import DEVIATIONS, Estimate, Tally, shift_scale, sign
 from protocols.device import Program
-from protocols.qnp.diagonal import FULL
+from protocols.qnp.sketch import FULL
 from protocols.wire.codec import BellIndex, EgpBasis, EgpTest, PairUse
 
 TESTS: Final = {

@@ -1,10 +1,18 @@
-"""The states of a QTP session, and the table that moves them: all of them are here.
+"""The states of a QTP session, the table that moves them, and what the sessions of a node share.
 
 The table maps (state, input) to (next state, actions in order).  What is not in it cannot happen: the machine
 reports such an input of the peer and drops it, one of this node is an error of ours.
 """
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
+
+from protocols.holds import Holds
+from protocols.ignored import Ignored
+from protocols.machine import Output, Send
+from protocols.qtp.service import SessionId
+from protocols.wire.codec import Message
 
 
 class SessionState(Enum):
@@ -71,3 +79,17 @@ SESSION_TABLE: dict[tuple[SessionState, SessionInput], tuple[SessionState, tuple
         for stimulus in (_I.PEER_CLOSED, _I.PEER_RESET, _I.PEER_LOST)
     },
 }
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """What the sessions of one node have in common."""
+
+    holds: Holds[tuple[SessionId, int]]  # Teleports without their pair
+    outputs: list[Output] = field(default_factory=list)
+
+    def send(self, destination: int, message: Message) -> None:
+        self.outputs.append(Send(destination, message, reliable=True))
+
+    def ignore(self, source: int, message: NamedTuple, reason: str) -> None:
+        self.outputs.append(Ignored(source, type(message).__name__, reason))

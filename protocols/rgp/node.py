@@ -49,10 +49,9 @@ from protocols.rgp.states import CONTROL_TABLE, TARGET_TABLE, Do, GateInput, Gat
 from protocols.wire.codec import RgpCat, RgpKind, RgpReady, RgpRefused, RgpUncat
 
 HOLD_PS = 10_000_000_000  # 10 ms; the pair left the layer below before the Cat, only drivers can delay it
-MAX_EARLY = 1024  # messages of one peer kept for gates that have not been started here
+MAX_EARLY = 1024  # Readys of one peer kept for gates that have not been started here; refusals remembered
 
 
-type _Early = RgpReady | RgpRefused
 type _Message = RgpReady | RgpCat | RgpUncat | RgpRefused
 
 
@@ -97,9 +96,9 @@ class Rgp:
         self._reserves: dict[int, _Reserve] = {}
         self._pool: dict[tuple[int, int], Pair | None] = {}  # peers' pairs by (peer, pair id); None: it is gone
         self._seeking: dict[tuple[int, int], _Gate] = {}  # targets whose pair is not in the pool yet
-        self._early: dict[int, dict[_GateName, _Early]] = {}  # by peer
+        self._early: dict[int, dict[_GateName, RgpReady]] = {}  # by peer
         self._holds: Holds[_GateName] = Holds(hold_ps)
-        self._told: deque[_GateName] = deque(maxlen=MAX_EARLY)  # what this end refused last: stragglers may come
+        self._told: dict[_GateName, RefuseReason] = {}  # what this end refused last: the peer may not have heard it
 
     # The service upward.
 
@@ -114,7 +113,10 @@ class Rgp:
         state = GateState.NEEDS_READY if role is Role.CONTROL else GateState.NEEDS_CAT
         new = self._gates[name] = _Gate(name, role, kind, qubit, peer, state)
         early = self._early.get(peer, {}).pop(name, None)
-        if early is not None:
+        if self._told.pop(name, None) is RefuseReason.TOO_EARLY:
+            new.reason = RefuseReason.TOO_EARLY  # said already
+            self._move(new, GateInput.REFUSED)
+        elif early is not None:
             self._hear(new, early, now)
         elif role is Role.TARGET:
             self._send(peer, RgpReady(job, gate, kind, 0))  # RGP-10
@@ -129,16 +131,14 @@ class Rgp:
             if peer not in (None, source):
                 continue
             for name in [n for n in early if n.job == job]:
-                if not isinstance(early.pop(name), RgpRefused):
-                    self._send(source, RgpRefused(*name, RefuseReason.CANCELLED))
+                del early[name]
+                self._send(source, RgpRefused(*name, RefuseReason.CANCELLED))
 
     def decline(self, job: int, gate: int, peer: int, now: int) -> None:
         """This node will not do a gate that it has not started: the peer is told."""
         name = _GateName(job, gate)
-        early = self._early.get(peer, {}).pop(name, None)
-        if not isinstance(early, RgpRefused):
-            self._told.append(name)
-            self._send(peer, RgpRefused(*name, RefuseReason.CANCELLED))
+        self._early.get(peer, {}).pop(name, None)
+        self._refuse(peer, name, RefuseReason.CANCELLED)
 
     def reserve(self, peer: int, ahead: int, gates: int, now: int) -> None:
         """So many gates with this peer are to come that are controlled here: make `ahead` pairs ready at once, and
@@ -396,8 +396,7 @@ class Rgp:
             case Do.DONE:  # RGP-7
                 self._outputs.append(Done(*name, gate.role))
             case Do.TELL:  # RGP-6
-                self._told.append(name)
-                self._send(gate.peer, RgpRefused(*name, gate.reason))
+                self._refuse(gate.peer, name, gate.reason)
             case Do.REFUSE | Do.REFUSE_TOUCHED:
                 intact = action is Do.REFUSE
                 self._outputs.append(GateRefused(*name, gate.role, gate.reason, intact))
@@ -418,20 +417,29 @@ class Rgp:
             self._outputs.append(ReleaseQubit(pair.qubit))
 
     def _keep(self, source: int, name: _GateName, message: RgpReady | RgpCat | RgpRefused) -> None:
-        """A message for a gate that is not here: not started yet, unless this end has refused it."""
+        """A message for a gate that is not here: not started yet, unless this end has refused it (RGP-5)."""
         early = self._early.setdefault(source, {})
-        refused_here = name in self._told
+        told = self._told.pop(name, None)
+        if isinstance(message, RgpCat):  # early only by a mistake of the peer; or this end's Refused crosses it
+            self._void_pair(source, message.pair_id)
         match message:
-            case RgpCat():  # before this end's Ready only by a mistake of the peer, after its Refused by crossing it
-                self._void_pair(source, message.pair_id)
+            case RgpRefused():  # kept no more than the Ready: whoever starts that gate says so, and is told again
+                early.pop(name, None)
+            case _ if told is not None:  # it may not have heard: the stream may have broken, or a life ended
+                self._refuse(source, name, told)
             case RgpReady(control=1):
-                return  # should this end take itself for the control, too, it will say so in its turn
-            case RgpReady() | RgpRefused() if refused_here or len(early) < MAX_EARLY:
-                if not refused_here:
-                    early[name] = message
-                return
-        if not refused_here and not isinstance(message, RgpRefused):
-            self._send(source, RgpRefused(*name, RefuseReason.TOO_EARLY))
+                pass  # should this end take itself for the control, too, it will say so in its turn
+            case RgpReady() if len(early) < MAX_EARLY:
+                early[name] = message
+            case _:
+                self._refuse(source, name, RefuseReason.TOO_EARLY)
+
+    def _refuse(self, peer: int, name: _GateName, reason: RefuseReason) -> None:
+        """Tell the peer, and remember it."""
+        if len(self._told) == MAX_EARLY:
+            del self._told[next(iter(self._told))]
+        self._told[name] = reason
+        self._send(peer, RgpRefused(*name, reason))
 
     def _send(self, destination: int, message: _Message) -> None:
         self._outputs.append(Send(destination, message, reliable=True))

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from protocols.asking import TRIES, interval_ps
 from protocols.ignored import Ignored
 from protocols.machine import Output, Send
 from protocols.timers import Timers
 from protocols.wire.codec import SrpDeny, SrpGrant, SrpQueued, SrpReason, SrpRelease, SrpReserve
-
-TRIES: Final = 12
-"""Reserves without any answer, before a node takes the switch for dead."""
 
 
 class SwitchPort(NamedTuple):
@@ -168,9 +166,8 @@ class NodeSrp:
         reserve, deadline = reservation.reserve, reservation.deadline
         within_ps = 0 if deadline is None else max(1, deadline - now)
         self._outputs.append(Send(reservation.port.station, reserve._replace(within_ps=within_ps)))
-        wait_ps = 3 * reservation.port.round_trip_ps << reservation.tries
+        self._timers.set(reserve.link, now + interval_ps(reservation.port.round_trip_ps, reservation.tries))
         reservation.tries += 1
-        self._timers.set(reserve.link, now + wait_ps)
 
     def _move(self, reservation: _Reservation, stimulus: NodeInput) -> None:
         reservation.state = NODE_TABLE[reservation.state, stimulus]

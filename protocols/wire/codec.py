@@ -35,10 +35,11 @@ class ProtocolId(IntEnum):
     TTP = 7  # Time transfer
     SRP = 9  # Switch reservation
     JOB = 12  # Circuits over many QPUs
+    KEY = 13  # Keys
     DEVICE = 128  # Device programs
 
 
-ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 7, 9, 12})
+ON_UDP = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 7, 9, 12, 13})
 """Protocols that travel in frames; the others stay on the device bus."""
 
 
@@ -227,7 +228,7 @@ class _RelProbe(NamedTuple):
 
 
 class RelProbe(_RelProbe):
-    """Asks for a sign of life. Carried in a Data, whose acknowledgement is the answer."""
+    """Asks for a sign of life, or tells of a new one. Carried in a Data, whose acknowledgement is the answer."""
 
     __slots__ = ()
 
@@ -960,7 +961,7 @@ class CircuitHop(_CircuitHop):
         return tuple.__new__(cls, _CIRCUIT_HOP.unpack(body))
 
 
-_QNP_TRACK = struct.Struct("!HIHHBBIIIQI")
+_QNP_TRACK = struct.Struct("!HIHHBBIIIQIII")
 
 
 class _QnpTrack(NamedTuple):
@@ -976,6 +977,8 @@ class _QnpTrack(NamedTuple):
     error_y: int
     age_ps: int
     request: int
+    zero_begun: int = 2147483648
+    zero_here: int = 2147483648
 
 
 class QnpTrack(_QnpTrack):
@@ -1001,6 +1004,8 @@ class QnpTrack(_QnpTrack):
             self.error_y,
             self.age_ps,
             self.request,
+            self.zero_begun,
+            self.zero_here,
         )
 
     @classmethod
@@ -1019,6 +1024,8 @@ class QnpTrack(_QnpTrack):
             error_y,
             age_ps,
             request,
+            zero_begun,
+            zero_here,
         ) = _QNP_TRACK.unpack(body)
         try:
             values = (
@@ -1034,6 +1041,8 @@ class QnpTrack(_QnpTrack):
                 error_y,
                 age_ps,
                 request,
+                zero_begun,
+                zero_here,
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:
@@ -1073,7 +1082,7 @@ class QnpDiscard(_QnpDiscard):
             raise WireError("value", f"QnpDiscard: {unknown}") from None
 
 
-_QNP_FORWARD = struct.Struct("!HIBIIHBQQIIH")
+_QNP_FORWARD = struct.Struct("!HIBIIHBIQQIIH")
 
 
 class _QnpForward(NamedTuple):
@@ -1084,6 +1093,7 @@ class _QnpForward(NamedTuple):
     minimum_fidelity: int
     purpose: int
     bases: int = 0
+    chance: int = 0
     t1_ps: int = 0
     t2_ps: int = 0
     readout_0: int = 0
@@ -1108,6 +1118,7 @@ class QnpForward(_QnpForward):
             self.minimum_fidelity,
             self.purpose,
             self.bases,
+            self.chance,
             self.t1_ps,
             self.t2_ps,
             self.readout_0,
@@ -1416,7 +1427,7 @@ class QnpReach(_QnpReach):
         return tuple.__new__(cls, _QNP_REACH.unpack(body))
 
 
-_QNP_PURIFY = struct.Struct("!HBIIBBBIB")
+_QNP_PURIFY = struct.Struct("!HBIIBBBIBQ")
 
 
 class _QnpPurify(NamedTuple):
@@ -1429,6 +1440,7 @@ class _QnpPurify(NamedTuple):
     outcome: int
     request: int
     use: PairUse
+    age_ps: int = 0
 
 
 class QnpPurify(_QnpPurify):
@@ -1450,6 +1462,7 @@ class QnpPurify(_QnpPurify):
             self.outcome,
             self.request,
             self.use,
+            self.age_ps,
         )
 
     @classmethod
@@ -1466,6 +1479,7 @@ class QnpPurify(_QnpPurify):
             outcome,
             request,
             use,
+            age_ps,
         ) = _QNP_PURIFY.unpack(body)
         try:
             values = (
@@ -1478,13 +1492,14 @@ class QnpPurify(_QnpPurify):
                 outcome,
                 request,
                 _PAIR_USE[use],
+                age_ps,
             )
             return tuple.__new__(cls, values)
         except KeyError as unknown:
             raise WireError("value", f"QnpPurify: {unknown}") from None
 
 
-_QNP_PURIFY_ACK = struct.Struct("!HBIIB")
+_QNP_PURIFY_ACK = struct.Struct("!HBIIBQ")
 
 
 class _QnpPurifyAck(NamedTuple):
@@ -1493,6 +1508,7 @@ class _QnpPurifyAck(NamedTuple):
     kept: int
     measured: int
     outcome: int
+    age_ps: int = 0
 
 
 class QnpPurifyAck(_QnpPurifyAck):
@@ -1504,15 +1520,22 @@ class QnpPurifyAck(_QnpPurifyAck):
     MESSAGE: ClassVar[int] = 13
 
     def pack(self) -> bytes:
-        return _QNP_PURIFY_ACK.pack(self.circuit, self.scope, self.kept, self.measured, self.outcome)
+        return _QNP_PURIFY_ACK.pack(
+            self.circuit,
+            self.scope,
+            self.kept,
+            self.measured,
+            self.outcome,
+            self.age_ps,
+        )
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) != _QNP_PURIFY_ACK.size:
             raise _misfit(body, _QNP_PURIFY_ACK, cls)
-        circuit, scope, kept, measured, outcome = _QNP_PURIFY_ACK.unpack(body)
+        circuit, scope, kept, measured, outcome, age_ps = _QNP_PURIFY_ACK.unpack(body)
         try:
-            return tuple.__new__(cls, (circuit, _PURIFY_SCOPE[scope], kept, measured, outcome))
+            return tuple.__new__(cls, (circuit, _PURIFY_SCOPE[scope], kept, measured, outcome, age_ps))
         except KeyError as unknown:
             raise WireError("value", f"QnpPurifyAck: {unknown}") from None
 
@@ -2524,6 +2547,7 @@ class JobWhy(IntEnum):
     PEER_LOST = 5  # a node that the job needs is gone
     NO_PAIRS = 6  # no more pairs could be had with a node
     GIVEN_UP = 7  # another node of the job has given it up
+    IN_USE = 8  # programs there hold data qubits that this one needs; Here has just said so
 
 
 _JOB_WHY = {int(point): point for point in JobWhy}
@@ -2612,7 +2636,7 @@ class _JobHere(NamedTuple):
 
 
 class JobHere(_JobHere):
-    """A QPU tells its controller that it is there and holds no lease, or which one it holds."""
+    """A QPU tells its controller that it is there, what a lease can have of it, and which it holds."""
 
     __slots__ = ()
 
@@ -2718,13 +2742,15 @@ class JobRun(_JobRun):
         return tuple.__new__(cls, _JOB_RUN.unpack(body))
 
 
-_JOB_OUTCOME = struct.Struct("!IIHH")
+_JOB_OUTCOME = struct.Struct("!IIHIQH")
 
 
 class _JobOutcome(NamedTuple):
     lease: int
     first_shot: int
     shots: int
+    pairs: int
+    elapsed_ps: int
     rows: bytes
 
 
@@ -2740,19 +2766,19 @@ class JobOutcome(_JobOutcome):
         length = len(self.rows)
         if length > 1024:
             raise ValueError(f"JobOutcome.rows: {length} > 1024")
-        head = _JOB_OUTCOME.pack(self.lease, self.first_shot, self.shots, length)
+        head = _JOB_OUTCOME.pack(self.lease, self.first_shot, self.shots, self.pairs, self.elapsed_ps, length)
         return head + self.rows
 
     @classmethod
     def unpack(cls, body: bytes) -> Self:
         if len(body) < _JOB_OUTCOME.size:
             raise _misfit(body, _JOB_OUTCOME, cls)
-        lease, first_shot, shots, rows_length = _JOB_OUTCOME.unpack_from(body)
+        lease, first_shot, shots, pairs, elapsed_ps, rows_length = _JOB_OUTCOME.unpack_from(body)
         if rows_length > 1024:
             raise WireError("bound", f"JobOutcome.rows: {rows_length} > 1024")
         if len(body) != _JOB_OUTCOME.size + rows_length:
             raise _misfit_tail(body, _JOB_OUTCOME.size + rows_length, cls)
-        return tuple.__new__(cls, (lease, first_shot, shots, body[_JOB_OUTCOME.size :]))
+        return tuple.__new__(cls, (lease, first_shot, shots, pairs, elapsed_ps, body[_JOB_OUTCOME.size :]))
 
 
 _JOB_STOP = struct.Struct("!I")
@@ -2811,6 +2837,534 @@ class JobReleased(_JobReleased):
             return tuple.__new__(cls, (lease, _JOB_WHY[why], node, pairs, elapsed_ps))
         except KeyError as unknown:
             raise WireError("value", f"JobReleased: {unknown}") from None
+
+
+class KeyWhy(IntEnum):
+    """Why a block makes no key, or a session ends."""
+
+    CLOSED = 0  # its opener needs no more
+    NOISY = 1  # more of the tested bits differ than is allowed: an eavesdropper, or a bad link
+    SHORT = 2  # nothing of the block would be secret
+    COSTLY = 3  # to correct it would take more bits than are secret: the bits in Z differ more than those in X
+    UNLIKE = 4  # the corrected bits differ still
+    MALFORMED = 5  # a message that contradicts what was said before
+    FULL = 6  # there is no room: for more sessions, or for more keys
+    UNFIT = 7  # no such session is served: its sizes make no sense
+    NO_PAIRS = 8  # no more pairs can be had
+    PEER_LOST = 9  # the other end is gone, or has started anew
+    FRUITLESS = 10  # too many blocks in a row have made no key
+
+
+_KEY_WHY = {int(point): point for point in KeyWhy}
+
+
+_KEY_QUESTION = struct.Struct("!BI")
+
+
+class _KeyQuestion(NamedTuple):
+    order: int
+    place: int
+
+
+class KeyQuestion(_KeyQuestion):
+    """A parity that is asked for."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        return _KEY_QUESTION.pack(self.order, self.place)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_QUESTION.size:
+            raise _misfit(body, _KEY_QUESTION, cls)
+        return tuple.__new__(cls, _KEY_QUESTION.unpack(body))
+
+
+_KEY_OPEN = struct.Struct("!HHIIHBBQ")
+
+
+class _KeyOpen(NamedTuple):
+    opener: int
+    session: int
+    block_pairs: int
+    x_chance: int
+    key_bits: int
+    secrecy: int
+    correctness: int
+    nonce: int
+
+
+class KeyOpen(_KeyOpen):
+    """Opens a session: the sender wants keys with the receiver, and may hand them out."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 1
+
+    def pack(self) -> bytes:
+        return _KEY_OPEN.pack(
+            self.opener,
+            self.session,
+            self.block_pairs,
+            self.x_chance,
+            self.key_bits,
+            self.secrecy,
+            self.correctness,
+            self.nonce,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_OPEN.size:
+            raise _misfit(body, _KEY_OPEN, cls)
+        return tuple.__new__(cls, _KEY_OPEN.unpack(body))
+
+
+_KEY_ACCEPT = struct.Struct("!HH")
+
+
+class _KeyAccept(NamedTuple):
+    opener: int
+    session: int
+
+
+class KeyAccept(_KeyAccept):
+    """The session is served, and pairs for it are welcome."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 2
+
+    def pack(self) -> bytes:
+        return _KEY_ACCEPT.pack(self.opener, self.session)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_ACCEPT.size:
+            raise _misfit(body, _KEY_ACCEPT, cls)
+        return tuple.__new__(cls, _KEY_ACCEPT.unpack(body))
+
+
+_KEY_REFUSE = struct.Struct("!HHB")
+
+
+class _KeyRefuse(NamedTuple):
+    opener: int
+    session: int
+    why: KeyWhy
+
+
+class KeyRefuse(_KeyRefuse):
+    """It is not."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 3
+
+    def pack(self) -> bytes:
+        return _KEY_REFUSE.pack(self.opener, self.session, self.why)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_REFUSE.size:
+            raise _misfit(body, _KEY_REFUSE, cls)
+        opener, session, why = _KEY_REFUSE.unpack(body)
+        try:
+            return tuple.__new__(cls, (opener, session, _KEY_WHY[why]))
+        except KeyError as unknown:
+            raise WireError("value", f"KeyRefuse: {unknown}") from None
+
+
+_KEY_BASES = struct.Struct("!HHIIBH")
+
+
+class _KeyBases(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    first: int
+    more: int
+    row: bytes
+
+
+class KeyBases(_KeyBases):
+    """In which basis the sender has measured each pair of a block; the opener's comes first and says which pairs."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 4
+
+    def pack(self) -> bytes:
+        length = len(self.row)
+        if length > 1000:
+            raise ValueError(f"KeyBases.row: {length} > 1000")
+        head = _KEY_BASES.pack(self.opener, self.session, self.block, self.first, self.more << 7, length)
+        return head + self.row
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_BASES.size:
+            raise _misfit(body, _KEY_BASES, cls)
+        opener, session, block, first, bits4, row_length = _KEY_BASES.unpack_from(body)
+        if row_length > 1000:
+            raise WireError("bound", f"KeyBases.row: {row_length} > 1000")
+        if len(body) != _KEY_BASES.size + row_length:
+            raise _misfit_tail(body, _KEY_BASES.size + row_length, cls)
+        return tuple.__new__(cls, (opener, session, block, first, bits4 >> 7, body[_KEY_BASES.size :]))
+
+
+_KEY_TESTS = struct.Struct("!HHIBH")
+
+
+class _KeyTests(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    more: int
+    bits: bytes
+
+
+class KeyTests(_KeyTests):
+    """What the responder has read of all pairs that both have measured in X: they make no key."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        length = len(self.bits)
+        if length > 1000:
+            raise ValueError(f"KeyTests.bits: {length} > 1000")
+        head = _KEY_TESTS.pack(self.opener, self.session, self.block, self.more << 7, length)
+        return head + self.bits
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_TESTS.size:
+            raise _misfit(body, _KEY_TESTS, cls)
+        opener, session, block, bits3, bits_length = _KEY_TESTS.unpack_from(body)
+        if bits_length > 1000:
+            raise WireError("bound", f"KeyTests.bits: {bits_length} > 1000")
+        if len(body) != _KEY_TESTS.size + bits_length:
+            raise _misfit_tail(body, _KEY_TESTS.size + bits_length, cls)
+        return tuple.__new__(cls, (opener, session, block, bits3 >> 7, body[_KEY_TESTS.size :]))
+
+
+_KEY_ESTIMATE = struct.Struct("!HHIIIIQ")
+
+
+class _KeyEstimate(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    sifted: int
+    tested: int
+    errors: int
+    shuffle: int
+
+
+class KeyEstimate(_KeyEstimate):
+    """The opener has compared them: how the block goes on."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 6
+
+    def pack(self) -> bytes:
+        return _KEY_ESTIMATE.pack(
+            self.opener,
+            self.session,
+            self.block,
+            self.sifted,
+            self.tested,
+            self.errors,
+            self.shuffle,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_ESTIMATE.size:
+            raise _misfit(body, _KEY_ESTIMATE, cls)
+        return tuple.__new__(cls, _KEY_ESTIMATE.unpack(body))
+
+
+_KEY_ASK = struct.Struct("!HHIB")
+
+
+class _KeyAsk(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    questions: tuple[KeyQuestion, ...]
+
+
+class KeyAsk(_KeyAsk):
+    """The responder asks for parities of the opener's bits."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 7
+
+    def pack(self) -> bytes:
+        length = len(self.questions)
+        if length > 200:
+            raise ValueError(f"KeyAsk.questions: {length} > 200")
+        head = _KEY_ASK.pack(self.opener, self.session, self.block, length)
+        return head + b"".join([record.pack() for record in self.questions])
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_ASK.size:
+            raise _misfit(body, _KEY_ASK, cls)
+        opener, session, block, questions_count = _KEY_ASK.unpack_from(body)
+        if questions_count > 200:
+            raise WireError("bound", f"KeyAsk.questions: {questions_count} > 200")
+        if len(body) != _KEY_ASK.size + questions_count * _KEY_QUESTION.size:
+            raise _misfit_tail(body, _KEY_ASK.size + questions_count * _KEY_QUESTION.size, cls)
+        starts = range(_KEY_ASK.size, len(body), _KEY_QUESTION.size)
+        questions = tuple([KeyQuestion.unpack(body[start : start + _KEY_QUESTION.size]) for start in starts])
+        return tuple.__new__(cls, (opener, session, block, questions))
+
+
+_KEY_PARITIES = struct.Struct("!HHIH")
+
+
+class _KeyParities(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    bits: bytes
+
+
+class KeyParities(_KeyParities):
+    """The opener answers an Ask."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 8
+
+    def pack(self) -> bytes:
+        length = len(self.bits)
+        if length > 25:
+            raise ValueError(f"KeyParities.bits: {length} > 25")
+        head = _KEY_PARITIES.pack(self.opener, self.session, self.block, length)
+        return head + self.bits
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_PARITIES.size:
+            raise _misfit(body, _KEY_PARITIES, cls)
+        opener, session, block, bits_length = _KEY_PARITIES.unpack_from(body)
+        if bits_length > 25:
+            raise WireError("bound", f"KeyParities.bits: {bits_length} > 25")
+        if len(body) != _KEY_PARITIES.size + bits_length:
+            raise _misfit_tail(body, _KEY_PARITIES.size + bits_length, cls)
+        return tuple.__new__(cls, (opener, session, block, body[_KEY_PARITIES.size :]))
+
+
+_KEY_CORRECTED = struct.Struct("!HHIII")
+
+
+class _KeyCorrected(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    errors: int
+    asked: int
+
+
+class KeyCorrected(_KeyCorrected):
+    """The responder has nothing more to ask."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 9
+
+    def pack(self) -> bytes:
+        return _KEY_CORRECTED.pack(self.opener, self.session, self.block, self.errors, self.asked)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_CORRECTED.size:
+            raise _misfit(body, _KEY_CORRECTED, cls)
+        return tuple.__new__(cls, _KEY_CORRECTED.unpack(body))
+
+
+_KEY_SEED = struct.Struct("!HHIH")
+
+
+class _KeySeed(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    bits: bytes
+
+
+class KeySeed(_KeySeed):
+    """Random bits: of the Toeplitz matrix that verifies, and then of the one that amplifies."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 10
+
+    def pack(self) -> bytes:
+        length = len(self.bits)
+        if length > 1000:
+            raise ValueError(f"KeySeed.bits: {length} > 1000")
+        head = _KEY_SEED.pack(self.opener, self.session, self.block, length)
+        return head + self.bits
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_SEED.size:
+            raise _misfit(body, _KEY_SEED, cls)
+        opener, session, block, bits_length = _KEY_SEED.unpack_from(body)
+        if bits_length > 1000:
+            raise WireError("bound", f"KeySeed.bits: {bits_length} > 1000")
+        if len(body) != _KEY_SEED.size + bits_length:
+            raise _misfit_tail(body, _KEY_SEED.size + bits_length, cls)
+        return tuple.__new__(cls, (opener, session, block, body[_KEY_SEED.size :]))
+
+
+_KEY_PROOF = struct.Struct("!HHIIH")
+
+
+class _KeyProof(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    length: int
+    tag: bytes
+
+
+class KeyProof(_KeyProof):
+    """All random bits have been said; the hash of the opener's bits, and how long the key is."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 11
+
+    def pack(self) -> bytes:
+        length = len(self.tag)
+        if length > 32:
+            raise ValueError(f"KeyProof.tag: {length} > 32")
+        head = _KEY_PROOF.pack(self.opener, self.session, self.block, self.length, length)
+        return head + self.tag
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) < _KEY_PROOF.size:
+            raise _misfit(body, _KEY_PROOF, cls)
+        opener, session, block, length, tag_length = _KEY_PROOF.unpack_from(body)
+        if tag_length > 32:
+            raise WireError("bound", f"KeyProof.tag: {tag_length} > 32")
+        if len(body) != _KEY_PROOF.size + tag_length:
+            raise _misfit_tail(body, _KEY_PROOF.size + tag_length, cls)
+        return tuple.__new__(cls, (opener, session, block, length, body[_KEY_PROOF.size :]))
+
+
+_KEY_VERIFIED = struct.Struct("!HHII")
+
+
+class _KeyVerified(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    keys: int
+
+
+class KeyVerified(_KeyVerified):
+    """The responder has the same bits, and the keys that they make."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 12
+
+    def pack(self) -> bytes:
+        return _KEY_VERIFIED.pack(self.opener, self.session, self.block, self.keys)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_VERIFIED.size:
+            raise _misfit(body, _KEY_VERIFIED, cls)
+        return tuple.__new__(cls, _KEY_VERIFIED.unpack(body))
+
+
+_KEY_GIVE_UP = struct.Struct("!HHIB")
+
+
+class _KeyGiveUp(NamedTuple):
+    opener: int
+    session: int
+    block: int
+    why: KeyWhy
+
+
+class KeyGiveUp(_KeyGiveUp):
+    """The block makes no key."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 13
+
+    def pack(self) -> bytes:
+        return _KEY_GIVE_UP.pack(self.opener, self.session, self.block, self.why)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_GIVE_UP.size:
+            raise _misfit(body, _KEY_GIVE_UP, cls)
+        opener, session, block, why = _KEY_GIVE_UP.unpack(body)
+        try:
+            return tuple.__new__(cls, (opener, session, block, _KEY_WHY[why]))
+        except KeyError as unknown:
+            raise WireError("value", f"KeyGiveUp: {unknown}") from None
+
+
+_KEY_CLOSE = struct.Struct("!HHBI")
+
+
+class _KeyClose(NamedTuple):
+    opener: int
+    session: int
+    why: KeyWhy
+    handed_out: int
+
+
+class KeyClose(_KeyClose):
+    """The session is over. Of its keys those that the opener has handed out can still be had from the responder."""
+
+    __slots__ = ()
+
+    PROTOCOL: ClassVar[int] = 13
+    MESSAGE: ClassVar[int] = 14
+
+    def pack(self) -> bytes:
+        return _KEY_CLOSE.pack(self.opener, self.session, self.why, self.handed_out)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Self:
+        if len(body) != _KEY_CLOSE.size:
+            raise _misfit(body, _KEY_CLOSE, cls)
+        opener, session, why, handed_out = _KEY_CLOSE.unpack(body)
+        try:
+            return tuple.__new__(cls, (opener, session, _KEY_WHY[why], handed_out))
+        except KeyError as unknown:
+            raise WireError("value", f"KeyClose: {unknown}") from None
 
 
 class DeviceOpcode(IntEnum):
@@ -3463,6 +4017,20 @@ type Message = (
     | JobOutcome
     | JobStop
     | JobReleased
+    | KeyOpen
+    | KeyAccept
+    | KeyRefuse
+    | KeyBases
+    | KeyTests
+    | KeyEstimate
+    | KeyAsk
+    | KeyParities
+    | KeyCorrected
+    | KeySeed
+    | KeyProof
+    | KeyVerified
+    | KeyGiveUp
+    | KeyClose
     | DeviceProgram
     | DeviceTrain
     | DeviceStopTrain
@@ -3550,6 +4118,20 @@ MESSAGES: dict[tuple[int, int], type[Message]] = {
     (JobOutcome.PROTOCOL, JobOutcome.MESSAGE): JobOutcome,
     (JobStop.PROTOCOL, JobStop.MESSAGE): JobStop,
     (JobReleased.PROTOCOL, JobReleased.MESSAGE): JobReleased,
+    (KeyOpen.PROTOCOL, KeyOpen.MESSAGE): KeyOpen,
+    (KeyAccept.PROTOCOL, KeyAccept.MESSAGE): KeyAccept,
+    (KeyRefuse.PROTOCOL, KeyRefuse.MESSAGE): KeyRefuse,
+    (KeyBases.PROTOCOL, KeyBases.MESSAGE): KeyBases,
+    (KeyTests.PROTOCOL, KeyTests.MESSAGE): KeyTests,
+    (KeyEstimate.PROTOCOL, KeyEstimate.MESSAGE): KeyEstimate,
+    (KeyAsk.PROTOCOL, KeyAsk.MESSAGE): KeyAsk,
+    (KeyParities.PROTOCOL, KeyParities.MESSAGE): KeyParities,
+    (KeyCorrected.PROTOCOL, KeyCorrected.MESSAGE): KeyCorrected,
+    (KeySeed.PROTOCOL, KeySeed.MESSAGE): KeySeed,
+    (KeyProof.PROTOCOL, KeyProof.MESSAGE): KeyProof,
+    (KeyVerified.PROTOCOL, KeyVerified.MESSAGE): KeyVerified,
+    (KeyGiveUp.PROTOCOL, KeyGiveUp.MESSAGE): KeyGiveUp,
+    (KeyClose.PROTOCOL, KeyClose.MESSAGE): KeyClose,
     (DeviceProgram.PROTOCOL, DeviceProgram.MESSAGE): DeviceProgram,
     (DeviceTrain.PROTOCOL, DeviceTrain.MESSAGE): DeviceTrain,
     (DeviceStopTrain.PROTOCOL, DeviceStopTrain.MESSAGE): DeviceStopTrain,

@@ -13,19 +13,20 @@ class ReplayWindow:
     ring ahead.
     """
 
-    __slots__ = ("_highest", "_incarnation", "_seen")
+    __slots__ = ("_highest", "_seen", "incarnation")
 
     def __init__(self) -> None:
-        self._incarnation: int | None = None
+        self.incarnation: int | None = None
+        """The newest of which a frame has been accepted."""
         self._highest = 0
         self._seen = 0  # bit i = sequence _highest - i has been accepted
 
     def accept(self, incarnation: int, sequence: int) -> str | None:
         """None if the frame is new, and takes note of it; else why not: 'old incarnation' or 'replayed'."""
-        if incarnation != self._incarnation:
-            if self._incarnation is not None and (incarnation - self._incarnation) & 0xFFFF >= 0x8000:
+        if incarnation != self.incarnation:
+            if self.incarnation is not None and (incarnation - self.incarnation) & 0xFFFF >= 0x8000:
                 return "old incarnation"
-            self._incarnation, self._highest, self._seen = incarnation, sequence, 1
+            self.incarnation, self._highest, self._seen = incarnation, sequence, 1
             return None
         ahead = sequence - self._highest
         if ahead > 0:

@@ -5,6 +5,8 @@ What may live here: the driver of ``protocols.echo`` and its app and calls.
 
 from typing import Any
 
+import trio
+
 from protocols.echo import Done, Echo, PingLost
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel, Waiter
@@ -30,6 +32,7 @@ class EchoService:
         nic.handlers[0] = self._driver.receive
         kernel.calls["ping"] = self._call_ping
         kernel.calls["sleep"] = self._call_sleep
+        kernel.waits |= {"ping", "sleep"}
 
     async def ping(self, destination: int, count: int, **options: Any) -> Done:
         """Ping ``count`` times; see ``protocols.echo.Echo.ping`` for the options."""
@@ -37,7 +40,12 @@ class EchoService:
         waiter: Waiter[Done] = Waiter(self._kernel)
         self._waiting[run] = waiter
         self._driver.flush()
-        return await waiter.wait()
+        try:
+            return await waiter.wait()
+        except trio.Cancelled:
+            self._driver.machine.give_up(run)
+            self._waiting.pop(run, None)
+            raise
 
     async def app(self, arguments: dict[str, Any]) -> None:
         """The ``echo`` app of a scenario: one run of pings, its result under ``echo``."""

@@ -159,14 +159,15 @@ class RemoteGates:
         """A job begins that has gates with these nodes."""
         self._jobs.update(peers)
 
-    async def reserve(self, gates: Mapping[int, int], ahead: int) -> None:
+    async def reserve(self, gates: Mapping[int, int], ahead: int, fill: bool = True) -> None:
         """Keep ``ahead`` pairs ready with each peer, for so many gates that are controlled here; returns when they are
-        there, or will not come.  Every node needs a communication qubit for each of them at the same time."""
+        there, or will not come; without ``fill``, at once.  Every node needs a communication qubit for each of them at
+        the same time."""
         machine = self._driver.machine
         for peer, number in gates.items():
             machine.reserve(peer, ahead, number, self._kernel.now)
         self._driver.flush()
-        for peer in gates:
+        for peer in gates if fill else ():
             if peer in self._requests and machine.ready(peer) < ahead:
                 self._filling[peer] = (ahead, Waiter(self._kernel))
                 await self._filling[peer][1].wait()

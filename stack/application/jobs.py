@@ -34,6 +34,11 @@ class JobRunner:
         """This node's part of a job that all its nodes know by that number, below MOST_JOBS."""
         return JobPart(self._kernel, self._physical, self._gates, self._results, job, steps)
 
+    def decline(self, arguments: dict[str, Any]) -> None:
+        """A part that ended with an earlier life of this node, of which the other nodes may never have heard: they are
+        told not to wait for it."""
+        self.part(arguments["job"], arguments["steps"]).decline()
+
     async def app(self, arguments: dict[str, Any]) -> None:
         """The ``job-N`` app: all shots of one job; its result holds the measured bits of every shot, None for a
         shot that something has spoilt."""
@@ -90,9 +95,14 @@ class JobPart:
         self._steps = steps
         self._shot = 0
 
-    async def run(self, shots: int, on_shot: Callable[[dict[int, int] | None], None], ahead: int = 0) -> None:
+    async def run(
+        self, shots: int, on_shot: Callable[[dict[int, int] | None], None], ahead: int = 0, fill: bool = True
+    ) -> None:
         """Do them; ``on_shot`` is called after each with the classical bits that are known here, None if it was
-        spoilt."""
+        spoilt.
+
+        ``ahead``: pairs that are to be ready for gates; ``fill``: the first shot waits until they are.
+        """
         kernel, job, steps = self._kernel, self._job, self._steps
         peers = sorted({body["peer"] for kind, body in flat(steps) if kind in OVER_PAIRS})
         began = kernel.now
@@ -100,7 +110,7 @@ class JobPart:
         if ahead:
             controlled = Counter(body["peer"] for kind, body in flat(steps) if kind in OVER_PAIRS and _controls(body))
             gates = {peer: number * shots for peer, number in sorted(controlled.items())}
-            await self._gates.reserve(gates, ahead)
+            await self._gates.reserve(gates, ahead, fill)
         for shot in range(shots):
             self._shot = shot
             used = self._gates.pairs_used
@@ -116,7 +126,7 @@ class JobPart:
                 fatal = _fatal(failure, self.patient)
                 if fatal:
                     self.failed = fatal
-                    self._abandon(failure)
+                    self._abandon(failure.gate if isinstance(failure, GateFailed) else 0)
             finally:
                 self._results.end(run)
                 self.pairs += self._gates.pairs_used - used
@@ -137,10 +147,13 @@ class JobPart:
         self._gates.cancel(run)
         self._results.cancel(run)
 
-    def _abandon(self, failure: Failure) -> None:
-        """The peers are told of everything for which they may wait."""
+    def decline(self) -> None:
+        """Not begin."""
+        self._abandon(0)
+
+    def _abandon(self, failed: int) -> None:
+        """The peers are told of everything for which they may wait; ``failed``: the gate that is not done here."""
         job, shot, steps = self._job, self._shot, self._steps
-        failed = failure.gate if isinstance(failure, GateFailed) else 0
         self._gates.abandon(_gates_peers_may_wait_for(job, shot, steps, failed))
         told = sorted({peer for kind, body in flat(steps) if kind == "tell" for peer in body["peers"]})
         self._results.give_up([_run_number(job, shot + later) for later in (0, 1)], told)
@@ -248,6 +261,12 @@ def _run_number(job: int, shot: int) -> int:
 def _controls(body: dict[str, Any]) -> bool:
     """Whether this node asks for the pair of a gate or move."""
     return _ROLES[body["role"]] is Role.CONTROL
+
+
+def ways_of(node: int, steps: Iterable[Any]) -> set[tuple[int, int]]:
+    """Between which nodes pairs are made for these steps of a node's, who asks for them first."""
+    bodies = [body for kind, body in flat(steps) if kind in OVER_PAIRS]
+    return {(node, body["peer"]) if _controls(body) else (body["peer"], node) for body in bodies}
 
 
 def flat(steps: Iterable[Any]) -> Iterator[Any]:

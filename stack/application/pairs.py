@@ -137,8 +137,10 @@ class _Side:
     def tested(self, peer: int, purpose: int, tested: Tested) -> None:
         self.result["tested"] = list(tested)
 
-    def ended_at(self, peer: int, purpose: int, node: int) -> None:
+    def ended_at(self, peer: int, purpose: int, node: int, error: str) -> None:
         self.result["where"] = node
+        if error:
+            self.result["error"] = error
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
         if cause != "FINISHED":

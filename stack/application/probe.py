@@ -4,6 +4,7 @@ What may live here: the two sides of that service, written as a user of the netw
 """
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from protocols.pairs import Pair
@@ -16,7 +17,8 @@ PURPOSE = 0x3FFF
 """The purpose id of pairs that are made to be looked at."""
 _MOST = 100_000
 _REMEMBERED = 4_096
-_LONGEST_PS = 10**16
+_LONGEST_PS = 10**17
+"""More than the day for which a `ping` may wait."""
 _AHEAD = 4
 
 
@@ -31,11 +33,11 @@ class Probe:
         self._seen: deque[tuple[int, int, int]] = deque(maxlen=_REMEMBERED)
         """Of pairs that others asked for: (head, pair id, qubit)."""
         network.listen(PURPOSE, self)
-        kernel.calls["pairs"] = self._call_pairs
+        kernel.for_programs.append(lambda: _Caller(self))
         kernel.calls["pairs_seen"] = self._call_seen
 
-    async def _call_pairs(
-        self, peer: int, number: int, minimum_fidelity: float = 0.0, max_time_ps: int = 0
+    async def call_pairs(
+        self, caller: "_Caller", peer: int, number: int, minimum_fidelity: float = 0.0, max_time_ps: int = 0
     ) -> dict[str, Any]:
         """Pairs with ``peer``: [(pair id, qubit, bell index, goodness), ...], when the first was asked for and the last
         came, how many were lost after delivery, and why no more came, if so.  ``max_time_ps``: 0 for no limit."""
@@ -50,16 +52,18 @@ class Probe:
             raise CallError("minimum_fidelity must lie between 0 and 1")
         if self._ours is not None:
             raise CallError("this node makes pairs for somebody else already; wait for it")
-        asked = self._ours = _Asked(self._kernel, number)
-        try:
-            asked.request = self._network.request(
-                peer, PURPOSE, self, float(minimum_fidelity), max_time_ps=max_time_ps
-            )
-            self._network.want(asked.request, asked.next(_AHEAD))
-            await asked.ended.wait()
-        finally:
-            self._ours = None
+        asked = self._ours = _Asked(self._kernel, number, caller)
+        asked.request = self._network.request(peer, PURPOSE, self, float(minimum_fidelity), max_time_ps=max_time_ps)
+        self._network.want(asked.request, asked.next(_AHEAD))
+        await asked.ended.wait()
         return asked.result
+
+    def given_up(self, caller: "_Caller") -> None:
+        """This program has gone: what it asked for is wanted no more.  The next may ask when the request has ended."""
+        asked = self._ours
+        if asked is not None and asked.caller is caller:
+            asked.next(asked.number)
+            self._network.finish(asked.request)
 
     async def _call_seen(self, head: int) -> list[tuple[int, int]]:
         """(pair id, qubit) of the pairs that ``head`` asked for and this end has let go, oldest first; they are then
@@ -92,20 +96,40 @@ class Probe:
             self._ours.result["lost"] += 1  # its qubit has been released already
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
-        if self._ours is not None:
+        asked, self._ours = self._ours, None
+        if asked is not None:
             if cause != "FINISHED":
-                self._ours.result["failed"] = cause
-            self._ours.ended.set(None)
+                asked.result["failed"] = cause
+            asked.ended.set(None)
 
     def peer_finished(self, peer: int, purpose: int) -> None:
         pass
 
 
+class _Caller:
+    """Implements ``Holder``: a program that may ask for pairs, and go away before they have come."""
+
+    waits = frozenset({"pairs"})
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self.calls: dict[str, Callable[..., Awaitable[Any]]] = {"pairs": self._pairs}
+
+    async def _pairs(
+        self, peer: int, number: int, minimum_fidelity: float = 0.0, max_time_ps: int = 0
+    ) -> dict[str, Any]:
+        return await self._probe.call_pairs(self, peer, number, minimum_fidelity, max_time_ps)
+
+    def ended(self) -> None:
+        self._probe.given_up(self)
+
+
 class _Asked:
     """A request of this node."""
 
-    def __init__(self, kernel: Kernel, number: int) -> None:
+    def __init__(self, kernel: Kernel, number: int, caller: _Caller) -> None:
         self.number = number
+        self.caller = caller
         self.request = 0
         self.ended: Waiter[None] = Waiter(kernel)
         self.result: dict[str, Any] = {"pairs": [], "lost": 0, "began_ps": kernel.now, "last_ps": 0}

@@ -11,7 +11,7 @@ from protocols.qtp.service import CloseReason
 from protocols.wire import QtpService
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.kernel import Kernel, Waiter
-from stack.transport.service import SessionClosed, SessionRefused, Transport
+from stack.transport.interface import SessionClosed, SessionRefused, TransportLayer
 
 PORT = 1
 
@@ -31,7 +31,7 @@ _INVERSE = {"x": "x", "h": "h", "s": "sdg", "sdg": "s"}
 class TeleportApp:
     """Sends, or receives and checks."""
 
-    def __init__(self, kernel: Kernel, physical: PhysicalLayer, transport: Transport) -> None:
+    def __init__(self, kernel: Kernel, physical: PhysicalLayer, transport: TransportLayer) -> None:
         self._kernel = kernel
         self._physical = physical
         self._transport = transport
@@ -42,7 +42,7 @@ class TeleportApp:
             states = arguments["states"] * arguments["rounds"]
             await self._send(arguments, states)
         else:
-            await self._receive(arguments["states"])
+            await self._receive(arguments["peer"], arguments["states"])
 
     async def _send(self, arguments: dict[str, Any], states: list[str]) -> None:
         result: dict[str, Any] = {"sent": 0, "delivered": 0}
@@ -71,16 +71,22 @@ class TeleportApp:
                 await settle(arguments["in_flight"] - 1)
             await settle(0)
         except (SessionClosed, SessionRefused) as end:
-            result["failed"] = f"not all was sent: {end}"
+            why = end.reason if isinstance(end, SessionClosed) else str(end)
+            result["failed"] = f"not all was sent: {why}"
             return
         session.close()
 
-    async def _receive(self, states: list[str]) -> None:
+    async def _receive(self, peer: int, states: list[str]) -> None:
         tally = {state: [0, 0] for state in states}
         result: dict[str, Any] = {"states": tally, "lost": 0}
         self._kernel.results["teleport"] = result
         self._transport.listen(PORT, QtpService.TELEPORT)
-        session = await self._transport.accept(PORT)
+        try:
+            session = await self._transport.accept(PORT, peer)
+        except SessionClosed as end:
+            result["failed"] = str(end)
+            self._transport.unlisten(PORT)
+            return
         while True:
             try:
                 arrived = await session.receive()
@@ -99,7 +105,7 @@ class TeleportApp:
             self._physical.memory.void(arrived.qubit)
             tally[state][0] += 1
             tally[state][1] += bit == 0
-        await self._transport.unlisten(PORT)
+        self._transport.unlisten(PORT)
         result["lost"] = session.lost
         if session.closed is not None and session.closed is not CloseReason.CLOSED_BY_PEER:
             result["failed"] = f"the session has not been closed by the sender: {session.closed.name}"

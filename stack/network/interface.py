@@ -61,8 +61,9 @@ class CircuitUser(NetworkUser, Protocol):
     def tested(self, peer: int, purpose: int, tested: Tested) -> None:
         """At the node that asked: a test round is done, and there are enough of them."""
 
-    def ended_at(self, peer: int, purpose: int, node: int) -> None:
-        """Said before ``no_pairs``: the node that ended the request, or the circuit that it was on."""
+    def ended_at(self, peer: int, purpose: int, node: int, error: str) -> None:
+        """Said before ``no_pairs``: the node that ended the request, or the circuit that it was on; ``error``: what it
+        or its link layer had against it, a name of EgpError, or nothing."""
 
 
 class NetworkLayer(Protocol):
@@ -71,8 +72,11 @@ class NetworkLayer(Protocol):
     def listen(self, purpose: int, user: NetworkUser, peer: int | None = None) -> None:
         """Accept requests for pairs for this purpose, of one other node or of any."""
 
-    def listen_to_all(self, purpose: int, user: CircuitUser, peer: int | None = None) -> None:
-        """Accept early and measured deliveries as well."""
+    def listen_to_all(
+        self, purpose: int, user: CircuitUser, peer: int | None = None, *, secret: bool = False
+    ) -> None:
+        """Accept early and measured deliveries as well.  ``secret``: outcomes of this purpose are told to the user and
+        to nobody else, so no event shows them."""
 
     def unlisten(self, purpose: int, peer: int | None = None) -> None:
         """Take back ``listen`` with the same purpose and peer; what is open stays."""
@@ -88,15 +92,17 @@ class NetworkLayer(Protocol):
         pairs_per_s: float = 0.0,
         max_time_ps: int = 0,
         delivery: Delivery = KEPT,
+        secret: bool = False,
     ) -> int:
         """Open a circuit to ``peer`` that makes pairs as :meth:`want` says; the number of the request.
 
         ``delivery``: any other than a plain one needs a ``CircuitUser``, here and there; ValueError if it contradicts
-        itself.
+        itself.  ``secret``: as in ``listen_to_all``.
 
         ``pairs_per_s``: a rate that every link on the way must have left for it; 0: whatever there is.  A circuit with
-        a rate may take the place of others of a lower ``priority``.  ``max_time_ps``: the request ends after so long;
-        0: never.  Nothing is heard of it before this call has returned, not even that there is no way to ``peer``."""
+        a rate may take the place of others of a lower ``priority``.  ``max_time_ps``: the request ends after so long,
+        and is tried again until then if nodes are lost; 0: never.  Nothing is heard of it before this call has
+        returned, not even that there is no way to ``peer``."""
 
     def want(self, request: int, number: int) -> None:
         """So many more pairs; none, if the request has ended (``no_pairs`` has said so)."""

@@ -42,6 +42,7 @@ class LinkStateRoutes:
         self._known: dict[tuple[int, int], Sequence[Route]] = {}
         self._watched: dict[int, int] = {}
         self._burst: Timer | None = None
+        self._told = 0  # topology changes of which ``on_change`` knows
         neighbours = {peer: 2 * config.paths[peer].delay_ps for peer, _ in self._own.values()}
         self._settle_ps = routing.hold_ps + 4 * max(neighbours.values(), default=0)
         machine = Lsr(config.number, config.incarnation, neighbours, config.kind == "repeater", _settings(routing))
@@ -65,9 +66,9 @@ class LinkStateRoutes:
             known = self._known[destination, most] = self._policy(graph, self._kernel.number, destination, most)
         return known
 
-    def link_up(self, link: int) -> bool:
-        """Is a link, anywhere, up by what both its ends say?"""
-        return self._driver.machine.link_up(link)
+    def link_lasts(self, link: int) -> bool:
+        """Is a link, anywhere, up by what both its ends say, and the same since ``on_change`` was last called?"""
+        return self._driver.machine.link_lasts(link, self._told)
 
     def watch(self, peer: int) -> None:
         """A circuit leads over this neighbour from now on: it is asked whether it is there."""
@@ -128,6 +129,7 @@ class LinkStateRoutes:
         self._burst = None
         self._kernel.event("routing", "changed", nodes=len(self._driver.machine.graph()))
         self._on_change()
+        self._told = self._driver.machine.database.topology_changes
 
 
 _FULL = (1 << 32) - 1

@@ -10,7 +10,6 @@ from protocols.egp.service import Err, Ok
 from protocols.ignored import Ignored
 from protocols.mhp.trains import SEQUENCE_MODULUS
 from protocols.pairs import ReleaseQubit
-from protocols.qnp.diagonal import Memory
 from protocols.qnp.node import Qnp
 from protocols.qnp.promise import Wishes
 from protocols.qnp.service import (
@@ -33,6 +32,8 @@ from protocols.qnp.service import (
     StopLinkPairs,
 )
 from protocols.qnp.shared import NodeFacts
+from protocols.qnp.sketch import Known, Memory
+from protocols.qnp.states import CircuitInput
 from protocols.routes import Hop, Offer, Route
 from protocols.wire import EgpKind, PairKind, ProtocolId, Purification
 from stack.config import Link, NodeConfig
@@ -101,6 +102,7 @@ class Network:
         self._driver = Driver(kernel, machine, messenger.send, self._on_event, config.allowance_ps)
         self._users: dict[int, NetworkUser] = {}
         self._circuit_users: dict[int, CircuitUser] = {}
+        self._secret: set[int] = set()  # purposes whose outcomes no event may show
         # What the link layer still owes for each circuit, by create_id.
         self._created: dict[CircuitId, dict[int, _Owed]] = {}
         # Which link pair each undelivered qubit is half of.
@@ -116,7 +118,7 @@ class Network:
 
     def _routes_changed(self) -> None:
         assert self._routing is not None
-        self._driver.machine.routes_changed(self._kernel.now, self._routing.link_up)
+        self._driver.machine.routes_changed(self._kernel.now, self._routing.link_lasts)
         self._driver.flush()
 
     def _in_use(self, neighbour: int, circuits: int) -> None:
@@ -142,7 +144,10 @@ class Network:
         self._users[purpose] = user
         self._driver.machine.listen(purpose, peer)
 
-    def listen_to_all(self, purpose: int, user: CircuitUser, peer: int | None = None) -> None:
+    def listen_to_all(
+        self, purpose: int, user: CircuitUser, peer: int | None = None, *, secret: bool = False
+    ) -> None:
+        self._keep_secret(purpose, secret)
         self._users[purpose] = self._circuit_users[purpose] = user
         self._driver.machine.listen(purpose, peer, tuple(PairKind))
 
@@ -160,7 +165,9 @@ class Network:
         pairs_per_s: float = 0.0,
         max_time_ps: int = 0,
         delivery: Delivery = KEPT,
+        secret: bool = False,
     ) -> int:
+        self._keep_secret(purpose, secret)
         self._users[purpose] = user
         if delivery is not KEPT:
             self._circuit_users[purpose] = cast("CircuitUser", user)
@@ -172,6 +179,9 @@ class Network:
         # It may have ended already, for want of a way: the caller must know its number by then.
         self._kernel.after(0, self._driver.flush)
         return request
+
+    def _keep_secret(self, purpose: int, secret: bool) -> None:
+        (self._secret.add if secret else self._secret.discard)(purpose)
 
     def want(self, request: int, number: int) -> None:
         self._driver.machine.want(request, number, self._kernel.now)
@@ -295,6 +305,7 @@ class Network:
 
     def _measured(self, event: PairMeasured) -> None:
         link, sequence = event.name
+        shown = {} if event.purpose in self._secret else {"outcome": event.outcome}
         self._kernel.event(
             "network",
             "pair measured",
@@ -303,7 +314,7 @@ class Network:
             head=event.head,
             pair_id=event.pair_id,
             basis=event.basis.name,
-            outcome=event.outcome,
+            **shown,
             link=link,
             sequence=sequence,
         )
@@ -367,7 +378,8 @@ class Network:
         )
         user = self._users[event.purpose]
         if (full := self._circuit_users.get(event.purpose)) is user and full is not None:
-            full.ended_at(event.peer, event.purpose, event.where)
+            tail_refused = event.head == self._kernel.number and event.cause is CircuitInput.REFUSED
+            full.ended_at(event.peer, event.purpose, event.peer if tail_refused else event.where, error)
         if event.head == self._kernel.number:
             user.no_pairs(event.peer, event.purpose, event.cause.name)
         else:
@@ -387,11 +399,19 @@ def _facts(config: NodeConfig) -> NodeFacts:
         device.swap_errors,
         device.gate_2q_w,
         device.readout,
-        device.readout_ps,
+        device.parity_ps,
+        device.parity_w,
         config.seed,
         {n.number: config.paths[n.b if n.a == config.number else n.a].delay_ps for n in own},
-        {n.number: (e[0], e[1], e[2], e[3]) for n in own if len(e := n.errors) == 4},
+        {n.number: _known(n, config.number) for n in own if n.errors},
     )
+
+
+def _known(link: Link, node: int) -> Known:
+    """What the device data say of a link's pairs, the neighbour's half first."""
+    i, z, x, y = link.errors
+    at_a, at_b = link.leaning or (0.0, 0.0)
+    return Known((i, z, x, y), (at_b, at_a) if link.a == node else (at_a, at_b))
 
 
 def _offer(config: NodeConfig, link: Link) -> Offer:

@@ -29,6 +29,9 @@ class QubitMemory(Protocol):
     def data(self, index: int) -> int:
         """The current handle of data qubit ``index`` (0 ..); raises ValueError if there is none."""
 
+    def is_data(self, qubit: int) -> bool:
+        """Is it a data qubit, not one for communication or storage?"""
+
     def take_communication(self) -> int | None:
         """A free communication qubit, now the caller's, or None."""
 

@@ -37,6 +37,9 @@ class Memory:
             raise ValueError(f"there is no data qubit {index}; there are {self._data}")
         return self._current[index]
 
+    def is_data(self, qubit: int) -> bool:
+        return unpack_handle(qubit).qubit < self._data
+
     def take_communication(self) -> int | None:
         return self._current[self._free.pop(0)] if self._free else None
 

@@ -93,7 +93,7 @@ class Physical:
         self._devices.train(command, lambda answer: self._train_ended(running, answer))
         self._driver.machine.start_train(
             train.link, train.queue_id, train.first_slot, train.spacing, train.count, train.alpha, train.deadline,
-            train.pairs, train.each,
+            train.pairs, train.each, train.twice,
         )  # fmt: skip
         self._driver.flush()
 

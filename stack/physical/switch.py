@@ -47,6 +47,7 @@ class Switch(Station):
             self._on_grant,
             allowance_ps=config.allowance_ps,
         )
+        self._own = frozenset(links)
         self._connected: dict[int, Connect] = {}
         """Of the grants that last: those to whose link light can pass."""
         self._connecting: dict[int, Connect] = {}
@@ -67,12 +68,20 @@ class Switch(Station):
         else:
             self._kernel.count(f"ignored {type(message).__name__}")
 
+    def _counted(self, link: int) -> dict[str, Any]:
+        """What this link had: there from its first reservation on, whatever comes of that."""
+        blank = {"grants": 0, "used": 0, "held_ps": 0, "lit_ps": 0, "waited_ps": []}
+        tally: dict[str, Any] = self._tally["links"].setdefault(str(link), blank)
+        return tally
+
     def _lost(self, node: int) -> None:
         self._grants.machine.lost(node, self._kernel.now)
         self._grants.flush()
 
     def _receive_reservation(self, message: Any, source: int) -> None:
         if isinstance(message, SrpReserve | SrpRelease):
+            if isinstance(message, SrpReserve) and message.link in self._own:
+                self._counted(message.link)
             if self._tally["since_ps"] is None:
                 self._tally["since_ps"] = self._kernel.now
             self._grants.receive(message, source)
@@ -169,8 +178,7 @@ class Switch(Station):
             used=ended.used,
         )
         self._tally["until_ps"] = self._kernel.now
-        blank = {"grants": 0, "used": 0, "held_ps": 0, "lit_ps": 0, "waited_ps": []}
-        tally = self._tally["links"].setdefault(str(ended.link), blank)
+        tally = self._counted(ended.link)
         tally["grants"] += 1
         tally["used"] += ended.used
         tally["held_ps"] += ended.held_ps

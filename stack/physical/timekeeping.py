@@ -21,9 +21,6 @@ _SLACK_PS = 1_000
 _SIGMAS = 12
 """An exchange has four timestamps, and is compared with the quickest of a few."""
 
-PATIENCE = 64
-"""Exchanges without success after which a node comes up with the clock that it has."""
-
 
 class TimeKeeper:
     """Asks the node's time server if it has one, and answers its neighbours.
@@ -45,7 +42,7 @@ class TimeKeeper:
         slack_ps = _SLACK_PS + round(_SIGMAS * time.timestamp_noise_ps)
         machine = Ttp(time.server, time.interval_ps, slack_ps, config.incarnation, kernel.node_time(config.start_ps))
         self._driver = Driver(kernel, machine, self._transmit, self._on_event)
-        self._interval_ps = time.interval_ps
+        self._patience_ps = time.patience_ps
         self._opens_ps = time.opens_ps
         nic.handlers[ProtocolId.TTP] = self._receive
 
@@ -54,7 +51,7 @@ class TimeKeeper:
         if self._driver.machine.serves:
             self._come_up()
             return
-        self._kernel.after(PATIENCE * self._interval_ps, self._give_up)
+        self._kernel.after(self._patience_ps, self._give_up)
         self._driver.flush()
 
     def _stamp(self) -> int:

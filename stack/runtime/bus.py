@@ -1,17 +1,18 @@
 """The bytes between a host and the coordinator: reports and grants, with device commands and answers riding on them.
 
 What may live here: packing and unpacking, for both ends.  One packet socket per host; one packet per message, split
-by ``MORE`` when it grows long.  This is the emulator's own language, not part of the emulated wire.
+by ``MORE`` when it grows long; beside them a host may say unasked what has come to it from outside.  This is the
+emulator's own language, not part of the emulated wire.
 """
 
 import json
 from dataclasses import asdict
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from stack.config import Path, path_from_json
+from stack.config import Plight
 
-REPORT, GRANT, START, COMMANDS, ANSWERS = range(1, 6)
+REPORT, GRANT, START, COMMANDS, ANSWERS, THINKS, INPUT = range(1, 8)
 
 _REPORT: Final = Struct("!BqBIqIHHH")
 _SENT: Final = Struct("!HIq")
@@ -21,6 +22,7 @@ _EXPECT: Final = Struct("!HI")
 _ANSWER: Final = Struct("!HqIBH")
 _ORDER: Final = Struct("!BHqH")
 _START: Final = Struct("!Bqd")
+_THINKS: Final = Struct("!BHBI")
 
 MORE: Final = 1
 """Report: frames still wait in the outbox for room at their destinations.  Grant: more of it follows."""
@@ -31,7 +33,7 @@ LAST: Final = 4
 DONE: Final = 8
 """Report (``paced``): an order has been carried out."""
 
-KILL, REVIVE, WAYS, FREEZE, THAW, CALLS, ATTACH, REPLAY = range(1, 9)
+KILL, REVIVE, PLIGHT, FREEZE, THAW, CALLS, ATTACH, REPLAY, MOVED, HANGUP = range(1, 11)
 """What a host is ordered to do to one of its nodes.  Deaths and births are ordered where nodes share a process only."""
 
 PACKET_MAX: Final = 60_000
@@ -66,8 +68,9 @@ class Answer(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What befalls a node at true time ``t``.  ``body``: of ``WAYS`` and ``CALLS``, see ``way_orders`` and
-    ``replay_orders``; of ``ATTACH`` what the session is called."""
+    """What befalls a node at true time ``t``.  ``body``: of ``PLIGHT`` and ``CALLS``, see ``plight_orders`` and
+    ``replay_orders``; of ``ATTACH``, ``REPLAY`` and ``HANGUP`` what the session is called; of ``MOVED`` as JSON where
+    frames to that node, of whichever host, go from now on (``paced``)."""
 
     kind: int
     node: int
@@ -142,6 +145,28 @@ def unpack_report(packet: bytes, earlier: list[Command]) -> Report | None:
     return Report(nxt, flags, programs, closed_at, taken, lost, sent, earlier)
 
 
+def pack_thinks(node: int, still: bool, process: int) -> bytes:
+    """While the coordinator waits for a report: a program of ``node`` keeps the floor, or has gone on."""
+    return _THINKS.pack(THINKS, node, still, process)
+
+
+def unpack_thinks(packet: bytes) -> tuple[int, bool, int]:
+    """What `pack_thinks` was given."""
+    _, node, still, process = _THINKS.unpack(packet)
+    return node, bool(still), process
+
+
+def pack_input(what: dict[str, Any]) -> bytes:
+    """At any time: something has come to a node from outside, and asks for the time at which it is to count."""
+    return bytes([INPUT]) + json.dumps(what).encode()
+
+
+def unpack_input(packet: bytes) -> dict[str, Any]:
+    """What `pack_input` was given."""
+    what: dict[str, Any] = json.loads(packet[1:])
+    return what
+
+
 def pack_grant(grant: Grant) -> list[bytes]:
     """One or more packets; all but the last carry only answers."""
     packets: list[bytes] = []
@@ -189,28 +214,29 @@ _WAYS_IN_ONE: Final = 100
 """So many fit into a packet."""
 
 
-def way_orders(node: int, t: int, ways: dict[int, Path]) -> list[Order]:
-    """The orders by which a node comes to have these ways to others."""
-    peers = list(ways)
+def plight_orders(node: int, t: int, plight: Plight) -> list[Order]:
+    """The orders by which this comes to pass for a node."""
+    peers = list(plight.ways)
     parts = [peers[i : i + _WAYS_IN_ONE] for i in range(0, len(peers), _WAYS_IN_ONE)]
-    return [
-        Order(WAYS, node, t, json.dumps({peer: asdict(ways[peer]) for peer in part}).encode()) for part in parts
-    ]
+    pieces = [Plight({peer: plight.ways[peer] for peer in part}) for part in parts]
+    rest = Plight(drifts=plight.drifts, full=plight.full)
+    pieces += [rest] if rest != Plight() else []
+    return [Order(PLIGHT, node, t, json.dumps(asdict(piece)).encode()) for piece in pieces]
 
 
-def ordered_ways(order: Order) -> dict[int, Path]:
-    """What ``way_orders`` has packed."""
-    return {int(peer): path_from_json(path) for peer, path in json.loads(order.body).items()}
+def ordered_plight(order: Order) -> Plight:
+    """What ``plight_orders`` has packed."""
+    return Plight.from_json(json.loads(order.body))
 
 
 _CALLS_IN_ONE: Final = 20_000
 
 
-def replay_orders(node: int, t: int, calls: list[tuple[int, str]]) -> list[Order]:
+def replay_orders(node: int, t: int, session: str, calls: list[tuple[int, str]]) -> list[Order]:
     """The orders by which a program that once attached to a node does so again: first what it asked, in pieces."""
     text = json.dumps(calls).encode()
     pieces = [text[i : i + _CALLS_IN_ONE] for i in range(0, len(text), _CALLS_IN_ONE)]
-    return [*(Order(CALLS, node, t, piece) for piece in pieces), Order(REPLAY, node, t)]
+    return [*(Order(CALLS, node, t, piece) for piece in pieces), Order(REPLAY, node, t, session.encode())]
 
 
 def ordered_calls(text: bytes) -> list[tuple[int, str]]:

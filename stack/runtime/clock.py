@@ -92,14 +92,25 @@ class NodeClock:
         self._stretches.append(_Stretch(reading, self._stretches[-1].at(reading) + step_ps, rate))
         del self._stretches[:-_KEPT]
 
+    def bend(self, true_ps: int, ppb: int) -> None:
+        """From now on the oscillator is off by ``ppb``, see ``Oscillator.bend``; who steers it is not told."""
+        self._oscillator.bend(true_ps, ppb)
+
     def let_go(self, true_ps: int) -> None:
         """From now on nobody steers it: a node that restarts finds its bare oscillator."""
         reading = self._oscillator.reading(true_ps)
         self._stretches.append(_Stretch(reading, reading, 0))
 
 
+def true_clock() -> NodeClock:
+    """The clock of a node that has none of its own, from the instant at which it needs one."""
+    return NodeClock(Oscillator(ClockMap()))
+
+
 def node_clock(config: NodeConfig) -> NodeClock | None:
     """The clock of a node, or None if it shows true time and is never steered."""
     oscillator = Oscillator(ClockMap(config.offset_ps, config.rate_ppb), config.noise, config.seed, config.number)
+    for true_ps, ppb in config.plight.drifts:
+        oscillator.bend(true_ps, ppb)
     steered = config.time is not None and config.time.server is not None
     return NodeClock(oscillator) if steered or not oscillator.ideal else None

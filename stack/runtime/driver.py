@@ -17,13 +17,25 @@ class Driver[M: Machine]:
     """After any call into ``machine`` from outside, call :meth:`flush`."""
 
     def __init__(
-        self, kernel: Kernel, machine: M, transmit: Transmit, on_event: Callable[[Any], None], allowance_ps: int = 0
+        self,
+        kernel: Kernel,
+        machine: M,
+        transmit: Transmit,
+        on_event: Callable[[Any], None],
+        allowance_ps: int = 0,
+        patient: bool = False,
     ) -> None:
+        """``allowance_ps``: so much later than the machine says its timeouts are looked after, for a host that is slow.
+
+        ``patient``: the allowance holds also when something else has the machine polled meanwhile; it may then be told
+        a time that is past by so much.
+        """
         self.machine = machine
         self._kernel = kernel
         self._transmit = transmit
         self._on_event = on_event
         self._allowance = allowance_ps
+        self._patient = patient and allowance_ps > 0
         self._timer: Timer | None = None
         self._busy = False
         self._again = False
@@ -38,13 +50,12 @@ class Driver[M: Machine]:
             self._again = True
             return
         self._busy = True
-        kernel = self._kernel
         machine = self.machine
         try:
             self._again = True
             while self._again:
                 self._again = False
-                for output in machine.poll(kernel.now):
+                for output in machine.poll(self._poll_time() if self._patient else self._kernel.now):
                     if type(output) is Send:
                         self._transmit(output)
                     else:
@@ -53,6 +64,11 @@ class Driver[M: Machine]:
         finally:
             self._busy = False
         self._rearm(machine.next_timeout())
+
+    def _poll_time(self) -> int:
+        """Just before what is due, if the host's allowance for that is not over yet."""
+        now, due = self._kernel.now, self.machine.next_timeout()
+        return now if due is None or not due <= now < due + self._allowance else due - 1
 
     def _rearm(self, due: int | None) -> None:
         timer = self._timer

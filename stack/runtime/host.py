@@ -15,25 +15,19 @@ from typing import Any
 
 import trio
 
-from stack.config import Path
+from stack.config import Plight
 from stack.runtime.inputs import InputLog
-from stack.runtime.kernel import FRAME, TIMER, Kernel, Timer
+from stack.runtime.kernel import FRAME, TIMER, Entry, Kernel, Program, Pump, Timer
 from stack.runtime.quiescence import QuiescenceClock
-from stack.runtime.session import ReplayedSession, Session
+from stack.runtime.session import HungUp, ReplayedSession, Session
 from stack.runtime.times import NEVER
 
-Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
-"""(due true ps, node, class, three keys of the class, incarnation, kernel, input)."""
 
-
-class Host:
+class Host(Pump):
     """Base of the three clocks' hosts."""
 
     follows_the_wall = False
-    """Whether time passes while a node works (``paced``)."""
-
     receiver_emulates = False
-    """Whether delay and faults are added by the receiver's NIC (``paced``) instead of the sender's."""
 
     def __init__(self) -> None:
         self.clock = QuiescenceClock()
@@ -47,10 +41,11 @@ class Host:
         self.frames_lost: dict[int, int] = {}
         self.steps = 0
         self.trio_clock: trio.abc.Clock | None = self.clock
-        self.on_rerouted: Callable[[int, dict[int, Path]], None] = lambda node, ways: None
-        """Called before a node's ways change: its next life is to have them, too."""
+        self.on_plight: Callable[[int, Plight], None] = lambda node, plight: None
+        """Called before something comes to pass for a node: its next life is to have it, too."""
         self.input_log: InputLog | None = None
-        self._owing: list[Session] = []
+        self._owing: list[Program] = []
+        self._attended: dict[Program, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
 
     # -- for kernels ----------------------------------------------------------------------------------------------
@@ -59,7 +54,6 @@ class Host:
         heapq.heappush(self.heap, (due, kernel.number, kind, a, b, c, kernel.incarnation, kernel, item))
 
     def retime(self, kernel: Kernel) -> None:
-        """The clock of ``kernel``'s node has been steered: its timers are due at other true instants."""
         heap = self.heap
         for index, entry in enumerate(heap):
             if entry[7] is kernel and entry[2] == TIMER:
@@ -68,14 +62,6 @@ class Host:
 
     def wake(self, kernel: Kernel, action: Callable[[], None]) -> None:
         self.wakes.append((kernel, action))
-
-    def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
-        """Carry one datagram that leaves ``kernel``'s node now and reaches ``destination`` at ``due``."""
-        raise NotImplementedError
-
-    def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
-        """Carry one device command, stamped now, to the quantum plane."""
-        raise NotImplementedError
 
     def refill(self) -> bool:
         """Nothing is left before ``end``: get more room, or say False when the run is over."""
@@ -117,39 +103,75 @@ class Host:
         kernel.recorder.close()
         return lost
 
-    async def attend[T](self, program: socket, call: Awaitable[T]) -> T:
-        """Serve a call that may take for ever.  Where time is virtual, a program that hangs up meanwhile is heard of
-        when the call has ended: only then is it its turn."""
-        return await call
+    def thinks(self, kernel: Kernel, still: bool, process: int) -> None:
+        """Told to nobody, where nobody else waits for this process."""
 
-    def attach(self, number: int, true_ps: int, program: socket | list[tuple[int, str]], label: str = "") -> None:
+    async def attend[T](self, session: Program, call: Awaitable[T]) -> T:
+        """Where time is virtual, that a program has hung up counts when ``hang_up`` says so: at a time of the run's, as
+        any input from outside.  A program of the scenario is no such input (``from_outside``): what it asked runs out,
+        or the same run would not leave the same bytes again."""
+        with trio.CancelScope() as scope:
+            self._attended[session] = scope
+            try:
+                return await call
+            finally:
+                del self._attended[session]
+        raise HungUp
+
+    async def reply(self, session: Program, line: bytes) -> None:
+        """Where time is virtual, a program that does not read keeps the floor, as one that thinks."""
+        session.sock.sendall(line)
+
+    def attach(self, number: int, true_ps: int, program: socket | list[tuple[int, str]], label: str) -> None:
         """A program attaches to a node that runs already; or one that has, and is replayed, see ReplayedSession.
-        ``label`` is what it is called in the log."""
+        ``label`` is what it is called in the log.  At a node that is frozen it is heard when that is thawed."""
         kernel = self.kernels[number]
         kernel.true_now = max(kernel.true_now, true_ps)
         index = kernel.sessions_ever
         kernel.sessions_ever += 1
         if isinstance(program, list):
-            session: Session = ReplayedSession(kernel, index, program)
+            session: Session = ReplayedSession(kernel, index, program, label)
         else:
             session = Session(kernel, index, program, label)
         kernel.sessions.append(session)
         session.open()
 
+    def hang_up(self, number: int, true_ps: int, label: str) -> None:
+        """The program of that session has gone in the middle of a call: it is given up, if it may be (``attend``), and
+        then the session ends.  A node that is frozen notices when it is thawed; one whose session has ended meanwhile
+        has nothing to do."""
+        kernel = self.kernels[number]
+        for session in [s for s in kernel.sessions if kernel.alive and s.label == label]:
+            kernel.true_now = max(kernel.true_now, true_ps)
+            session.gone = True
+            if kernel.held is None:
+                self._let_go(session)
+
+    def _let_go(self, session: Program) -> None:
+        if session in self._attended:
+            session.kernel.wake(self._attended[session].cancel)
+        elif not session.serving:
+            self.owe(session)
+
     def input(self, kernel: Kernel, what: dict[str, Any]) -> None:
-        """Something has come to a node from outside."""
         if self.input_log is not None:
             self.input_log.write(kernel.true_now, what)
 
-    def rerouted(self, number: int, ways: dict[int, Path]) -> None:
-        """A node's ways to others are other ones from now on."""
-        self.on_rerouted(number, ways)
+    def suffer(self, number: int, plight: Plight) -> None:
+        """Something comes to pass for a node."""
+        self.on_plight(number, plight)
         kernel = self.kernels[number]
-        if kernel.alive and kernel.on_ways is not None:
-            kernel.on_ways(ways)
+        if not kernel.alive:
+            return
+        if plight.ways and kernel.on_ways is not None:
+            kernel.on_ways(plight.ways)
+        for true_ps, ppb in plight.drifts:
+            kernel.drift(true_ps, ppb)
+        if plight.full is not None:
+            kernel.recorder.hold(plight.full)
 
     def freeze(self, number: int) -> None:
-        """Keep a node's inputs from it until it is thawed."""
+        """Keep a node's inputs from it until it is thawed: whatever is due, and what programs ask."""
         kernel = self.kernels[number]
         if kernel.held is None:
             kernel.held = []
@@ -157,9 +179,15 @@ class Host:
     def thaw(self, number: int, true_ps: int) -> None:
         """It handles now what it has not got meanwhile, in the order in which it would have."""
         kernel = self.kernels[number]
+        kernel.true_now = max(kernel.true_now, true_ps)
         held, kernel.held = kernel.held or [], None
         for _, _, kind, a, b, c, _, _, item in held:
             self.push(true_ps, kernel, kind, a, b, c, item)
+        for session in [s for s in kernel.sessions if s.gone]:
+            self._let_go(session)
+        unheard, kernel.unheard = kernel.unheard, []
+        for session in unheard:
+            self.owe(session)
 
     async def settle(self) -> None:
         """Until every task has come to rest."""
@@ -205,15 +233,11 @@ class Host:
         """Carry out what was planned for the start of this window (deaths and births of nodes)."""
 
     def _dispatch(self, entry: Entry) -> None:
-        due, _, kind, a, b, c, _, kernel, item = entry
+        due, _, kind, a, _, _, _, kernel, item = entry
         if not kernel.alive:
             return
         if kernel.held is not None:
             kernel.held.append(entry)
-            return
-        thawed = kernel.thawed(due)
-        if thawed != due:
-            self.push(thawed, kernel, kind, a, b, c, item)
             return
         self.steps += 1
         self.true_now = kernel.true_now = due
@@ -229,9 +253,11 @@ class Host:
 
     # -- programs -------------------------------------------------------------------------------------------------
 
-    def owe(self, session: Session) -> None:
-        """The program of ``session`` has the floor: time stands still until its next call."""
-        if not session.ready():
+    def owe(self, session: Program) -> None:
+        if session.kernel.held is not None:
+            session.kernel.unheard.append(session)
+            return
+        if session in self._owing or not session.ready():
             return
         self._owing.append(session)
         self._owing.sort(key=lambda s: (s.kernel.number, s.index))

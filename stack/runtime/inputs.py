@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from stack.record import NO_ROOM
+
 
 class InputLog:
     """Appends lines, each whole however suddenly its writer ends; several processes write to one file."""
@@ -16,13 +18,17 @@ class InputLog:
         self._path = path
 
     def write(self, t_ps: int, what: Mapping[str, Any]) -> None:
-        """Raises OSError when the disk is full."""
+        """On a full disk nothing is written: the run goes on, but cannot be done again from there on."""
         line = json.dumps({"t_ps": t_ps, **what}, separators=(",", ":")).encode() + b"\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
 
 
 __all__ = ["InputLog"]

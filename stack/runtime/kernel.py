@@ -9,24 +9,27 @@ order, and trio is handed one wake at a time, so its order of runnable tasks has
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from socket import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import outcome
 import trio
 
-from stack.runtime.clock import NodeClock
+from stack.runtime.clock import NodeClock, true_clock
 from stack.runtime.times import NEVER
 
 if TYPE_CHECKING:
     from stack.config import Path
     from stack.record import NullRecorder, Recorder
-    from stack.runtime.host import Entry, Host
-    from stack.runtime.session import Holder, Session
 
 ANSWER: Final = 0
 FRAME: Final = 1
 TIMER: Final = 2
 """Classes of input, in the order in which a node handles them at one instant."""
+
+
+type Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
+"""(due true ps, node, class, three keys of the class, incarnation, kernel, input)."""
 
 
 class Timer:
@@ -70,6 +73,15 @@ class Waiter[T]:
         if task is not None and self._outcome is not None:
             trio.lowlevel.reschedule(task, self._outcome)
 
+    def set_to(self) -> T | None:
+        """What has been set; None if nothing has, or an error: for who tidies up after a task that was cancelled."""
+        return self._outcome.value if isinstance(self._outcome, outcome.Value) else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error has been set."""
+        return isinstance(self._outcome, outcome.Error)
+
     async def wait(self) -> T:
         if self._outcome is not None:
             return self._outcome.unwrap()
@@ -86,7 +98,7 @@ class Waiter[T]:
 
 
 class Mailbox[T]:
-    """An unbounded queue from synchronous code to one task."""
+    """An unbounded queue from synchronous code to one task.  What comes for a task that is cancelled stays in it."""
 
     __slots__ = ("_items", "_kernel", "_waiter")
 
@@ -105,6 +117,12 @@ class Mailbox[T]:
         else:
             self._items.append(item)
 
+    def fail(self, error: BaseException) -> None:
+        """Whoever waits for an item gets this instead."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.fail(error)
+
     def take(self) -> T:
         """The oldest item; raises IndexError if there is none."""
         return self._items.popleft()
@@ -114,11 +132,103 @@ class Mailbox[T]:
             return self._items.popleft()
         if self._waiter is not None:
             raise RuntimeError("a mailbox serves one task")
-        self._waiter = Waiter(self._kernel)
+        waiter = self._waiter = Waiter(self._kernel)
         try:
-            return await self._waiter.wait()
-        finally:
-            self._waiter = None
+            return await waiter.wait()
+        except trio.Cancelled:
+            if self._waiter is waiter:
+                self._waiter = None
+            else:
+                self._items.appendleft(cast("T", waiter.set_to()))
+            raise
+
+
+class Holder(Protocol):
+    """What a layer keeps for one program."""
+
+    calls: dict[str, Callable[..., Awaitable[Any]]]
+    """Of this program only."""
+    waits: frozenset[str]
+    """Those that may take long, and are given up when the program goes away meanwhile: cancelled, wherever they are."""
+
+    def ended(self) -> None:
+        """The program has gone."""
+
+
+class Program(Protocol):
+    """A program that is attached to a node."""
+
+    sock: socket
+    kernel: "Kernel"
+    index: int
+    label: str
+    """What it is called in the log of a run's inputs; nothing, if it was there when the node booted."""
+    from_outside: bool
+    """Whether what it does is an input to the run, which is written down as it counts."""
+    gone: bool
+    """It has hung up: whatever else it has asked, its turn is its end."""
+    serving: bool
+    """A call of it is being served."""
+
+    def open(self) -> None:
+        """It has the floor."""
+
+    def deed(self, do: str, **more: str) -> dict[str, Any]:
+        """What it does, as it is written down among the inputs of a run."""
+
+    def ready(self) -> bool:
+        """Whether it is to be heard now, as every program is that has the floor."""
+
+    def fed(self) -> bool:
+        """Take what has arrived, without waiting; whether ``hear`` would find a whole call, or the end."""
+
+    def hear(self) -> None:
+        """Read its next call (blocking) and start serving it; end of file closes the session."""
+
+
+class Pump(Protocol):
+    """What nodes and their programs ask of the host that runs them."""
+
+    follows_the_wall: bool
+    """Whether time passes while a node works (``paced``)."""
+    receiver_emulates: bool
+    """Whether delay and faults are added by the receiver's NIC (``paced``) instead of the sender's."""
+
+    def push(self, due: int, kernel: "Kernel", kind: int, a: int, b: int, c: int, item: Any) -> None:
+        """Hand the node this input at the true instant ``due``."""
+
+    def retime(self, kernel: "Kernel") -> None:
+        """The clock of ``kernel``'s node has been steered: its timers are due at other true instants."""
+
+    def wake(self, kernel: "Kernel", action: Callable[[], None]) -> None:
+        """Have ``action`` make one task of the node runnable, when it is its turn."""
+
+    def emit(self, kernel: "Kernel", destination: int, due: int, sequence: int, frame: bytes) -> None:
+        """Carry one datagram that leaves ``kernel``'s node now and reaches ``destination`` at ``due``."""
+
+    def command(self, kernel: "Kernel", sequence: int, message: int, body: bytes) -> None:
+        """Carry one device command, stamped now, to the quantum plane."""
+
+    def program_opened(self) -> None:
+        """The run does not end before this program does."""
+
+    def program_closed(self, true_ps: int) -> None:
+        """One that was open has ended."""
+
+    def owe(self, session: Program) -> None:
+        """The program of ``session`` has the floor: time stands still until its next call."""
+
+    def thinks(self, kernel: "Kernel", still: bool, process: int) -> None:
+        """A program of this node has had the floor for long (0: the process is not known), or has gone on."""
+
+    async def attend[T](self, session: Program, call: Awaitable[T]) -> T:
+        """Serve a call that may take for ever, until it is done or its program hangs up.  Raises HungUp."""
+
+    async def reply(self, session: Program, line: bytes) -> None:
+        """Send a program what it is to know.  Raises OSError."""
+
+    def input(self, kernel: "Kernel", what: dict[str, Any]) -> None:
+        """Something has come to a node from outside."""
 
 
 class Kernel:
@@ -126,13 +236,12 @@ class Kernel:
 
     def __init__(
         self,
-        host: "Host",
+        host: Pump,
         number: int,
         name: str,
         incarnation: int,
         recorder: "Recorder | NullRecorder",
         clock: NodeClock | None = None,
-        freezes: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.host = host
         self.number = number
@@ -147,18 +256,21 @@ class Kernel:
         self.counters: dict[str, int] = {}
         self.results: dict[str, Any] = {}
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self.waits: set[str] = set()
+        """Those of these calls that may take long, and are given up when their program goes away meanwhile."""
         self.for_programs: list[Callable[[], Holder]] = []
         """What makes, for each program that attaches, what layers keep for it."""
         self.scope = trio.CancelScope()
         self.on_frame: Callable[[bytes], None] | None = None
         self.on_ways: Callable[[dict[int, Path]], None] | None = None
         self.on_arrival: Callable[[bytes], list[tuple[int, bytes]]] | None = None
-        self.sessions: list[Session] = []
+        self.sessions: list[Program] = []
         self.sessions_ever = 0
         self._programs = 0
-        self._freezes = freezes
         self.held: list[Entry] | None = None
-        """Frozen until further notice: inputs that have become due, kept for then."""
+        """While the node is frozen: inputs that have become due, kept for then."""
+        self.unheard: list[Program] = []
+        """While the node is frozen: programs that have the floor; time passes, and they are heard then."""
         self._created = 0
         self._commands = 0
         self._awaited: dict[int, Callable[[int, bytes], None]] = {}
@@ -186,6 +298,13 @@ class Kernel:
         if self._clock is None:
             raise LookupError(f"node {self.name} has no clock to steer")
         self._clock.steer(self.true_now, step_ps, rate)
+        self.host.retime(self)
+
+    def drift(self, true_ps: int, ppb: int) -> None:
+        """The node's oscillator is off by ``ppb`` from now on; timers move with it."""
+        if self._clock is None:
+            self._clock = true_clock()
+        self._clock.bend(true_ps, ppb)
         self.host.retime(self)
 
     def at(self, when: int, callback: Callable[[], None]) -> Timer:
@@ -216,13 +335,6 @@ class Kernel:
             await waiter.wait()
         finally:
             timer.cancel()
-
-    def thawed(self, true_ps: int) -> int:
-        """The instant at which an input due at ``true_ps`` is handled: later, if the node is frozen then."""
-        for start, end in self._freezes:
-            if start <= true_ps < end:
-                return end
-        return true_ps
 
     # -- tasks --------------------------------------------------------------------------------------------------
 

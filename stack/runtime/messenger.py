@@ -8,10 +8,10 @@ from typing import Any
 
 from protocols.ignored import Ignored
 from protocols.machine import Send
-from protocols.reliable import KEEPALIVE_PS, Broken, Delivered, Reliable
+from protocols.reliable import KEEPALIVE_PS, Broken, Delivered, Reliable, lost_after_ps
 from protocols.wire import ProtocolId, WireError
 from protocols.wire.codec import MESSAGES
-from stack.config import NodeConfig
+from stack.config import FIRST_INCARNATION, NodeConfig
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
 from stack.runtime.nic import Handler, Nic
@@ -24,15 +24,29 @@ class Messenger:
     def __init__(self, kernel: Kernel, nic: Nic, config: NodeConfig) -> None:
         self._kernel = kernel
         self._nic = nic
+        self._config = config
         self._handlers: dict[int, Handler] = {}
         self._broken: list[Callable[[int], None]] = []
+        self._restarts: dict[int, int] = {}
         machine = Reliable(
-            config.incarnation, lambda peer: 2 * config.paths[peer].delay_ps, keepalive_ps=_keepalive_ps(config)
+            config.incarnation,
+            lambda peer: 2 * config.paths[peer].delay_ps,
+            keepalive_ps=_keepalive_ps(config),
+            all_up_at=0 if config.time is None else kernel.now + config.time.patience_ps,
         )
+        # On a machine that is slow, acknowledgements come late in whole swarms; were each of them to have sent again
+        # what others are still late for, that would be the end of every stream.
         self._driver = Driver(
-            kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps
+            kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps, patient=True
         )
         nic.handlers[ProtocolId.REL] = self._driver.receive
+        nic.on_restart = self._restarted
+
+    def start(self) -> None:
+        """The node is up.  Whoever knew it in another life must hear that this is a new one."""
+        if self._config.incarnation != FIRST_INCARNATION:
+            self._driver.machine.announce(self._config.paths, self._kernel.now)
+            self._driver.flush()
 
     def register(self, protocol: int, handler: Handler) -> None:
         """Hear the messages of a protocol that travels over the reliable sublayer; one that comes bare is dropped."""
@@ -53,6 +67,17 @@ class Messenger:
     def reaches(self, node: int) -> bool:
         """Whether a way leads there; to send without one is an error of ours."""
         return self._nic.reaches(node)
+
+    def restarted(self, node: int, since: int) -> bool:
+        """Whether the node was found to have started anew, at ``since`` or later: it was lost, and is there."""
+        return self._restarts.get(node, -1) >= since
+
+    def lost_after_ps(self, peer: int) -> int:
+        """How long, at most, it takes another node to find out that this one cannot be reached, or the other way
+        round; where clocks are set first, that included."""
+        config = self._config
+        late_ps = 0 if config.time is None else config.time.patience_ps
+        return late_ps + max(_LEAST_LOST_PS, _SLOWER * lost_after_ps(2 * config.paths[peer].delay_ps))
 
     def watch(self, peer: int) -> None:
         """Somebody waits for this peer from now on, who must hear by ``on_broken`` if it is gone."""
@@ -82,6 +107,11 @@ class Messenger:
         """What waits on the way to and from peers, for people who look."""
         return self._driver.machine.shown()
 
+    def _restarted(self, node: int) -> None:
+        self._restarts[node] = self._kernel.now
+        self._driver.machine.restarted(node, self._kernel.now)
+        self._driver.flush()
+
     def _transmit(self, send: Send) -> None:
         self._nic.send(send.destination, send.message)
 
@@ -109,6 +139,11 @@ class Messenger:
         else:
             raise AssertionError(f"{event} is no event of Reliable")
 
+
+_LEAST_LOST_PS = 1 * S
+"""Freezes and cuts of some hundred milliseconds are waited for."""
+_SLOWER = 4
+"""Times the configured round trip that a measured one may well be."""
 
 _PAIRS = 4
 _MOST_KEEPALIVE_PS = 60 * S

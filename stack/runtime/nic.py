@@ -5,7 +5,6 @@ the business of the handler registered for its protocol.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from protocols.wire import (
@@ -19,7 +18,7 @@ from protocols.wire import (
     seal,
     verify,
 )
-from stack.config import NodeConfig, Path
+from stack.config import NodeConfig, Path, Plight
 from stack.runtime.faults import Channel
 from stack.runtime.kernel import Kernel
 
@@ -30,20 +29,20 @@ Handler = Callable[[Any, int], None]
 class _Peer:
     """Another node, as this one's interface knows it."""
 
-    __slots__ = ("arriving", "channel", "cuts", "key", "window")
+    __slots__ = ("arriving", "channel", "cut", "key", "window")
 
     def __init__(self, config: NodeConfig, node: int, receiver_emulates: bool) -> None:
-        path = config.disturbed.get(node, config.paths[node])
+        path = config.plight.ways.get(node, config.paths[node])
         secret = config.keys.get(node)
         self.key = derive_key(config.seed, config.number, node) if secret is None else bytes.fromhex(secret)
         self.window = ReplayWindow()
-        self.cuts = path.cuts
+        self.cut = path.cut
         self.channel = Channel(config.seed, config.number, node, Path(path.name, 0) if receiver_emulates else path)
         self.arriving = Channel(config.seed, node, config.number, path) if receiver_emulates else None
 
     def become(self, path: Path) -> None:
         """The way there, and back where it is emulated here, is another."""
-        self.cuts = path.cuts
+        self.cut = path.cut
         (self.arriving or self.channel).become(path)
 
 
@@ -60,6 +59,8 @@ class Nic:
         self._peers: dict[int, _Peer] = {}
         self._sequence = 0
         self._datagrams = 0
+        self.on_restart: Callable[[int], None] = lambda node: None
+        """Called with a node when the first frame of a newer life of it has come, before anybody hears of the frame."""
         kernel.on_arrival = self._arrive
         kernel.on_frame = self._receive
         kernel.on_ways = self._rerouted
@@ -76,7 +77,7 @@ class Nic:
 
     def _rerouted(self, ways: dict[int, Path]) -> None:
         """The network has been disturbed, or mended."""
-        self._config = replace(self._config, disturbed=self._config.disturbed | ways)
+        self._config = self._config.suffering(Plight(ways))
         for node, path in ways.items():
             if node in self._peers:
                 self._peers[node].become(path)
@@ -101,7 +102,7 @@ class Nic:
             peer.key,
         )
         now = kernel.true_now
-        if any(start <= now < end for start, end in peer.cuts):
+        if peer.cut:
             channel.carry(frame)  # so that later frames meet the same fate as without the cut
             kernel.recorder.frame(now, False, self._number, destination, frame, "cut off")
             kernel.count("frames_lost")
@@ -148,21 +149,26 @@ class Nic:
         if not verify(frame, peer.key):
             self._drop(frame, source, "tag")
             return
-        refused = peer.window.accept(header.incarnation, header.sequence)
+        window = peer.window
+        known = window.incarnation
+        refused = window.accept(header.incarnation, header.sequence)
         if refused is not None:
             self._drop(frame, source, refused)
             return
         handler = self.handlers.get(header.protocol)
+        message, wrong = None, "no handler"
         try:
             message = decode(header, frame[HEADER_BYTES:])
         except WireError as error:
-            self._drop(frame, source, error.reason)
-            return
+            handler, wrong = None, error.reason
         if handler is None:
-            self._drop(frame, source, "no handler")
-            return
-        kernel.recorder.frame(kernel.true_now, True, source, self._number, frame)
-        handler(message, source)
+            self._drop(frame, source, wrong)
+        else:
+            kernel.recorder.frame(kernel.true_now, True, source, self._number, frame)
+        if known != header.incarnation and known is not None:
+            self.on_restart(source)
+        if handler is not None:
+            handler(message, source)
 
     def _drop(self, frame: bytes, source: int, reason: str) -> None:
         """Nothing a stranger sends may change a state: count it, show it in the trace, forget it."""

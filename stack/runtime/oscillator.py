@@ -1,6 +1,7 @@
 """An oscillator: what a free-running clock shows at a true instant, in whole picoseconds.
 
-What may live here: the time error of one oscillator as a function of (seed, node, true time) alone, and its inverse.
+What may live here: the time error of one oscillator as a function of (seed, node, true time) and of what somebody has
+done to its frequency, and its inverse.
 What steers a clock is in clock.py; which oscillators there are to buy is in testbed/oscillators/.
 
 The time error is a constant, a rate and a drift, plus four kinds of noise.  It is worked out at knots, some
@@ -13,7 +14,7 @@ is a sum of such walks whose steps are 4⁰, 4¹, 4² ... knots long (Voss and C
 from hashlib import blake2b
 from math import cos, log, pi, sqrt
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from stack.config import Noise
 from stack.runtime.times import NEVER, ClockMap
@@ -69,14 +70,37 @@ class Walk:
         return value
 
 
-class Oscillator:
-    """The reading of one node's oscillator: ``affine`` and, if there is any, ``noise``."""
+class _Bend(NamedTuple):
+    """From ``true_ps`` on, when it had gained ``before``, an oscillator gains ``ppb`` more."""
 
-    __slots__ = ("_affine", "_flicker", "_knot_ps", "_knots", "_noise", "_phase", "_segment", "_wander", "_white")
+    true_ps: int
+    before: int
+    ppb: int
+
+    def gained(self, true_ps: int) -> int:
+        return self.before + (true_ps - self.true_ps) * self.ppb // 1_000_000_000
+
+
+class Oscillator:
+    """The reading of one node's oscillator: ``affine`` and, if there is any, ``noise``; bent where somebody says so."""
+
+    __slots__ = (
+        "_affine",
+        "_bends",
+        "_flicker",
+        "_knot_ps",
+        "_knots",
+        "_noise",
+        "_phase",
+        "_segment",
+        "_wander",
+        "_white",
+    )
 
     def __init__(self, affine: ClockMap, noise: Noise | None = None, seed: int = 0, node: int = 0) -> None:
         self._affine = affine
         self._noise = noise
+        self._bends: list[_Bend] = []
         self._knot_ps = 1 if noise is None else noise.knot_ps
         self._knots: dict[int, int] = {}
         self._segment = (-1, 0, 0)
@@ -90,22 +114,31 @@ class Oscillator:
     @property
     def ideal(self) -> bool:
         """It shows true time."""
-        return self._noise is None and self._affine.identity
+        return self._noise is None and self._affine.identity and not self._bends
+
+    def bend(self, true_ps: int, ppb: int) -> None:
+        """From a true instant on, not before the last one told, it runs fast by ``ppb`` of true time, on top of what it
+        was made with; what it has gained till then stays."""
+        gained = self._bends[-1].gained(true_ps) if self._bends else 0
+        self._bends.append(_Bend(true_ps, gained, ppb))
 
     def reading(self, true_ps: int) -> int:
         """What it shows at a true instant; never runs backwards."""
         shown = self._affine.node_time(true_ps)
+        if self._bends:
+            shown += self._gained(true_ps)
         return shown if self._noise is None else shown + self._error(true_ps)
 
     def true_time(self, reading: int) -> int:
         """The first true instant at which it shows ``reading`` or more."""
         affine = self._affine
-        if reading >= NEVER or self._noise is None:
+        if reading >= NEVER or (self._noise is None and not self._bends):
             return affine.true_time(reading)
         guess = affine.true_time(reading)
         for _ in range(64):
             # The error hardly changes over what it shifts: each round leaves a fraction of the last one's change.
-            better = affine.true_time(reading - self._error(guess))
+            off = 0 if self._noise is None else self._error(guess)
+            better = affine.true_time(reading - off - self._gained(guess))
             if abs(better - guess) <= 2:
                 break
             guess = better
@@ -114,6 +147,10 @@ class Oscillator:
         while self.reading(guess) < reading:
             guess += 1
         return guess
+
+    def _gained(self, true_ps: int) -> int:
+        """By all bends so far."""
+        return next((bend.gained(true_ps) for bend in reversed(self._bends) if bend.true_ps <= true_ps), 0)
 
     def _error(self, true_ps: int) -> int:
         knot, rest = divmod(true_ps, self._knot_ps)

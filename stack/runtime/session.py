@@ -14,12 +14,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Protocol
+from struct import Struct
+from typing import Any, Final
 
-from stack.runtime.kernel import TIMER, Timer
+from stack.runtime.kernel import TIMER, Holder, Kernel, Program, Timer
+from stack.streams import Lines
 
-if TYPE_CHECKING:
-    from stack.runtime.kernel import Kernel
+THINKS_S: Final = 2
+"""A program that has had the floor for so long is said to keep it."""
+_TIMEVAL: Final = Struct("@ll")
+_UCRED: Final = Struct("@iII")
 
 
 class CallError(Exception):
@@ -35,18 +39,6 @@ class HungUp(Exception):
     """The program has gone in the middle of a call."""
 
 
-class Holder(Protocol):
-    """What a layer keeps for one program."""
-
-    calls: dict[str, Callable[..., Awaitable[Any]]]
-    """Of this program only."""
-    waits: frozenset[str]
-    """Those that wait for others, and may be given up meanwhile."""
-
-    def ended(self) -> None:
-        """The program has gone."""
-
-
 def whole(name: str, value: object, least: int, most: int) -> int:
     """An argument of a call as a whole number within bounds; raises CallError."""
     if type(value) is not int or not least <= value <= most:
@@ -54,16 +46,20 @@ def whole(name: str, value: object, least: int, most: int) -> int:
     return value
 
 
-class Session:
+class Session(Program):
     """One attached program."""
 
-    def __init__(self, kernel: "Kernel", index: int, sock: socket.socket, label: str = "") -> None:
+    def __init__(self, kernel: Kernel, index: int, sock: socket.socket, label: str = "") -> None:
         """``label``: of one that was not there when the node booted: what it asks is written down under that name."""
         self.kernel = kernel
-        self._label = label
+        self.label = label
+        self.from_outside = bool(label)
         self.index = index
         self.sock = sock
-        self._pending = b""
+        self.gone = False
+        self.serving = False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(THINKS_S, 0))
+        self._lines = Lines()
         self._holders: list[Holder] = []
 
     def open(self) -> None:
@@ -72,29 +68,25 @@ class Session:
         self.kernel.host.owe(self)
 
     def ready(self) -> bool:
-        """Whether it is to be heard now, as every program is that has the floor."""
-        return True
+        return self in self.kernel.sessions
 
     def fed(self) -> bool:
-        """Take what has arrived, without waiting; whether ``hear`` would find a whole call, or the end."""
         try:
             more = self.sock.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return b"\n" in self._pending
+            return self._lines.ready
         except ConnectionError:
             return True
-        self._pending += more
-        return not more or b"\n" in self._pending
+        self._lines.feed(more)
+        return not more or self._lines.ready
 
     def hear(self) -> None:
-        """Read the program's next call (blocking) and start serving it; end of file closes the session."""
-        line = self._line()
-        if self._label:
-            what = {"do": "call", "line": line.decode(errors="replace")} if line else {"do": "detach"}
-            self.kernel.host.input(self.kernel, what | {"node": self.kernel.name, "session": self._label})
+        line = b"" if self.gone else self._line()
+        if self.from_outside:
+            what = self.deed("call", line=line.decode(errors="replace")) if line else self.deed("detach")
+            self.kernel.host.input(self.kernel, what)
         if not line:
-            if self in self.kernel.sessions:
-                self.kernel.sessions.remove(self)
+            self.kernel.sessions.remove(self)
             self.sock.close()
             self.kernel.results["sessions"].remove(self.index)
             self.kernel.event("session", "detached", session=self.index)
@@ -102,19 +94,43 @@ class Session:
                 holder.ended()
             self.kernel.program_closed()
             return
+        self.serving = True
         self.kernel.spawn(self._serve, line, name=f"session-{self.index}")
 
+    def deed(self, do: str, **more: str) -> dict[str, Any]:
+        return {"do": do, **more, "node": self.kernel.name, "session": self.label}
+
     def _line(self) -> bytes:
-        while b"\n" not in self._pending:
-            try:
-                more = self.sock.recv(65536)
-            except ConnectionError:
-                more = b""
+        while (line := self._lines.next()) is None:
+            more = self._more()
             if not more:
                 return b""
-            self._pending += more
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line + b"\n"
+            self._lines.feed(more)
+        return line
+
+    def _more(self) -> bytes:
+        """What comes next, nothing at the end.  Nothing else happens meanwhile, and if that lasts the host is told."""
+        thinks = False
+        try:
+            while True:
+                try:
+                    return self.sock.recv(65536)
+                except BlockingIOError:
+                    if not thinks:
+                        thinks = True
+                        self.kernel.host.thinks(self.kernel, True, self._program())
+        except ConnectionError:
+            return b""
+        finally:
+            if thinks:
+                self.kernel.host.thinks(self.kernel, False, 0)
+
+    def _program(self) -> int:
+        """The process at the other end; 0: one that was there before the node."""
+        if not self.from_outside:
+            return 0
+        pid, _, _ = _UCRED.unpack(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return int(pid)
 
     async def _serve(self, line: bytes) -> None:
         kernel = self.kernel
@@ -123,16 +139,17 @@ class Session:
             name, handler, arguments = self._understood(line)
             kernel.event("session", "call", session=self.index, call=name)
             call = handler(**arguments)
-            waits = any(name in holder.waits for holder in self._holders)
-            value = await (kernel.host.attend(self.sock, call) if waits else call)
+            waits = name in kernel.waits or any(name in holder.waits for holder in self._holders)
+            value = await (kernel.host.attend(self, call) if waits else call)
             reply = {"t_ps": kernel.now, "value": value}
         except HungUp:
-            kernel.host.owe(self)  # the next read says so, too
-            return
+            reply = {}
         except CallError as error:
             reply = {"t_ps": kernel.now, "error": str(error)} | ({"kind": error.kind} if error.kind else {})
-        with suppress(OSError):  # the program is gone; the next read says so
-            self.sock.sendall(json.dumps(reply).encode() + b"\n")
+        if reply:
+            with suppress(OSError):  # the program is gone; the next read says so
+                await kernel.host.reply(self, json.dumps(reply).encode() + b"\n")
+        self.serving = False
         kernel.host.owe(self)
 
     def _understood(self, line: bytes) -> tuple[str, Callable[..., Awaitable[Any]], dict[str, Any]]:
@@ -162,6 +179,9 @@ class Session:
 class _Nobody:
     """Where the answers to a replayed program go."""
 
+    def setsockopt(self, *_: object) -> None:
+        pass
+
     def sendall(self, data: bytes) -> None:
         pass
 
@@ -173,15 +193,17 @@ class ReplayedSession(Session):
     """A program that is there no more: it asks what it asked when it was, at the same times or as soon after as it has
     been answered."""
 
-    def __init__(self, kernel: "Kernel", index: int, calls: list[tuple[int, str]]) -> None:
-        """``calls``: (true time, line), an empty line being its end; a program without one stays till the run's end."""
-        super().__init__(kernel, index, _Nobody())  # type: ignore[arg-type]
+    def __init__(self, kernel: Kernel, index: int, calls: list[tuple[int, str]], label: str) -> None:
+        """``calls``: (true time, line), an empty line being its end; a program without one stays till it hangs up, or
+        till the run's end."""
+        super().__init__(kernel, index, _Nobody(), label)  # type: ignore[arg-type]
+        self.from_outside = False  # all is written down already
         self._calls = deque(calls)
 
     def ready(self) -> bool:
         """Heard later, if it asked later."""
-        if not self._calls:
-            return False
+        if self.gone or not self._calls:
+            return self.gone and super().ready()
         t_ps = self._calls[0][0]
         host = self.kernel.host
         if t_ps <= self.kernel.true_now:

@@ -1,19 +1,20 @@
 """The host of the ``virtual`` clock: real UDP between processes, time granted in windows by the coordinator.
 
-What may live here: reports, grants, the datagram shim, and the count of datagrams that keeps a socket from
-overflowing.  A host never runs past ``end``; whatever could still reach it comes at or after ``end``.
+What may live here: reports, grants, the datagram shim, the count of datagrams that keeps a socket from overflowing,
+and the look-out for programs that hang up.  A host never runs past ``end``; whatever could still reach it comes at or
+after ``end``.
 """
 
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from struct import Struct
 
 from stack.runtime import bus
 from stack.runtime.host import Host
-from stack.runtime.kernel import ANSWER, FRAME, Kernel
+from stack.runtime.kernel import ANSWER, FRAME, Kernel, Program
 from stack.runtime.times import LEAST_DELAY
 
 _SO_MEMINFO = 55
@@ -30,6 +31,17 @@ class CountError(Exception):
 
 class CoordinatorGone(Exception):
     """The coordinator closed the bus before the end of the run."""
+
+
+def heard(coordinator: socket.socket) -> bytes:
+    """What the coordinator says next.  Raises CoordinatorGone if it says no more, or ConnectionError."""
+    try:
+        packet = coordinator.recv(bus.PACKET_MAX * 2)
+    except ConnectionResetError:  # it has gone without having heard us out; what it had said is still there
+        packet = coordinator.recv(bus.PACKET_MAX * 2)
+    if not packet:
+        raise CoordinatorGone
+    return packet
 
 
 class VirtualHost(Host):
@@ -60,6 +72,10 @@ class VirtualHost(Host):
         self._commands: list[bus.Command] = []
         self._orders: list[bus.Order] = []
         self._calls = b""
+        self._waiting: dict[int, Program] = {}
+        """Programs from outside whose calls may take for ever, by their sockets' numbers."""
+        self._look_out = select.poll()
+        self._look_out.register(coordinator, select.POLLIN)
         for sock in sockets.values():
             sock.setblocking(False)
 
@@ -85,6 +101,24 @@ class VirtualHost(Host):
     def command(self, kernel: Kernel, sequence: int, message: int, body: bytes) -> None:
         self._commands.append(bus.Command(kernel.number, kernel.true_now, sequence, message, body))
         self.end = min(self.end, kernel.true_now + LEAST_DELAY)
+
+    def thinks(self, kernel: Kernel, still: bool, process: int) -> None:
+        self._bus.send(bus.pack_thinks(kernel.number, still, process))
+
+    async def attend[T](self, session: Program, call: Awaitable[T]) -> T:
+        if not session.from_outside:
+            return await super().attend(session, call)
+        number = session.sock.fileno()
+        self._waiting[number] = session
+        self._look_out.register(number, 0)  # only for what is always told: that nobody is at the other end
+        try:
+            return await super().attend(session, call)
+        finally:
+            self._heed_no_more(number)
+
+    def _heed_no_more(self, number: int) -> None:
+        if self._waiting.pop(number, None) is not None:
+            self._look_out.unregister(number)
 
     def strangers(self, node: int) -> int:
         """Those that came as far as here, and those that the socket's own filter has dropped."""
@@ -116,8 +150,8 @@ class VirtualHost(Host):
         for order in orders:
             if order.kind == bus.KILL:
                 self._lost(order.node, await self.kill(order.node, order.t))
-            elif order.kind == bus.WAYS:
-                self.rerouted(order.node, bus.ordered_ways(order))
+            elif order.kind == bus.PLIGHT:
+                self.suffer(order.node, bus.ordered_plight(order))
             elif order.kind == bus.FREEZE:
                 self.freeze(order.node)
             elif order.kind == bus.THAW:
@@ -125,10 +159,12 @@ class VirtualHost(Host):
             elif order.kind == bus.CALLS:
                 self._calls += order.body
             elif order.kind == bus.REPLAY:
-                self.attach(order.node, order.t, bus.ordered_calls(self._calls))
+                self.attach(order.node, order.t, bus.ordered_calls(self._calls), order.body.decode())
                 self._calls = b""
             elif order.kind == bus.ATTACH:
                 self.attach(order.node, order.t, self.doors[order.node].accept()[0], order.body.decode())
+            elif order.kind == bus.HANGUP:
+                self.hang_up(order.node, order.t, order.body.decode())
             elif self.revive is not None:
                 self.revive(order.node, order.t)
 
@@ -171,16 +207,28 @@ class VirtualHost(Host):
         try:
             for packet in bus.pack_report(report):
                 self._bus.send(packet)
+            self._wait_for_grant()
             answers: list[bus.Answer] = []
             while True:
-                packet = self._bus.recv(bus.PACKET_MAX * 2)
-                if not packet:
-                    raise CoordinatorGone
-                grant = bus.unpack_grant(packet, answers)
+                grant = bus.unpack_grant(heard(self._bus), answers)
                 if grant is not None:
                     return grant
         except ConnectionError:
             raise CoordinatorGone from None
+
+    def _wait_for_grant(self) -> None:
+        """Until there is one; meanwhile say which programs have hung up.  Each is to be heard of once, and then counts
+        when the coordinator says so."""
+        while self._waiting:
+            ready = [number for number, _ in self._look_out.poll()]
+            for number in ready:
+                if number in self._waiting:
+                    session = self._waiting[number]
+                    self._heed_no_more(number)
+                    with suppress(OSError):  # it has ended; its last word is to be heard
+                        self._bus.send(bus.pack_input(session.deed("hangup")))
+            if self._bus.fileno() in ready:
+                return
 
     def _drain(self, node: int, expect: int) -> None:
         """Take in every datagram that was ever sent to ``node``."""
@@ -210,4 +258,4 @@ class VirtualHost(Host):
         self._received[node] = received
 
 
-__all__ = ["CoordinatorGone", "CountError", "VirtualHost"]
+__all__ = ["CoordinatorGone", "CountError", "VirtualHost", "heard"]

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from stack.sdk.group import Group, group
-from stack.sdk.plain import PlainChannel, PlainGroup, PlainPairs, PlainQpu, run
+from stack.sdk.keys import Key, Keys, KeyStatus, Terms
+from stack.sdk.plain import PlainChannel, PlainGroup, PlainKeys, PlainPairs, PlainQpu, run
 from stack.sdk.qpu import (
     Channel,
     ChannelClosed,
@@ -106,11 +107,15 @@ __all__ = [
     "Ebit",
     "GateRefused",
     "Group",
+    "Key",
+    "KeyStatus",
+    "Keys",
     "NoRoom",
     "Outcome",
     "Pairs",
     "PlainChannel",
     "PlainGroup",
+    "PlainKeys",
     "PlainPairs",
     "PlainQpu",
     "Qpu",
@@ -119,6 +124,7 @@ __all__ = [
     "QubitLost",
     "Session",
     "SessionEnded",
+    "Terms",
     "attach",
     "connect",
     "group",

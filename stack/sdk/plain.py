@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from stack.sdk.group import GROUP_PORT, Group, group
+from stack.sdk.keys import Key, Keys, KeyStatus, Terms
 from stack.sdk.qpu import DEFAULT_PATIENCE_S, Channel, Ebit, Outcome, Pairs, Qpu, describing
 from stack.sdk.qubits import Copy, Qubit
 
@@ -119,6 +120,12 @@ class PlainQpu:
         pairs: Pairs[Any] = self.qpu.pairs(node, n=n, rate=rate, measured=measured, **more)  # type: ignore[call-overload]
         return PlainPairs(pairs)
 
+    def keys(self, node: str, terms: Terms = Terms(), *, stock: int = 1, minimum_fidelity: float = 0.0) -> "PlainKeys":  # noqa: B008 - immutable
+        return PlainKeys(run(self.qpu.keys(node, terms, stock=stock, minimum_fidelity=minimum_fidelity)))
+
+    def dec_keys(self, node: str, key_ids: Sequence[str]) -> list[Key]:
+        return run(self.qpu.dec_keys(node, key_ids))
+
     def group(
         self,
         members: Sequence[str],
@@ -150,6 +157,23 @@ class PlainPairs[T](_Closing):
 
     def close(self) -> None:
         run(self._pairs.close())
+
+
+class PlainKeys(_Closing):
+    """As :class:`stack.sdk.Keys`."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self.peer = keys.peer
+
+    def status(self) -> KeyStatus:
+        return run(self._keys.status())
+
+    def enc_keys(self, number: int = 1) -> list[Key]:
+        return run(self._keys.enc_keys(number))
+
+    def close(self) -> None:
+        run(self._keys.close())
 
 
 class PlainChannel(_Closing):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
+from stack.sdk.keys import Key, Keys, Terms, container
 from stack.sdk.qubits import Copy, Qubit, Sheet
 from stack.sdk.session import Caller, CallFailed
 
@@ -265,7 +266,9 @@ class Qpu:
     ) -> "Pairs[Any]":
         """Pairs with another node, whose program must ask for the same: ``async for ebit in qpu.pairs("west", n=10)``.
 
-        ``n`` of them (the lesser, if the two differ), as fast as they come, or at ``rate`` a virtual second.
+        ``n`` of them (the lesser, if the two differ), as fast as they come, or at ``rate`` a virtual second; without
+        ``n`` at either end, until one of the two leaves.  If one leaves before the last of ``n``, the other is told:
+        ChannelClosed.
         ``measured``: each is measured at once, in Z and X by turns, and an Outcome comes in place of an Ebit.  To leave
         before the last, ``async with qpu.pairs(...) as pairs``; the qubits that came stay.  The end with the lower
         number asks, and its ``rate`` counts.
@@ -276,9 +279,24 @@ class Qpu:
             raise ValueError("say how many pairs (n=), or at which rate")
         return Pairs(self, node, n, rate, measured, **more)
 
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    async def keys(self, node: str, terms: Terms = Terms(), *, stock: int = 1, minimum_fidelity: float = 0.0) -> Keys:  # noqa: B008 - immutable
+        """Secret keys with another node, of which ``stock`` are kept ready from now on.  Raises ChannelRefused."""
+        asked = terms._asdict() | {"stock": stock, "minimum_fidelity": minimum_fidelity}
+        number = await self.ask("keys_open", peer=self.number_of(node), **asked)
+        return Keys(self.ask, number, node)
+
+    async def dec_keys(self, node: str, key_ids: Sequence[str]) -> list[Key]:
+        """The keys that a program at another node has got under these names, from ``Keys.enc_keys``; each is handed out
+        once, all or none.  Raises ChannelRefused."""
+        answer = await self.ask("dec_keys", peer=self.number_of(node), key_IDs=list(key_ids))
+        return container(answer)
+
 
 class Pairs[T]:
-    """A stream of pairs: made by ``Qpu.pairs``.  Raises ChannelRefused, and ChannelClosed if the network gives up."""
+    """A stream of pairs: made by ``Qpu.pairs``.  Raises ChannelRefused, and ChannelClosed if the network gives up, or
+    the other end has gone before so many have come as were agreed on."""
 
     def __init__(
         self,
@@ -345,7 +363,9 @@ class Pairs[T]:
             if not closed.by_peer:
                 raise
             await self.close()
-            raise StopAsyncIteration from None
+            if self._left is None:
+                raise StopAsyncIteration from None
+            raise ChannelClosed(f"{closed}; {self._left} of the pairs agreed on have not come", closed.kind) from None
         if self._left is not None:
             self._left -= 1
         if self._call == "outcome":

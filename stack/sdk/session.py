@@ -6,14 +6,16 @@ What may live here: sessions, blocking and not, and how one is come by.  The byt
 import json
 import os
 import socket
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import anyio
 
 from stack import standing
+from stack.streams import Lines
+
+_CHUNK: Final = 1 << 16
 
 
 class CallFailed(Exception):
@@ -41,51 +43,60 @@ class Caller(Protocol):
         """Give the node back."""
 
 
-def _line(name: str, arguments: dict[str, Any]) -> bytes:
-    return json.dumps({"call": name, "args": arguments}).encode() + b"\n"
-
-
-def _value(session: Caller, line: bytes) -> Any:
-    if not line.endswith(b"\n"):
-        raise SessionEnded(f"{session.name} has closed the session")
-    reply = json.loads(line)
-    session.t_ps = reply["t_ps"]
-    if "error" in reply:
-        raise CallFailed(reply["error"], reply.get("kind", ""))
-    return reply["value"]
-
-
-class Session:
-    """One program's hold on one node, for programs that wait by blocking."""
+class _End:
+    """What both kinds of session have in common: the socket, and what has come over it."""
 
     def __init__(self, sock: socket.socket, name: str) -> None:
         self.name = name
         self.t_ps = 0
         """Node time of the last reply, in picoseconds."""
-        self._stream = sock.makefile("rwb")
         self._sock = sock
+        self._lines = Lines()
+
+    def close(self) -> None:
+        """Give the node back: the run may end without this program from now on."""
+        self._sock.close()
+
+    def _question(self, name: str, arguments: dict[str, Any]) -> bytes:
+        if self._sock.fileno() < 0:
+            raise SessionEnded(f"the session with {self.name} was closed here")
+        return json.dumps({"call": name, "args": arguments}).encode() + b"\n"
+
+    def _feed(self, more: bytes) -> None:
+        if not more:
+            raise self._over()
+        self._lines.feed(more)
+
+    def _over(self) -> SessionEnded:
+        return SessionEnded(f"{self.name} is there no more: it is down, or the run is over")
+
+    def _value(self, line: bytes) -> Any:
+        reply = json.loads(line)
+        self.t_ps = reply["t_ps"]
+        if "error" in reply:
+            raise CallFailed(reply["error"], reply.get("kind", ""))
+        return reply["value"]
+
+
+class Session(_End):
+    """One program's hold on one node, for programs that wait by blocking."""
 
     def call(self, name: str, **arguments: Any) -> Any:
         """Make a call and wait for its reply.  Raises CallFailed, or SessionEnded."""
-        if self._stream.closed:
-            raise SessionEnded(f"the session with {self.name} was closed here")
+        question = self._question(name, arguments)
         try:
-            self._stream.write(_line(name, arguments))
-            self._stream.flush()
-            line = self._stream.readline()
+            self._sock.sendall(question)
+            while (line := self._lines.next()) is None:
+                self._feed(self._sock.recv(_CHUNK))
+        except ConnectionError:  # it went before it had read what was said to it
+            raise self._over() from None
         except OSError as error:
             raise SessionEnded(f"{self.name}: {error}") from None
-        return _value(self, line)
+        return self._value(line)
 
     async def ask(self, name: str, **arguments: Any) -> Any:
         """``call``, for code that is written for both kinds of session."""
         return self.call(name, **arguments)
-
-    def close(self) -> None:
-        """Give the node back: the run may end without this program from now on."""
-        with suppress(OSError):  # a call that the node did not live to hear
-            self._stream.close()
-        self._sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -96,24 +107,22 @@ class Session:
         self.close()
 
 
-class AsyncSession:
+class AsyncSession(_End):
     """The same under trio or asyncio.  Calls of several tasks wait for each other; one that is cancelled ends it, as
     its reply could be taken for another's."""
 
     def __init__(self, sock: socket.socket, name: str) -> None:
+        super().__init__(sock, name)
         sock.setblocking(False)
-        self.name = name
-        self.t_ps = 0
-        self._sock = sock
         self._turn = anyio.Lock()
-        self._pending = b""
 
     async def ask(self, name: str, **arguments: Any) -> Any:
         async with self._turn:
-            if self._sock.fileno() < 0:
-                raise SessionEnded(f"the session with {self.name} was closed here")
+            question = self._question(name, arguments)
             try:
-                return _value(self, await self._answer(_line(name, arguments)))
+                return self._value(await self._answer(question))
+            except ConnectionError:
+                raise self._over() from None
             except OSError as error:
                 raise SessionEnded(f"{self.name}: {error}") from None
             except anyio.get_cancelled_exc_class():
@@ -126,17 +135,10 @@ class AsyncSession:
                 question = question[self._sock.send(question) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._sock)
-        while b"\n" not in self._pending:
+        while (line := self._lines.next()) is None:
             await anyio.wait_readable(self._sock)
-            more = self._sock.recv(65536)
-            if not more:
-                return b""
-            self._pending += more
-        line, end, self._pending = self._pending.partition(b"\n")
-        return line + end
-
-    def close(self) -> None:
-        self._sock.close()
+            self._feed(self._sock.recv(_CHUNK))
+        return line
 
 
 def attach() -> Session:

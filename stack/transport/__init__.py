@@ -1,1 +1,2 @@
-"""The transport layer: sessions between nodes, pair streams, teleported qubits."""
+"""The transport layer: sessions between nodes, pair streams, teleported qubits.  ``interface`` is what the layers above
+may use."""

@@ -13,8 +13,8 @@ import yaml
 
 from testbed.bench.measure import Measured, Timed, timed_local, timed_virtual
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
-from testbed.lab.plan import Plan
+from testbed.plan.compose import compose
+from testbed.plan.plan import Plan
 from testbed.scenario import load_scenario
 from testbed.scenario.model import PAULI_STATES
 
@@ -22,7 +22,7 @@ TELEPORTS: Final = 198
 GATES: Final = 100
 GHZ_STATES: Final = 20
 QPUS: Final = 8
-RUNS: Final = 3
+RUNS: Final = 5
 
 _UNITS: Final[dict[str, str]] = {
     "windows": "rounds of the coordinator",

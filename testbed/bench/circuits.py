@@ -23,7 +23,7 @@ from testbed.circuits.lower import lower
 from testbed.circuits.parse import parse
 from testbed.circuits.source import read_source
 from testbed.errors import Place
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.scenario import Scenario, load_scenario
 from testbed.validate.circuits import qpus_scenario
 

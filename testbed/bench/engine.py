@@ -37,5 +37,5 @@ def engine_figures() -> Iterator[Measured]:
 
 def heavy_imports() -> list[str]:
     """Which of the heavy libraries a node process imports (none, it is hoped)."""
-    code = f"import sys, stack.runtime.process; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, stack.process; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -3,6 +3,7 @@
 What may live here: what every bench needs.
 """
 
+import gc
 import shutil
 import tempfile
 import time
@@ -16,9 +17,9 @@ from typing import Any
 import trio
 
 from testbed.lab.local import run_local
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
 from testbed.lab.virtual import Launch
+from testbed.plan.plan import Plan
+from testbed.report.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,21 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@contextmanager
+def _as_if_alone() -> Iterator[None]:
+    """What earlier figures have left in this process is not walked through in search of garbage, as it would not be in
+    a process of its own."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def timed_local(plan: Plan) -> Timed:
     """In this process, traces on."""
-    with _folder() as folder:
+    with _folder() as folder, _as_if_alone():
         began = time.perf_counter()
         outcome = run_local(plan, folder / ".spool", {})
         return Timed(outcome, time.perf_counter() - began, 0.0, {})

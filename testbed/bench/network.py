@@ -15,12 +15,14 @@ from typing import Any
 import yaml
 
 from testbed.bench.measure import Measured, timed_local
-from testbed.lab.compose import compose
-from testbed.lab.plan import Plan
+from testbed.plan.compose import compose
+from testbed.plan.plan import Plan
 from testbed.scenario import load_scenario
 
 PAIRS = 100
 """Of the shorter run; the longer one has three times as many."""
+
+ROUNDS = 5
 
 FLAT = 0.2
 """Linear, or flat: how far a row may be from the mean of its kind, as a share of it."""
@@ -36,18 +38,20 @@ class _Cost:
 
 def network_figures() -> Iterator[Measured]:
     """Frames and processor time for each pair that both ends have, over hops and beside other circuits."""
-    over = {hops: _cost(hops, 1) for hops in (1, 2, 4, 8)}
+    chains = (1, 2, 4, 8)
+    over = dict(zip(chains, _costs(*((hops, 1) for hops in chains)), strict=True))
     for hops, cost in over.items():
         how = "one circuit; frames of all nodes, stations included"
         yield Measured(f"pair over {hops} hops, frames per hop", cost.frames / hops, "frames/hop", how)
-        how = "processor time of `local`, traces on; what the longer of two runs takes more, the best of three"
+        how = "processor time of `local`, traces on; what the longer of two runs takes more, the best of several"
         yield Measured(f"pair over {hops} hops, local, per hop", cost.cpu_ms / hops, "ms/hop", how)
     yield from _spread("pair over 1 to 8 hops", {hops: (c.frames / hops, c.cpu_ms / hops) for hops, c in over.items()})
     known = list(over.items())
     for (fewer, less), (more, cost) in pairwise(known):
         how = f"what each hop from {fewer} to {more} adds: costs are a line with a start, see docs/circuits.md"
         yield Measured(f"pair, a hop more, to {more}", (cost.frames - less.frames) / (more - fewer), "frames/hop", how)
-    beside = {circuits: _cost(2, circuits) for circuits in (1, 10, 50)}
+    crowds = (1, 10, 50)
+    beside = dict(zip(crowds, _costs(*((2, circuits) for circuits in crowds)), strict=True))
     for circuits, cost in beside.items():
         how = "two hops each, through one repeater"
         yield Measured(f"pair of {circuits} circuits, frames", cost.frames, "frames/pair", how)
@@ -64,25 +68,28 @@ def _spread(what: str, costs: dict[int, tuple[float, float]]) -> Iterator[Measur
         yield Measured(f"{what}, {name}", max(abs(value / mean - 1) for value in values), "off", how, FLAT)
 
 
-def _cost(hops: int, circuits: int) -> _Cost:
-    """What a pair costs once the network is up: the difference of a longer and a shorter run, in turn.
+def _costs(*cases: tuple[int, int]) -> list[_Cost]:
+    """For each (hops, circuits), what a pair costs once the network is up: a longer run less a shorter one.
 
     Processor time, not wall time: on an idle machine they are one, and on a busy one only the first is the stack's.
+    All cases run in turns, and of each run the best turn counts: a machine slow for a while is slow for all of them.
     """
-    each = max(4, PAIRS // circuits)
-    frames, spent = [], []
-    for pairs in (each, 3 * each):
-        plan = _plan(hops, circuits, pairs)
-        best = float("inf")
-        for _ in range(3):
+    each = [max(4, PAIRS // circuits) for _, circuits in cases]
+    plans = [_plan(*case, pairs) for case, few in zip(cases, each, strict=True) for pairs in (few, 3 * few)]
+    spent = [float("inf")] * len(plans)
+    frames = [0] * len(plans)
+    for _ in range(ROUNDS):
+        for i, plan in enumerate(plans):
             gc.collect()
             began = time.process_time()
             outcome = timed_local(plan).outcome
-            best = min(best, time.process_time() - began)
-        frames.append(sum(result.get("frames_sent", 0) for result in outcome.results.values()))
-        spent.append(best)
-    more = 2 * each * circuits
-    return _Cost((frames[1] - frames[0]) / more, (spent[1] - spent[0]) / more * 1e3)
+            spent[i] = min(spent[i], time.process_time() - began)
+            frames[i] = sum(result.get("frames_sent", 0) for result in outcome.results.values())
+    costs = []
+    for i, ((_, circuits), few) in enumerate(zip(cases, each, strict=True)):
+        short, long, more = 2 * i, 2 * i + 1, 2 * few * circuits
+        costs.append(_Cost((frames[long] - frames[short]) / more, (spent[long] - spent[short]) / more * 1e3))
+    return costs
 
 
 def _plan(hops: int, circuits: int, pairs: int) -> Plan:

@@ -12,7 +12,7 @@ from sequence.kernel.quantum_manager import QuantumManager
 from sequence.kernel.timeline import Timeline
 
 from testbed.bench.measure import Measured
-from testbed.plane.links import Herald, LinkParameters, make_link
+from testbed.plane.links import Herald, LinkId, LinkParameters, make_link
 from testbed.plane.state import FORMALISM
 from testbed.validate.heralds import attempt
 from testbed.validate.sequence import BareBarrettKok
@@ -52,7 +52,7 @@ def _ours(kind: str, visibility: float) -> Callable[[], float]:
         detector_efficiency=_DETECTOR,
         visibility=visibility,
     )
-    link = make_link(kind, known, "photonic", kind, 1)
+    link = make_link(kind, known, "photonic", LinkId(kind, 1))
     timeline = Timeline(formalism=FORMALISM)
     reports: list[Herald | None] = []
 

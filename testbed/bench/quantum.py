@@ -12,8 +12,8 @@ from typing import Final
 from protocols.wire.codec import EgpBases
 from testbed.bench.measure import Measured, Timed, timed_local, timed_virtual
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
-from testbed.lab.plan import Plan
+from testbed.plan.compose import compose
+from testbed.plan.plan import Plan
 from testbed.scenario import LinkLoad, LoadClass, load_scenario
 from testbed.scenario.link_requests import KINDS
 from testbed.scenario.model import Requests

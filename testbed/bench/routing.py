@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from testbed.bench.measure import Measured, timed_local
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.scenario import Scenario, load_scenario
 
 SIDE = 10

@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 from math import inf
 
 from stack.application.compiler.ways import Distance
+from testbed.hardware import link_told, swap_w
 from testbed.scenario import Device, Link, Scenario
 
 _LONG_S = 10.0
@@ -72,8 +73,6 @@ def _reached(start: str, roads: dict[str, list[tuple[str, float]]], passing: dic
 
 
 def _link_cost(scenario: Scenario, link: Link) -> float:
-    from testbed.lab.compose import link_told
-
     told = link_told(scenario, link)
     ends = [device for name in (link.a, link.b) if (device := scenario.node(name).device) is not None]
     wait_s = 1000 / max(1, told.pairs_per_ks)
@@ -90,6 +89,4 @@ def _telegate_error(device: Device) -> float:
 
 
 def _swap_cost(device: Device) -> float:
-    from testbed.lab.circuits import swap_w
-
     return 3 * (1 - swap_w(device)) / 4

@@ -1,79 +1,36 @@
 """The command line: ``bellwire COMMAND``.
 
-What may live here: the list of commands, and what every one of them does with an error.  A command is a module beside
-this one, with its arguments and its text; work is done elsewhere, and imported only when asked for.
+What may live here: the way in.  It imports next to nothing, so that Ctrl-C is answered as soon as there is somebody to
+answer; the list of commands is ``commands``.
 """
 
-import argparse
-import errno
 import os
+import signal
 import sys
 
-# Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-from testbed.cli import completion, jobs, measuring, replaying, running, standing, starting, tracing
-from testbed.cli.terminal import EXITS, Parser, Unwritable, abandon_stdout, reopen_standard_streams, say
-from testbed.errors import BadInput
-
-COMMANDS = (starting, running, standing, jobs, tracing, replaying, measuring, completion)
-"""Their ``add(commands)`` declares arguments and sets ``do``, which is given them and returns the exit code."""
-
-
-def parser() -> Parser:
-    """All commands with all their arguments."""
-    whole = Parser(
-        prog="bellwire",
-        description="A quantum network protocol stack and the testbed to run it.",
-        epilog=EXITS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in COMMANDS:
-        module.add(commands)
-    dissector = commands.add_parser("dissector", help="print the Wireshark dissector (Lua)")
-    dissector.set_defaults(do=_dissector)
-    return whole
+_INTERRUPTED = "bellwire: interrupted\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; its exit code."""
-    reopen_standard_streams()
     try:
-        whole = parser()
-        completion.complete(whole)
-        args = whole.parse_args(arguments)
-        code: int = args.do(args)
-        sys.stdout.flush()
-        return code
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+        # Nothing has begun that would have to be put in order, and an exception in the midst of imports may get lost.
+        unheard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if unheard:
+            signal.signal(signal.SIGINT, _end)
+        from testbed.cli.commands import obey
+
+        if unheard:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return obey(arguments)
     except KeyboardInterrupt:
-        print("bellwire: interrupted", file=sys.stderr)
+        sys.stderr.write(_INTERRUPTED)
         return 130
-    except BrokenPipeError:
-        abandon_stdout()  # the reader has had enough
-        return 0
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EBADF, errno.EIO):
-            raise
-        return _unwritable(2)
-    except Unwritable as unwritable:
-        return unwritable.code if unwritable.quiet else _unwritable(unwritable.code)
 
 
-def _unwritable(code: int) -> int:
-    abandon_stdout()
-    print("standard output: it is closed or full; what was to be shown is lost, files are not", file=sys.stderr)
-    return code
+def _end(*_: object) -> None:
+    os.write(2, _INTERRUPTED.encode())
+    os._exit(130)
 
 
-def _dissector(args: argparse.Namespace) -> int:
-    from testbed.dissector import lua
-
-    say([lua().rstrip("\n")], 2)
-    return 0
-
-
-__all__ = ["main", "parser"]
+__all__ = ["main"]

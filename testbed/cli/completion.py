@@ -25,7 +25,6 @@ def add(commands: Commands) -> None:
         "completion",
         help="print what makes a shell complete",
         description=COMPLETION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     completion.set_defaults(do=_completion)
     completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
@@ -49,7 +48,7 @@ def complete(parser: Parser) -> None:
 
 def nodes(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """The nodes of the testbed that is meant."""
-    from testbed.lab.testbed import Testbed
+    from testbed.standing.testbed import Testbed
 
     with suppress(Exception):  # there is nothing to complete, and nobody to tell
         return list(Testbed.find(parsed_args.testbed, parsed_args.dir).status().nodes)
@@ -58,14 +57,43 @@ def nodes(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
 
 def kinds(**_: Any) -> Iterable[str]:
     """What can be wrong with a network."""
-    from testbed.lab.troubles import KINDS
+    from testbed.fault_kinds import KINDS
 
     return list(KINDS)
 
 
+def places(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """What may follow a kind of fault: an amount, such as those that are common, then links and nodes."""
+    from testbed.fault_kinds import AMOUNTS, BROKER, CHANCES, DISK, DRIFT
+    from testbed.standing.testbed import Testbed
+
+    kind, said = parsed_args.kind, parsed_args.rest or []
+    if kind in AMOUNTS and not said:
+        return ["0.01", "0.1", "0.5"] if kind in CHANCES else ["50ppm", "-50ppm"] if kind == DRIFT else ["1ms", "5ms"]
+    if kind in (DISK, BROKER):
+        return []
+    with suppress(Exception):
+        status = Testbed.find(parsed_args.testbed, parsed_args.dir).status()
+        links = [link.name for link in status.links]
+        there = [node.name for node in status.nodes.values() if kind != "blind" or node.kind == "station"]
+        fitting = {"cut": links, "blind": there, "partition": there, DRIFT: there}.get(kind, links + there)
+        return [name for name in fitting if name not in said]
+    return []
+
+
+def troubled(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Where there is a fault of the kind that is to be healed."""
+    from testbed.standing.testbed import Testbed
+
+    with suppress(Exception):
+        active = Testbed.find(parsed_args.testbed, parsed_args.dir).status().faults
+        return sorted({name for fault in active if fault.kind == parsed_args.kind for name in fault.at})
+    return []
+
+
 def testbeds(parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Those that are up."""
-    from testbed.lab.places import standing
+    from testbed.standing.places import standing
 
     with suppress(Exception):
         return [one.name for one in standing(parsed_args.dir)]
@@ -77,4 +105,4 @@ def completed_by(action: argparse.Action, completer: Any) -> None:
     action.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
 
 
-__all__ = ["add", "complete", "completed_by", "kinds", "nodes", "testbeds"]
+__all__ = ["add", "complete", "completed_by", "kinds", "nodes", "places", "testbeds", "troubled"]

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from testbed.cli.completion import completed_by, testbeds
+from testbed.cli.standing import journals_lost
 from testbed.cli.terminal import Commands, Parser, say
 from testbed.errors import BadInput
 from testbed.program import program
 
 if TYPE_CHECKING:
-    from testbed.lab.jobs import JobStatus
-    from testbed.lab.testbed import Testbed
+    from testbed.standing.jobs import JobStatus
+    from testbed.standing.testbed import Testbed
 
 SUBMIT = """Give a circuit to the controller of a testbed that is up, and wait for what comes out.
 
@@ -40,13 +41,13 @@ def add(commands: Commands) -> None:
         help="run a circuit on a testbed with a controller",
         usage="%(prog)s [TESTBED] CIRCUIT --shots N [options]",
         description=SUBMIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     submit.set_defaults(do=_submit)
     submit.add_argument("what", metavar="[TESTBED] CIRCUIT", nargs="+", help="an OpenQASM 2 or 3 file")
     submit.add_argument("--shots", type=int, required=True, metavar="N", help="how often it runs")
     submit.add_argument("--name", metavar="NAME", help="what the job is called (default: the file's name)")
     submit.add_argument("--fidelity", type=float, default=0.0, metavar="F", help="least fidelity of its pairs")
+    submit.add_argument("--ahead", type=int, default=0, metavar="N", help="pairs that are to be ready for its gates")
     wait = submit.add_mutually_exclusive_group()
     wait.add_argument("--wait", dest="wait", action="store_true", default=True, help="for its outcome (default)")
     wait.add_argument("--no-wait", dest="wait", action="store_false", help="say its number, and end")
@@ -71,7 +72,7 @@ def _which(parser: Parser) -> None:
 
 
 def _found(args: argparse.Namespace) -> "Testbed":
-    from testbed.lab.testbed import Testbed
+    from testbed.standing.testbed import Testbed
 
     return Testbed.find(args.testbed, args.dir)
 
@@ -82,7 +83,7 @@ def _gone(args: argparse.Namespace, error: Exception) -> int:
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from testbed.lab.testbed import TestbedError
+    from testbed.standing.testbed import TestbedError
 
     *names, circuit = args.what
     if len(names) > 1 or (names and args.testbed):
@@ -91,7 +92,12 @@ def _submit(args: argparse.Namespace) -> int:
     try:
         bed = _found(args)
         status = bed.submit(
-            circuit, args.shots, name=args.name, minimum_fidelity=args.fidelity, controller=args.controller
+            circuit,
+            args.shots,
+            name=args.name,
+            minimum_fidelity=args.fidelity,
+            ahead=args.ahead,
+            controller=args.controller,
         )
         if not args.wait:
             return _told(args, status, [f"job {status.job}, {status.name}, is {status.state.lower()}"], 0)
@@ -113,7 +119,7 @@ def _told(args: argparse.Namespace, status: "JobStatus", lines: list[str], code:
 
 
 def _jobs(args: argparse.Namespace) -> int:
-    from testbed.lab.testbed import TestbedError
+    from testbed.standing.testbed import TestbedError
 
     try:
         bed = _found(args)
@@ -121,18 +127,19 @@ def _jobs(args: argparse.Namespace) -> int:
             status = bed.job(args.job, controller=args.controller)
             return _told(args, status, _outcome(status), 0)
         found = bed.jobs(controller=args.controller)
+        lost = [] if args.json else journals_lost(bed.status())
     except TestbedError as error:
         return _gone(args, error)
     if args.json:
         say([json.dumps([asdict(one) for one in found], indent=2)], 2)
         return 0
     width = max((len(one.name) for one in found), default=0)
-    say([_row(one, width) for one in found] or ["no jobs"], 2)
+    say([*([_row(one, width) for one in found] or ["no jobs"]), *lost], 2)
     return 0
 
 
 def _cancel(args: argparse.Namespace) -> int:
-    from testbed.lab.testbed import TestbedError
+    from testbed.standing.testbed import TestbedError
 
     try:
         status = _found(args).cancel(args.job, controller=args.controller)

@@ -7,16 +7,24 @@ import json
 import sys
 from pathlib import Path
 
-from testbed.cli.terminal import EXITS, Commands, check_writable, say
-from testbed.errors import BadInput
+from testbed.cli.terminal import EXITS, Commands, check_writable, say, tell
+from testbed.errors import BadInput, listed
+
+VALIDATE = """Measure what theory or a publication says, table by table, and say by how many sigma each row is off.
+
+  bellwire validate --list                          the areas
+  bellwire validate link --list                     its tables, with example rows
+  bellwire validate link --plots plots              and a plot per table
+  bellwire validate link --cases my-cases.yaml      rows of your own instead
+"""
 
 
 def add(commands: Commands) -> None:
     """Declare `validate`, `bench` and `conformance`."""
-    validate = commands.add_parser("validate", help="check the physics against published numbers")
+    validate = commands.add_parser("validate", help="check the physics against published numbers", description=VALIDATE)
     validate.set_defaults(do=_validate)
-    validate.add_argument("area", metavar="AREA", help="link, network, ...")
-    validate.add_argument("--seed", type=int, default=1, metavar="N")
+    validate.add_argument("area", metavar="AREA", nargs="?", help="link, network, ...; --list alone names them all")
+    validate.add_argument("--seed", type=int, default=1, metavar="N", help="every random draw follows from it")
     validate.add_argument("--cases", type=Path, metavar="FILE", help="YAML list of {id, table, params, expected}")
     validate.add_argument("--list", action="store_true", help="print every table with its parameters and an example")
     validate.add_argument(
@@ -24,7 +32,11 @@ def add(commands: Commands) -> None:
     )
     validate.add_argument("--plots", type=Path, metavar="DIR", help="draw a plot per table there")
 
-    bench = commands.add_parser("bench", help="measure this machine")
+    bench = commands.add_parser(
+        "bench",
+        help="measure this machine",
+        description="Measure what a frame, a pair, a teleport and a telegate cost here.",
+    )
     bench.set_defaults(do=_bench)
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     bench.add_argument("--long", action="store_true", help="instead: testbeds up and down, and one at work for minutes")
@@ -34,12 +46,13 @@ def add(commands: Commands) -> None:
     conformance = commands.add_parser(
         "conformance",
         help="test an implementation of the protocols against every numbered requirement",
+        usage="%(prog)s TARGET [options]",
         description="Scripted peers, devices and users around one implementation, over real sockets.",
         epilog=EXITS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     conformance.set_defaults(do=_conformance)
-    target = conformance.add_mutually_exclusive_group(required=True)
+    what = conformance.add_argument_group("TARGET, one of these")
+    target = what.add_mutually_exclusive_group(required=True)
     target.add_argument("--iut", metavar="udp:HOST:PORT", help="one that runs already: what can be seen from outside")
     target.add_argument("--iut-cmd", metavar="CMD", help="one that the kit starts, see docs/conformance.md")
     target.add_argument("--self", action="store_true", help="our own node, as any other")
@@ -65,20 +78,22 @@ def add(commands: Commands) -> None:
 
 def _validate(args: argparse.Namespace) -> int:
     from testbed.scenario.load import MAX_SEED
-    from testbed.validate import list_tables, run
+    from testbed.validate import AREAS, list_tables, run
 
     if args.list:
         for option, value in (("--cases", args.cases), ("--json", args.json), ("--plots", args.plots)):
             if value is not None:
                 raise BadInput("command line", option, "--list measures nothing", "leave one of the two out")
-        say(list_tables(args.area).splitlines(), 2)
+        say(list_tables(args.area).splitlines() if args.area else [f"areas: {', '.join(AREAS)}"], 2)
         return 0
+    if args.area is None:
+        raise BadInput("command line", "AREA", "nothing to validate", f"name one of {listed(list(AREAS))}")
     if not 0 <= args.seed <= MAX_SEED:
         raise BadInput(
             "command line", "--seed", f"{args.seed} is not a seed", f"give a whole number from 0 to {MAX_SEED}"
         )
     check_writable(args.json)
-    return run(args.area, args.seed, args.cases, args.json, args.plots)
+    return run(args.area, args.seed, args.cases, args.json, args.plots, lambda text: tell(text.removesuffix("\n")))
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -86,7 +101,7 @@ def _bench(args: argparse.Namespace) -> int:
 
     check_writable(args.json)
     try:
-        figures = run_long(print, args.cycles, args.minutes) if args.long else run_bench(print)
+        figures = run_long(tell, args.cycles, args.minutes) if args.long else run_bench(tell)
     except Left as left:
         print(f"bellwire bench: {left}", file=sys.stderr)
         return 1
@@ -116,4 +131,4 @@ def _conformance(args: argparse.Namespace) -> int:
         json=args.json,
         junit=args.junit,
     )
-    return conformance(wanted, lambda line: say([line], 2))
+    return conformance(wanted, tell)

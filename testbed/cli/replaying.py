@@ -37,7 +37,6 @@ def add(commands: Commands) -> None:
         help="run a run once more up to a time, and look into its nodes",
         usage="%(prog)s DIR [--until T] [options]",
         description=REPLAY,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     replay.set_defaults(do=_replay)
     replay.add_argument("path", metavar="DIR", type=Path, help="a run's output folder")

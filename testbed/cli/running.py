@@ -4,11 +4,13 @@ import argparse
 import json
 import shlex
 import signal
+import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.cli.terminal import EXITS, Commands, ProgressLine, Terminable, check_writable, opening, say
+from testbed.cli.terminal import EXITS, Commands, ProgressLine, Terminable, check_writable, opening, say, tell
 from testbed.errors import BadInput
 from testbed.program import program
 
@@ -18,8 +20,13 @@ if TYPE_CHECKING:
 RUN = """Run a scenario: every node a process of its own, real UDP between them, one process for the quantum world.
 
 A run leaves in DIR:
-  report.json    what was measured          trace.pcapng  every frame, for Wireshark
-  events.jsonl   what the protocols did     logs/NODE.log, run.json (addresses, process ids, this machine)
+  report.json    what was measured
+  report.html    the same to look at, of a network with quantum links
+  trace.pcapng   every frame, for Wireshark
+  events.jsonl   what the protocols did
+  run.json       addresses, process ids, this machine
+  logs/NODE.log  what a node's process had to say
+
 The same scenario and seed give the same report, trace and events, byte for byte, under virtual and local.
 """
 
@@ -33,7 +40,6 @@ def add(commands: Commands) -> None:
         usage="%(prog)s SCENARIO [options]",
         description=RUN,
         epilog=EXITS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.set_defaults(do=_run)
     run.add_argument("scenario", metavar="SCENARIO", type=Path, nargs="?", help="a scenario file (YAML)")
@@ -64,12 +70,13 @@ def add(commands: Commands) -> None:
     results.add_argument("--replay", type=Path, metavar="DIR", help="do again the run that left DIR")
 
 
-NODE = """Be one node of a run that was started on another machine, or in another network, with
-`bellwire run SCENARIO --clock paced --remote NODE --bind ITS-ADDRESS`.
+NODE = """Be one node of a run, or of a testbed, that was started on another machine, or in another network, with
+`bellwire run SCENARIO --clock paced --remote NODE --bind ITS-ADDRESS`, or `bellwire up` likewise.
 
-  bellwire node west.json --address 10.0.0.2        west.json: its ticket, from the run's folder, tickets/
+  bellwire node west.json --address 10.0.0.2
 
-Frames go over UDP between the nodes' addresses; the device bus, over TCP to the run.
+Its ticket, west.json, is in the run's folder, in tickets/.  Frames go over UDP between the nodes' addresses; all
+else, over TCP to the run.  A ticket serves one life of the node.
 """
 
 
@@ -78,32 +85,59 @@ def _add_node(commands: Commands) -> None:
         "node",
         help="be one node of a run on another machine",
         description=NODE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     node.set_defaults(do=_node)
     node.add_argument("ticket", metavar="TICKET", type=Path, help="the node's ticket")
-    node.add_argument("--address", metavar="ADDRESS", required=True, help="of this machine, for its frames")
+    node.add_argument(
+        "--address", metavar="ADDRESS", help="of this machine, for its frames (default: that towards the run)"
+    )
 
 
 def _node(args: argparse.Namespace) -> int:
-    from stack.runtime.remote import LabGone, run_node
+    from stack.remote import LabGone, run_node
 
     try:
         ticket = json.loads(args.ticket.read_text())
         host, _, port = ticket["lab"].rpartition(":")
         node, lab, token = str(ticket["node"]), (host, int(port)), str(ticket["token"])
+        keeps = args.ticket.resolve().parent / f"journals-{int(ticket['run'], 16):08x}"
     except OSError as error:
         raise BadInput(args.ticket, "TICKET", error.strerror or str(error), "copy it from the run's folder") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(args.ticket, "TICKET", "it is no ticket", "copy one from the run's folder, tickets/") from None
+    address = _own_address(args.address, lab)
     try:
-        return run_node(node, lab, token, args.address)
+        with Terminable() as terminable:
+            return run_node(node, lab, token, address, keeps, lambda line: tell(f"bellwire node: {line}"))
+    except KeyboardInterrupt:
+        if terminable.asked is None:
+            raise
+        print(f"bellwire node: {Terminable.ENDS[terminable.asked]}", file=sys.stderr)
+        return 128 + terminable.asked
     except LabGone as gone:
         print(f"bellwire node: {gone}", file=sys.stderr)
         return 3
     except OSError as error:
         remedy = "name an address of this machine at which no other node is"
-        raise BadInput("command line", "--address", f"{args.address}: {error.strerror or error}", remedy) from None
+        raise BadInput("command line", "--address", f"{address}: {error.strerror or error}", remedy) from None
+
+
+def _own_address(named: str | None, lab: tuple[str, int]) -> str:
+    """At which the other nodes are to reach this one.  Raises BadInput for what they surely cannot."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(lab)  # nothing is sent
+            towards, there = sock.getsockname()[0], ip_address(sock.getpeername()[0])
+        address = towards if named is None else socket.gethostbyname(named)
+    except OSError as error:
+        place = named if named is not None else lab[0]
+        remedy = "name one of this machine: --address ADDRESS"
+        raise BadInput("command line", "--address", f"{place}: {error.strerror or error}", remedy) from None
+    own = ip_address(address)
+    if own.is_unspecified or (own.is_loopback and not there.is_loopback):
+        problem = f"{address} is none by which it can be reached from {there}"
+        raise BadInput("command line", "--address", problem, f"name another one of this machine: {towards}")
+    return address
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -111,8 +145,9 @@ def _run(args: argparse.Namespace) -> int:
         raise BadInput("this machine", "platform", f"{sys.platform} is not Linux", "run Bellwire on Linux")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    from testbed.lab.prepare import Options
     from testbed.lab.replay import replayed
-    from testbed.lab.run import Options, run
+    from testbed.lab.run import run
 
     options = Options(
         scenario=args.scenario,
@@ -134,9 +169,15 @@ def _run(args: argparse.Namespace) -> int:
         raise BadInput("command line", "SCENARIO", "no scenario is named", "name a file, or --replay DIR")
     check_writable(args.json)
     with ProgressLine() as progress, Terminable() as terminable:
-        finished = run(options, progress.show, lambda line: say([line], 2))
-    code = 143 if terminable.asked and finished.code == 130 else finished.code
-    trouble = "terminated" if code == 143 else finished.trouble
+        finished = run(
+            options,
+            progress.show,
+            tell,
+            lambda line: print(f"bellwire run: {line}", file=sys.stderr),
+        )
+    code, trouble = finished.code, finished.trouble
+    if terminable.asked is not None and code == 130:
+        code, trouble = 128 + terminable.asked, Terminable.ENDS[terminable.asked]
     if code == 2:
         print(trouble, file=sys.stderr)  # said as all other bad input is
         return code

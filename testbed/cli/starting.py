@@ -10,7 +10,7 @@ from testbed.program import program
 
 def add(commands: Commands) -> None:
     """Declare `new`."""
-    from testbed.scenario.starters import STARTERS
+    from testbed.starters import STARTERS
 
     known = "; ".join(f"{name}: {starter.about}" for name, starter in STARTERS.items())
     new = commands.add_parser(
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from testbed.scenario.starters import starter
+    from testbed.starters import starter
 
     file: Path = args.file
     if file.suffix not in (".yaml", ".yml"):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from testbed.cli.terminal import Commands, opening, say, span_ps
-from testbed.errors import BadInput
+from testbed.errors import BadInput, listed, nearest, shown
 
 TRACE = """Show what happened in a run: a line per frame (when, between whom, how long it took, what it said) and per
 event, and behind each in brackets the ebits and pairs that it is about.
@@ -27,7 +27,6 @@ def add(commands: Commands) -> None:
         help="show the trace of a run: filter it, follow a pair, draw it",
         usage="%(prog)s DIR|FILE [options]",
         description=TRACE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     trace.set_defaults(do=_trace)
     trace.add_argument("path", metavar="DIR|FILE", type=Path, help="a run's output folder, or a trace.pcapng")
@@ -49,7 +48,7 @@ def add(commands: Commands) -> None:
 
 
 def _trace(args: argparse.Namespace) -> int:
-    from testbed.trace import ladder, listing, story
+    from testbed.trace import ladder, listing, story, words
 
     folder: Path = args.path
     file = folder
@@ -78,9 +77,15 @@ def _trace(args: argparse.Namespace) -> int:
     for name in args.node:
         if name not in whole.nodes:
             raise BadInput(file, "--node", f"no frame or event is of {name}", f"name one of {', '.join(whole.nodes)}")
+    if choice.end_ps is not None and choice.end_ps < choice.start_ps:
+        raise BadInput("command line", "--to", f"{args.end} is before --from {args.start}", "give a later time")
+    _check_words(file, "--protocol", args.protocol, whole.spoken, "protocol or layer", words.SPOKEN)
+    _check_words(file, "--kind", args.kind, whole.kinds, "message or event", words.KINDS)
     part = whole.chosen(choice)
     if args.pair and not part.steps and args.pair not in whole.pair_names:
         raise BadInput(file, "--pair", f"nothing is about {args.pair}", _pairs_remedy(whole.pair_names))
+    if args.pair:
+        part = part.along()
     if args.node:
         rest = [name for name in part.nodes if name not in args.node]
         part = part._replace(nodes=(*[name for name in args.node if name in part.nodes], *rest))
@@ -100,6 +105,19 @@ def _trace(args: argparse.Namespace) -> int:
         shown.append(f"... and {left} more; --limit is {args.limit}")
     say(shown or ["nothing of that kind"], 2)
     return 0
+
+
+def _check_words(
+    file: Path, option: str, asked: list[str], here: tuple[str, ...], what: str, known: frozenset[str]
+) -> None:
+    """What is in no trace at all is a slip; what is merely not in this one is an answer."""
+    there = {word.casefold() for word in (*here, *known)}
+    for word in asked:
+        if word.casefold() not in there:
+            close = nearest(word, [*here, *sorted(known)])
+            hint = f"did you mean {close}? " if close else ""
+            remedy = f"{hint}this trace has {listed(list(here), 40)}"
+            raise BadInput(file, option, f"there is no {what} {shown(word)}", remedy)
 
 
 def _pairs_remedy(names: tuple[str, ...]) -> str:

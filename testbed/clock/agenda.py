@@ -3,18 +3,19 @@
 What may live here: data and rules about *when*; no process, socket or node is touched here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 from typing import Any, NamedTuple, Protocol
 
-from stack.config import Path
+from stack.config import Plight
 from stack.runtime.times import NEVER
+from testbed.clock.federate import CALM, Upset
 
 
 class Deed(Enum):
-    """What can befall a run.  (A planned freeze is no deed: the node's kernel knows its own.)"""
+    """What can befall a run."""
 
     KILL = "kill"
     RESTART = "restart"
@@ -23,6 +24,7 @@ class Deed(Enum):
     FAULT = "fault"
     HEAL = "heal"
     ATTACH = "attach"
+    HANGUP = "hangup"
     END = "end"
 
 
@@ -41,9 +43,10 @@ class Planned(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a disturbance comes to: new ways, by the node that sends over them, and what is to follow by itself."""
+    """What a disturbance comes to: for nodes, for the quantum plane, and what is to follow by itself."""
 
-    ways: dict[int, dict[int, Path]]
+    plights: dict[int, Plight]
+    upset: Upset = CALM
     next: Planned | None = None
 
 
@@ -56,17 +59,22 @@ class Inputs(Protocol):
     def befall(self, planned: Planned) -> Done:
         """The network is disturbed, or mended."""
 
-    def note(self, t_ps: int, node: int, event: str) -> None:
-        """A line of the trace about what has befallen a node."""
+    def turned(self, t_ps: int, node: int, frozen: bool) -> None:
+        """A node has been frozen, or thawed."""
 
 
 class Agenda:
     """Deeds in order of time.  At one time: what was planned, by node; what follows from earlier deeds; and what came
     from outside, as it came, since all else of that time may have been done by then."""
 
-    def __init__(self, planned: Iterable[Planned] = (), inputs: Iterable[Planned] = ()) -> None:
+    def __init__(
+        self, planned: Iterable[Planned] = (), inputs: Iterable[Planned] = (), resume: Container[int] = ()
+    ) -> None:
+        """``resume``: nodes whose next life takes up the work of the last."""
         self._left: list[tuple[int, bool, int, Planned]] = []
         self._count = 0
+        self._resume = resume
+        self._owed = 0
         for one in sorted(planned, key=lambda p: (p.t_ps, p.node, p.deed is Deed.RESTART)):
             self.follow(one)
         for one in inputs:
@@ -82,13 +90,25 @@ class Agenda:
 
     def _add(self, planned: Planned, outside: bool) -> None:
         self._count += 1
+        self._owed += self.resumes(planned)
         heappush(self._left, (planned.t_ps, outside, self._count, planned))
+
+    @property
+    def owed(self) -> bool:
+        """Whether a node has yet to come back to its work: the run is not over, even if no program is open."""
+        return self._owed > 0
+
+    def resumes(self, planned: Planned) -> bool:
+        """Whether it is a birth to work that is there already."""
+        return planned.deed is Deed.RESTART and planned.node in self._resume
 
     def next_ps(self) -> int:
         return self._left[0][0] if self._left else NEVER
 
     def pop(self) -> Planned:
-        return heappop(self._left)[-1]
+        planned = heappop(self._left)[-1]
+        self._owed -= self.resumes(planned)
+        return planned
 
 
 @dataclass(frozen=True, slots=True)

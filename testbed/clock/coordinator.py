@@ -7,9 +7,11 @@ anything due at i before that.  The plane executes what is stamped t only when e
 Rounds are barriers with blocking reads in host order: on two cores that beats polling.
 """
 
+import select
 import socket
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from stack.runtime import bus
 from stack.runtime.times import NEVER
@@ -53,6 +55,9 @@ class Lab(Protocol):
     def obeyed(self, number: int, t_ps: int) -> None:
         """Order ``number`` has been carried out, and counted at ``t_ps``."""
 
+    def thinks(self, node: int, still: bool, process: int) -> None:
+        """A program of this node keeps the floor, and time stands still; or it has gone on."""
+
     def progress(self, t_ps: int, windows: int) -> None:
         """About four times a second of wall time."""
 
@@ -75,6 +80,12 @@ class HostLink:
         self.lost: dict[int, int] = {}
         self.more = False
         self.granted: dict[int, int] = dict.fromkeys(nodes, 0)
+        self._frozen: set[int] = set()
+        self.on_thinks: Callable[[int, bool, int], None] = lambda node, still, process: None
+        self.on_input: Callable[[dict[str, Any]], None] = lambda what: None
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
 
     @property
     def effective(self) -> int:
@@ -83,19 +94,51 @@ class HostLink:
             e = min(e, answer.due)
         return e
 
+    def turns(self, node: int, frozen: bool) -> bool:
+        """A node is to be frozen, or thawed; False if it is so already."""
+        if (node in self._frozen) == frozen:
+            return False
+        self._frozen ^= {node}
+        return True
+
+    def dies(self, node: int) -> None:
+        """Its next life is not frozen."""
+        self._frozen.discard(node)
+
     def hear(self) -> tuple[bus.Report, list[bus.Command]]:
         """Its next report, and the device commands in it; waits for it.  Raises HostDied."""
         commands: list[bus.Command] = []
         while True:
-            try:
-                packet = self.sock.recv(bus.PACKET_MAX * 2)
-            except OSError:
-                packet = b""
-            if not packet:
-                raise HostDied(self.nodes)
+            packet = self._packet()
+            if self._aside(packet):
+                continue
             report = bus.unpack_report(packet, commands)
             if report is not None:
                 return report, commands
+
+    def overhear(self) -> None:
+        """What it says though nothing was asked of it.  Raises HostDied."""
+        if not self._aside(self._packet()):
+            raise RuntimeError(f"the host of nodes {self.nodes} reports unasked")
+
+    def _packet(self) -> bytes:
+        try:
+            packet = self.sock.recv(bus.PACKET_MAX * 2)
+        except OSError:
+            packet = b""
+        if not packet:
+            raise HostDied(self.nodes)
+        return packet
+
+    def _aside(self, packet: bytes) -> bool:
+        """Whether it is no part of a report; then it has been heeded."""
+        if packet[0] == bus.THINKS:
+            self.on_thinks(*bus.unpack_thinks(packet))
+        elif packet[0] == bus.INPUT:
+            self.on_input(bus.unpack_input(packet))
+        else:
+            return False
+        return True
 
 
 class Coordinator:
@@ -137,9 +180,17 @@ class Coordinator:
         self._done_ps = 0
         """What comes from outside counts from here on: something may have been done at all times before."""
         self._told_end = NEVER
+        self._interrupted = False
         self._dead: set[int] = set()
         self._sent = dict.fromkeys(self._host_of, 0)
         self._said = time.monotonic()
+        self._outside: dict[int, HostLink | Orders] = {}
+        """From where something may come at any time, by the numbers of their sockets."""
+        self._look_out = select.poll()
+        if orders is not None:
+            self._heed(orders)
+        for host in hosts:
+            self._joins(host)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -149,8 +200,10 @@ class Coordinator:
         self._lab.up()
         while True:
             self._empty_outboxes()
-            if self._orders is not None:
-                self._take(self._orders)
+            self._hear_outside(0)
+            if self._interrupted:
+                self._interrupted = False
+                self._agenda.take(self._inputs.stamped(self._done_ps, {"do": "end"}))
             effective = self._settle()
             first = min(effective.values(), default=NEVER)
             planned = self._agenda.next_ps()
@@ -158,7 +211,7 @@ class Coordinator:
             stop = self._stop_ps()
             if first == devices == planned == stop == NEVER and self._orders is not None and self._orders.standing:
                 self._lab.progress(self._done_ps, self.windows)
-                self._orders.wait()
+                self._hear_outside(None)
                 continue
             if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
                 self.stuck = stop == NEVER and any(h.programs for h in self._hosts)
@@ -174,8 +227,12 @@ class Coordinator:
                 continue
             self._window(effective, min(stop, planned, self._program_cap(effective)))
 
+    def end_soon(self) -> None:
+        """The run is to end as soon as it can; may be called from a signal's handler."""
+        self._interrupted = True
+
     def _stop_ps(self) -> int:
-        open_programs = sum(h.programs for h in self._hosts)
+        open_programs = sum(h.programs for h in self._hosts) or self._agenda.owed
         last = max(h.closed_at for h in self._hosts)
         return min(self._ending.stop_ps(open_programs, last, self._any_programs), self._told_end)
 
@@ -319,18 +376,15 @@ class Coordinator:
             return
         index = self._host_of[node]
         if deed in (Deed.FREEZE, Deed.THAW):
-            if index in self._live:
-                self._inputs.note(t, node, "frozen" if deed is Deed.FREEZE else "thawed")
-                self._order(index, bus.Order(bus.FREEZE if deed is Deed.FREEZE else bus.THAW, node, t))
+            frozen = deed is Deed.FREEZE
+            if node not in self._dead and self._hosts[index].turns(node, frozen):
+                self._inputs.turned(t, node, frozen)
+                self._order(index, bus.Order(bus.FREEZE if frozen else bus.THAW, node, t))
             return
-        if deed is Deed.ATTACH:
-            if index in self._live:
-                about = about or {}
-                orders = [bus.Order(bus.ATTACH, node, t, about["session"].encode())]
-                if "calls" in about:
-                    orders = bus.replay_orders(node, t, about["calls"])
-                for order in orders:
-                    self._order(index, order)
+        if deed in (Deed.ATTACH, Deed.HANGUP):
+            assert about is not None
+            if node not in self._dead:
+                self._tell_of_program(index, planned, about["session"], about.get("calls"))
             return
         if about is not None and (index in self._live and node not in self._dead) == (deed is Deed.RESTART):
             return  # it has died, or been restarted, between the order and now
@@ -341,12 +395,13 @@ class Coordinator:
                 lost = self._sent[node] - host.taken
                 host.granted[node] = self._sent[node]
                 self._lab.kill(node, t)
-                host.sock.close()
+                self._parts(host)
                 if host.programs:
                     host.programs, host.closed_at = 0, t
                 self._live.remove(index)
                 self.frames_lost[node] = self.frames_lost.get(node, 0) + lost
             else:
+                host.dies(node)
                 before = host.lost.get(node, 0)
                 self._order(index, bus.Order(bus.KILL, node, t))
                 lost = host.lost.get(node, 0) - before
@@ -357,6 +412,7 @@ class Coordinator:
             self._lost_while_down(host)
             fresh = HostLink(self._lab.restart(node, t), [node])
             fresh.closed_at = host.closed_at
+            self._joins(fresh)
             self._hosts[index] = fresh
             self._sent[node] = 0
             self._live = sorted([*self._live, index])
@@ -374,20 +430,67 @@ class Coordinator:
 
     # -- from outside -------------------------------------------------------------------------------------------
 
+    def _heed(self, source: HostLink | Orders) -> None:
+        self._outside[source.fileno()] = source
+        self._look_out.register(source.fileno(), select.POLLIN)
+
+    def _joins(self, host: HostLink) -> None:
+        """Between its reports a host has something to say only where programs come from outside."""
+        host.on_thinks = self._lab.thinks
+        host.on_input = self._comes
+        if self._orders is not None and self._orders.standing:
+            self._heed(host)
+
+    def _parts(self, host: HostLink) -> None:
+        if self._outside.pop(host.fileno(), None) is not None:
+            self._look_out.unregister(host.fileno())
+        host.sock.close()
+
+    def _hear_outside(self, patience_ms: int | None) -> None:
+        """Take what has come from outside; None: wait until something comes.  No host owes a report now."""
+        if not self._outside:
+            return
+        for number, _ in self._look_out.poll(patience_ms):
+            source = self._outside[number]
+            if isinstance(source, HostLink):
+                source.overhear()
+            else:
+                self._take(source)
+
     def _take(self, orders: Orders) -> None:
-        """Orders that have come: each counts at the first instant before which all is done, and after which nothing."""
-        while (order := orders.next()) is not None:
+        for order in orders.pending():
             if order["do"] == "spent":
                 self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
-                continue
-            self._agenda.take(self._inputs.stamped(self._done_ps, order["what"])._replace(order=order["id"]))
+            else:
+                self._comes(order["what"], order["id"])
+        if not orders.open:
+            self._look_out.unregister(orders.fileno())
+
+    def _comes(self, what: dict[str, Any], order: int = 0) -> None:
+        """An input: it counts at the first instant before which all is done, and after which nothing."""
+        self._agenda.take(self._inputs.stamped(self._done_ps, what)._replace(order=order))
+
+    def _tell_of_program(
+        self, index: int, planned: Planned, session: str, calls: list[tuple[int, str]] | None
+    ) -> None:
+        """It attaches, or it has hung up; ``calls``: of one that did so once, all that it asked."""
+        t, node = planned.t_ps, planned.node
+        if planned.deed is Deed.HANGUP:
+            orders = [bus.Order(bus.HANGUP, node, t, session.encode())]
+        elif calls is None:
+            orders = [bus.Order(bus.ATTACH, node, t, session.encode())]
+        else:
+            orders = bus.replay_orders(node, t, session, calls)
+        for order in orders:
+            self._order(index, order)
 
     def _disturb(self, planned: Planned) -> None:
         done = self._inputs.befall(planned)
-        for node, ways in done.ways.items():
+        self._plane.disturb(planned.t_ps, done.upset)
+        for node, plight in done.plights.items():
             index = self._host_of[node]
             if index in self._live:
-                for order in bus.way_orders(node, planned.t_ps, ways):
+                for order in bus.plight_orders(node, planned.t_ps, plight):
                     self._order(index, order)
         if done.next is not None:
             self._agenda.follow(done.next)

@@ -3,7 +3,7 @@
 What may live here: the interface, and the federate of a lab without quantum devices.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from stack.runtime.times import NEVER
 
@@ -16,6 +16,18 @@ class PlaneAnswer(NamedTuple):
     sequence: int
     message: int
     body: bytes
+
+
+class Upset(NamedTuple):
+    """What has become another for the quantum plane."""
+
+    dark: dict[int, tuple[bool, bool]]
+    """By number of a link: whether its fibre is cut, and whether its detectors are blinded, from now on."""
+    drifts: dict[int, int]
+    """By node: by how many ppb its oscillator runs fast from now on, on top of what it was made with."""
+
+
+CALM: Final = Upset({}, {})
 
 
 class Federate(Protocol):
@@ -38,6 +50,9 @@ class Federate(Protocol):
 
     def reset_node(self, node: int, t_ps: int) -> None:
         """The node has died."""
+
+    def disturb(self, t_ps: int, upset: Upset) -> None:
+        """Light goes out or comes back, clocks run otherwise: before anything happens at ``t_ps``."""
 
     def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:
         """The oracle: fidelities to the four Bell states of pairs, by the half (node, qubit) that was released first;
@@ -66,6 +81,9 @@ class NoPlane:
         return NEVER
 
     def reset_node(self, node: int, t_ps: int) -> None:
+        pass
+
+    def disturb(self, t_ps: int, upset: Upset) -> None:
         pass
 
     def spent(self, places: list[tuple[int, int]]) -> list[tuple[float, ...] | None]:

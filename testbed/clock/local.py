@@ -43,7 +43,13 @@ class LocalHost(Host):
         self._inputs = inputs
         self._dead: set[int] = set()
         self._told_end = NEVER
+        self.interrupted = False
         self._deed: Planned | None = None
+
+    def end_soon(self) -> None:
+        """The run is to end as soon as it can; may be called from a signal's handler."""
+        self.interrupted = True
+        self.end = 0
 
     def emit(self, kernel: Kernel, destination: int, due: int, sequence: int, frame: bytes) -> None:
         there = self.kernels[destination]
@@ -61,7 +67,8 @@ class LocalHost(Host):
         self.end = min(self.end, self._stop_ps())
 
     def _stop_ps(self) -> int:
-        return min(self._ending.stop_ps(self.open_programs, self.last_closed, self._any_programs), self._told_end)
+        open_programs = self.open_programs or self._agenda.owed
+        return min(self._ending.stop_ps(open_programs, self.last_closed, self._any_programs), self._told_end)
 
     def refill(self) -> bool:
         plane = self.plane
@@ -70,6 +77,8 @@ class LocalHost(Host):
             devices = plane.next_ps()
             first = min(nodes, devices)
             planned = self._agenda.next_ps()
+            if self.interrupted:
+                self._told_end = min(self._told_end, first, planned)
             stop = self._stop_ps()
             if min(first, planned) >= stop or first == planned == NEVER:
                 self.true_now = min(stop, max(self.true_now, self.last_closed)) if stop == NEVER else stop
@@ -106,18 +115,23 @@ class LocalHost(Host):
             case Deed.RESTART:
                 self._dead.discard(node)
                 self._revive(node, t_ps)
-            case Deed.FREEZE | Deed.THAW if alive:
-                self._inputs.note(t_ps, node, "frozen" if kind is Deed.FREEZE else "thawed")
-                if kind is Deed.FREEZE:
-                    self.freeze(node)
-                else:
-                    self.thaw(node, t_ps)
+            case Deed.FREEZE if alive and self.kernels[node].held is None:
+                self._inputs.turned(t_ps, node, True)
+                self.freeze(node)
+            case Deed.THAW if alive and self.kernels[node].held is not None:
+                self._inputs.turned(t_ps, node, False)
+                self.thaw(node, t_ps)
             case Deed.ATTACH if alive:
-                self.attach(node, t_ps, list((about or {})["calls"]))
+                assert about is not None
+                self.attach(node, t_ps, list(about["calls"]), about["session"])
+            case Deed.HANGUP if alive:
+                assert about is not None
+                self.hang_up(node, t_ps, about["session"])
             case Deed.FAULT | Deed.HEAL:
                 done = self._inputs.befall(deed)
-                for sender, ways in done.ways.items():
-                    self.rerouted(sender, ways)
+                self.plane.disturb(t_ps, done.upset)
+                for sufferer, plight in done.plights.items():
+                    self.suffer(sufferer, plight)
                 if done.next is not None:
                     self._agenda.follow(done.next)
             case Deed.END:

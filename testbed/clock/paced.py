@@ -8,14 +8,16 @@ A standing testbed gives orders while time passes: they are obeyed at once.  The
 planned is no end of anything: the node is cut off, as by a planned one.
 """
 
+import json
 import select
 import time
+from collections.abc import Sequence
 
 from stack.runtime import bus
 from testbed.clock.agenda import Agenda, Deed, Ending, Inputs, Planned
 from testbed.clock.coordinator import PROGRESS_EVERY_S, HostDied, HostLink, Lab
 from testbed.clock.federate import Federate
-from testbed.clock.orders import Orders
+from testbed.clock.orders import MOVED, WITHDRAW, Orders
 
 START_AFTER_S = 0.05
 REMEMBERED = 500
@@ -36,18 +38,24 @@ class PacedPlane:
         lab: Lab,
         inputs: Inputs,
         orders: Orders | None = None,
+        awaited: Sequence[int] = (),
     ) -> None:
-        """Only of a testbed that stands does an unplanned death pass."""
+        """Only of a testbed that stands does an unplanned death pass.  ``awaited``: nodes that may come late, each with
+        a process of its own."""
         self.end_ps = 0
         self._orders = orders
         self._stands = orders is not None and orders.standing
         self._inputs = inputs
         self._asked_to_end = False
+        self._interrupted = False
         self._hosts = hosts
         self._live = dict.fromkeys(range(len(hosts)))
         self._host_of = {node: index for index, host in enumerate(hosts) for node in host.nodes}
-        self._waking: dict[int, int] = {}
-        """Hosts that have been started anew and have not said yet that they have booted; the node of each."""
+        self._waking: dict[int, int] = {self._host_of[node]: node for node in awaited}
+        """Hosts that have been started since time began and have not said yet that they have booted; the node of
+        each."""
+        self._held: dict[int, list[bytes]] = {}
+        """For those, what they are to hear once they know what time it is."""
         self._poll = select.poll()
         self._by_fd: dict[int, int] = {}
         self._plane = plane
@@ -65,20 +73,26 @@ class PacedPlane:
         """Facts for run.json."""
         return {"late_commands": self._late, "latest_command_ps": self._latest_ps}
 
+    def end_soon(self) -> None:
+        """The run is to end as soon as it can; may be called from a signal's handler."""
+        self._interrupted = True
+
     def _now(self) -> int:
         return int((time.monotonic_ns() - self._epoch_ns) * 1000 / self._dilation)
 
     def run(self) -> None:
         """Until the end of the run; raises HostDied."""
         for index in self._live:  # every host reports when its nodes have booted
-            self._hear(index, 0)
+            if index not in self._waking:
+                self._hear(index, 0)
             self._attend(index)
         if self._orders is not None:
             self._poll.register(self._orders.fileno(), select.POLLIN)
         self._lab.up()
         self._epoch_ns = time.monotonic_ns() + int(START_AFTER_S * 1e9)
         for index in self._live:
-            self._start(index)
+            if index not in self._waking:
+                self._start(index)
         said = time.monotonic()
         while True:
             now = self._now()
@@ -87,8 +101,13 @@ class PacedPlane:
                 now = self._now()
             self._execute(now)
             stop = self._ending.stop_ps(
-                sum(h.programs for h in self._hosts), max(h.closed_at for h in self._hosts), self._any_programs
+                sum(h.programs for h in self._hosts) or self._agenda.owed,
+                max(h.closed_at for h in self._hosts),
+                self._any_programs,
             )
+            if self._interrupted:
+                self._interrupted = False
+                self._carry_out(self._inputs.stamped(max(0, now), {"do": "end"}))
             if self._asked_to_end:
                 stop = now
             if now >= stop:
@@ -131,22 +150,29 @@ class PacedPlane:
             self._poll.unregister(orders.fileno())
         elif order["do"] == "spent":
             self._lab.spent(order["id"], self._plane.spent([(n, q) for n, q in order["places"]]))
-        else:
+        elif order["do"] == MOVED:
+            address = json.dumps(order["address"]).encode()
+            for index in self._live:
+                self._befall(index, bus.Order(bus.MOVED, order["node"], max(0, self._now()), address))
+        elif order["do"] != WITHDRAW:  # too late: it was done when it came
             t_ps = max(0, self._now(), self._executed)
-            planned = self._inputs.stamped(t_ps, order["what"])
-            alive = self._host_of.get(planned.node) in self._live
-            if planned.deed not in (Deed.KILL, Deed.RESTART) or alive == (planned.deed is Deed.KILL):
-                self._carry_out(planned)
+            self._execute(t_ps - 1)
+            self._executed = t_ps
+            self._carry_out(self._inputs.stamped(t_ps, order["what"]))
             self._lab.obeyed(order["id"], t_ps)
 
     def _disturb(self, planned: Planned) -> None:
         """The network becomes another, to those that live; the next lives of others are told at their births."""
-        done = self._inputs.befall(planned)
-        for node, ways in done.ways.items():
+        t_ps = max(planned.t_ps, self._executed)
+        self._execute(t_ps - 1)
+        self._executed = t_ps
+        done = self._inputs.befall(planned._replace(t_ps=t_ps))
+        self._plane.disturb(t_ps, done.upset)
+        for node, plight in done.plights.items():
             index = self._host_of[node]
             if index in self._live:
-                for order in bus.way_orders(node, planned.t_ps, ways):
-                    self._tell(index, bus.pack_grant(bus.Grant(0, 0, [], [], [order])))
+                for order in bus.plight_orders(node, t_ps, plight):
+                    self._befall(index, order)
         if done.next is not None:
             self._agenda.follow(done.next)
 
@@ -177,8 +203,8 @@ class PacedPlane:
         self._poll.register(fd, select.POLLIN)
 
     def _start(self, index: int) -> None:
-        """Tell a host that has booted what time it is."""
-        self._tell(index, [bus.pack_start(self._epoch_ns, self._dilation)])
+        """Tell a host that has booted what time it is, and what has happened since it was told of its network."""
+        self._tell(index, [bus.pack_start(self._epoch_ns, self._dilation), *self._held.pop(index, [])])
 
     def _tell(self, index: int, packets: list[bytes]) -> None:
         host = self._hosts[index]
@@ -193,7 +219,8 @@ class PacedPlane:
     def _hear(self, index: int, now: int) -> bus.Report:
         host = self._hosts[index]
         report, commands = host.hear()
-        host.programs = report.programs
+        if report.programs or index not in self._waking:  # the work that it comes back to it has yet to take up
+            host.programs = report.programs
         host.closed_at = max(host.closed_at, report.closed_at)
         for node, t, sequence, message, body in commands:
             if t < now:
@@ -205,6 +232,14 @@ class PacedPlane:
             self._lab.born(self._waking.pop(index), now)
         return report
 
+    def _befall(self, index: int, order: bus.Order) -> None:
+        """What befalls a node of a host; one that is about to be born hears of it then."""
+        packets = bus.pack_grant(bus.Grant(0, 0, [], [], [order]))
+        if index in self._waking:
+            self._held.setdefault(index, []).extend(packets)
+        else:
+            self._tell(index, packets)
+
     # -- planned deaths -----------------------------------------------------------------------------------------
 
     def _carry_out(self, planned: Planned) -> None:
@@ -215,17 +250,23 @@ class PacedPlane:
         if deed is Deed.END:
             self._asked_to_end = True
             return
-        if deed is Deed.ATTACH:  # hosts let programs in themselves
-            return
-        if deed in (Deed.FREEZE, Deed.THAW):  # its process is stopped by the launcher
-            self._inputs.note(planned.t_ps, node, "frozen" if deed is Deed.FREEZE else "thawed")
+        if deed in (Deed.ATTACH, Deed.HANGUP):  # hosts let programs in, and miss them, themselves
             return
         index = self._host_of[node]
+        if deed in (Deed.FREEZE, Deed.THAW):
+            frozen = deed is Deed.FREEZE
+            if index in self._live and self._hosts[index].turns(node, frozen):
+                self._befall(index, bus.Order(bus.FREEZE if frozen else bus.THAW, node, planned.t_ps))
+                self._inputs.turned(planned.t_ps, node, frozen)
+            return
         alone = len(self._hosts[index].nodes) == 1
+        if alone and (index in self._live) is not (deed is Deed.KILL):
+            return  # it is so already: somebody's command, or its own death, was first
         if deed is Deed.KILL:
             if alone:
                 self._bury(index)
             else:
+                self._hosts[index].dies(node)
                 self._order(index, bus.KILL, node)
             t_ps = max(0, self._now(), self._executed)
             self._execute(t_ps - 1)
@@ -235,6 +276,7 @@ class PacedPlane:
         elif alone:
             fresh = HostLink(self._lab.restart(node, max(0, self._now())), [node])
             fresh.closed_at = self._hosts[index].closed_at
+            fresh.programs = int(self._agenda.resumes(planned))  # until it says itself
             self._hosts[index] = fresh
             self._live[index] = None
             self._waking[index] = node
@@ -257,6 +299,7 @@ class PacedPlane:
         self._poll.unregister(fd)
         del self._by_fd[fd], self._live[index]
         self._waking.pop(index, None)
+        self._held.pop(index, None)
         host.sock.close()
         if host.programs:
             host.programs, host.closed_at = 0, max(0, self._now())

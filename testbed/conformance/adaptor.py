@@ -14,7 +14,7 @@ from stack.application.results import ResultMissing
 from stack.config import Circuits, Control, Device, Link, NodeConfig, Path, RouteHop, Routing, Switch, TimeKeeping
 from stack.network.routing import LinkStateRoutes
 from stack.node import Node
-from testbed.conformance.users import Gates, Jobs, Pairs, Sessions
+from testbed.conformance.users import Gates, Jobs, Pairs, Programs, Secrets, Sessions
 
 _KINDS = {"station": "station", "switch": "station", "router": "repeater"} | {
     role: role for role in ("repeater", "controller")
@@ -57,7 +57,7 @@ def _control(qpus: dict[str, int] | None) -> Control | None:
         return None
     nodes = [int(node) for node in qpus]
     distances = {a: {b: 1.0 for b in nodes if b != a} for a in nodes}
-    return Control({int(node): (f"q{node}", room) for node, room in qpus.items()}, distances)
+    return Control({int(node): (f"q{node}", room) for node, room in qpus.items()}, distances, dict.fromkeys(nodes, 1))
 
 
 def _way(hops: list[dict[str, int]]) -> tuple[RouteHop, ...]:
@@ -140,7 +140,7 @@ class Adaptor:
         if hasattr(self._node, "controller"):
             self._above |= Jobs(self._node, self._tell).orders
         if hasattr(self._node, "network"):
-            for users in (Pairs, Sessions, Gates):
+            for users in (Pairs, Sessions, Gates, Programs, Secrets):
                 self._above |= users(self._node, self._tell).orders
 
     def order(self, order: dict[str, Any]) -> None:

@@ -16,8 +16,9 @@ import trio
 
 from testbed.conformance import report
 from testbed.conformance.catalogue import Requirement, load
-from testbed.conformance.kit import FAIL, PASS, Result, hunt, judge, simulate_all, try_address, try_command
+from testbed.conformance.kit import hunt, judge, simulate_all, try_address, try_command
 from testbed.conformance.mutants import load as load_mutants
+from testbed.conformance.results import FAIL, PASS, Result
 from testbed.conformance.scripts import Script
 from testbed.conformance.scripts import load as load_scripts
 from testbed.conformance.traces import load as load_rules
@@ -142,7 +143,12 @@ def _mutants(wanted: Wanted, requirements: list[Requirement], scripts: list[Scri
 
 
 def _fuzz(wanted: Wanted, frames: int, say: Say) -> int:
-    from testbed.fuzz import PROTOCOLS, Finding, fuzz, report  # the declarations of messages take a second to load
+    from testbed.conformance.fuzz import (  # the declarations of messages take a second to load
+        PROTOCOLS,
+        Finding,
+        fuzz,
+        report,
+    )
 
     if frames < 1:
         raise _bad("--fuzz", f"{frames} frames are none", "give a number above 0")

@@ -15,17 +15,13 @@ import trio
 from testbed.conformance.catalogue import Requirement
 from testbed.conformance.ground import Gone, NotSupported
 from testbed.conformance.mutants import Mutant
+from testbed.conformance.results import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Verdict
 from testbed.conformance.scene import MS
 from testbed.conformance.scripts import Act, Script
 from testbed.conformance.simulated import SimulatedGround
 from testbed.conformance.sockets import CommandGround, UdpGround
 from testbed.conformance.stage import NotMet, Stage, Undecided
 from testbed.conformance.traces.tape import Tape
-
-PASS: Final = "pass"
-FAIL: Final = "fail"
-INCONCLUSIVE: Final = "inconclusive"
-NOT_SUPPORTED: Final = "not supported"
 
 AT_ONCE: Final = 6
 """Scripts that run side by side on the wall clock: they mostly wait."""
@@ -39,25 +35,6 @@ PATIENCE_S: Final = 20
 """How long a script that is to be performed alone waits for a host that is not busy."""
 
 Perform = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
-
-
-class Result(NamedTuple):
-    """What came of one script."""
-
-    script: str
-    decides: tuple[str, ...]
-    verdict: str
-    why: str
-    evidence: tuple[str, ...]
-
-
-class Verdict(NamedTuple):
-    """What is known of one requirement."""
-
-    requirement: Requirement
-    verdict: str
-    why: str
-    scripts: tuple[str, ...]
 
 
 class Trial(NamedTuple):

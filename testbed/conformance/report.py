@@ -11,7 +11,8 @@ from typing import Final
 from xml.etree import ElementTree
 
 from testbed.conformance.catalogue import order
-from testbed.conformance.kit import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Trial, Verdict
+from testbed.conformance.kit import Trial
+from testbed.conformance.results import FAIL, INCONCLUSIVE, NOT_SUPPORTED, PASS, Result, Verdict
 
 SCHEMA: Final = "bellwire.conformance/1"
 _ORDER: Final = (PASS, FAIL, INCONCLUSIVE, NOT_SUPPORTED)

@@ -96,6 +96,8 @@ class Scene:
     """The node that may lease the implementation; 0: none."""
     rounds: int = 0
     """Of purification on each link of its circuits."""
+    incarnation: int = 1
+    """In which the implementation begins."""
     secret: bytes | None = None
 
     def key(self, a: int, b: int) -> bytes:
@@ -105,12 +107,12 @@ class Scene:
         low, high = sorted((a, b))
         return hashlib.sha256(f"bellwire conformance {low} {high}".encode()).digest()
 
-    def configuration(self, incarnation: int) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
         """What the implementation is told, but for addresses and the epoch."""
         return {
             "role": self.role,
             "node": self.node,
-            "incarnation": incarnation,
+            "incarnation": self.incarnation,
             "allowance_ps": ALLOWANCE_PS,
             "peers": {str(p): {"key": self.key(self.node, p).hex(), "delay_ps": DELAY_PS} for p in self.peers},
             "links": [
@@ -166,6 +168,8 @@ class Scene:
 _ENDS: Final = (LinkRow(LINK, 1, 2, 3),)
 
 ECHO: Final = Scene("echo", "echo", 1, (2,))
+REBORN: Final = Scene("reborn", "echo", 1, (2, 3), incarnation=2)
+"""A node in its second life, of which its peers know nothing yet."""
 MASTER: Final = Scene("master", "end", 1, (2, 3), _ENDS, qubits=2)
 """An end of a link, the one with the lower number, which leads."""
 URGENT: Final = Scene("urgent", "end", 1, (2, 3), (LinkRow(LINK, 1, 2, 3, scheduler="higher-wfq"),), qubits=2)
@@ -228,7 +232,8 @@ CLOCKED_DEVICES: Final = Scene("clocked devices", "devices", 0, ())
 SCENES: Final = {
     scene.name: scene
     for scene in (
-        *(ECHO, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED, ROUTER, SWITCHED, LED, SWITCH, STAYING),
+        *(ECHO, REBORN, MASTER, URGENT, FOLLOWER, STATION, MASTER_CLOCK, CLOCKED),
+        *(ROUTER, SWITCHED, LED, SWITCH, STAYING),
         *(QPU, SECOND_QPU, LEASED, CONTROLLER, PURIFYING, REPEATER, CROSSROADS),
     )
 }

@@ -33,7 +33,7 @@ class SimulatedGround(Host):
         self._tape = tape
         self._coming: list[tuple[int, int, Happening]] = []
         self._order = count()
-        self._config = node_config(scene.configuration(1))
+        self._config = node_config(scene.configuration())
         self._node: Node | None = None
         self._adaptor: Adaptor | None = None
         self._script: Callable[[], Awaitable[None]] | None = None

@@ -186,7 +186,7 @@ class CommandGround(_World):
 
     async def _configure(self, lines: "_Lines") -> None:
         assert self._devices is not None
-        told = self._scene.configuration(1)
+        told = self._scene.configuration()
         for number, sock in self._peers.items():
             told["peers"][str(number)]["address"] = list(sock.getsockname()[:2])
         told["devices"] = list(self._devices.getsockname()[:2])

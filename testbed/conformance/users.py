@@ -7,17 +7,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from protocols.key.service import BlockDone, BlockGivenUp, SessionEnded, Terms
+from protocols.key.store import Key
 from protocols.pairs import Pair
 from protocols.qnp.service import Delivery
 from protocols.rgp.service import Role
-from protocols.wire import EgpBases, QtpService, RgpKind
+from protocols.wire import EgpBases, EgpBasis, QtpService, RgpKind
 from protocols.wire.codec import DeviceOpcode, PairKind
 from stack.application.compiler.circuit import Circuit, Op
+from stack.application.data_qubits import AllHeld
 from stack.application.gates import GateFailed
+from stack.application.keys import FIRST_PURPOSE, KeySession
 from stack.network.interface import Measured, Tested
 from stack.node import Node
 from stack.runtime.session import CallError
-from stack.transport.service import Session, SessionClosed, SessionRefused
+from stack.transport.interface import Session, SessionClosed, SessionRefused
 
 Tell = Callable[[dict[str, Any]], None]
 Orders = dict[str, Callable[..., None]]
@@ -82,7 +86,7 @@ class Pairs:
     def tested(self, peer: int, purpose: int, tested: Tested) -> None:
         pass
 
-    def ended_at(self, peer: int, purpose: int, node: int) -> None:
+    def ended_at(self, peer: int, purpose: int, node: int, error: str) -> None:
         pass
 
     def no_pairs(self, peer: int, purpose: int, cause: str) -> None:
@@ -207,6 +211,68 @@ class Gates:
     def _cancel(self, job: int, gates: list[int], node: int) -> None:
         """This node will do none of these gates, and no other of the job that it has begun."""
         self._gates.abandon((job, gate, node) for gate in gates)
+
+
+class Programs:
+    """Who holds data qubits of the node."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._data, self._tell = node.data, tell
+        self._held: list[int] = []
+        self.orders: Orders = {"hold": self._hold}
+
+    def _hold(self, qubits: int) -> None:
+        self._data.give_back(self._held)
+        self._held = []
+        with suppress(AllHeld):
+            while len(self._held) < qubits:
+                self._held.append(self._data.take())
+        self._tell({"event": "held", "qubits": len(self._held)})
+
+
+class Secrets:
+    """Who makes keys with other nodes, and says what they are."""
+
+    def __init__(self, node: Node, tell: Tell) -> None:
+        self._keys, self._tell = node.keys, tell
+        self._network_says = node.keys.pair_measured
+        self.orders: Orders = {
+            "open-keys": self._open,
+            "close-keys": lambda session: self._keys.close(self._sessions[session]),
+            "read": self._read,
+            "enc-keys": self._enc,
+            "dec-keys": lambda node, key_ids: self._told(self._keys.dec_keys(node, key_ids)),
+        }
+        self._sessions: dict[int, KeySession] = {}
+        for peer in node.config.paths:
+            node.keys.hear(peer, self._hear)
+
+    def _open(self, node: int, most_errors: float = 0.11, **terms: int) -> None:
+        session = self._keys.open(node, Terms(**terms)._replace(most_errors=most_errors))
+        self._sessions[session.ident.number] = session
+        self._tell({"event": "keys-opened", "node": node, "session": session.ident.number})
+
+    def _read(self, node: int, opener: int, session: int, pairs: list[list[Any]]) -> None:
+        """The network layer has measured pairs."""
+        for pair_id, basis, outcome in pairs:
+            measured = Measured(opener, pair_id, EgpBasis[basis], outcome, _FULL)
+            self._network_says(node, FIRST_PURPOSE + session, measured)
+
+    def _enc(self, session: int, number: int) -> None:
+        self._told(self._keys.enc_keys(self._sessions[session].ident, number))
+
+    def _told(self, keys: list[Key]) -> None:
+        self._tell({"event": "keys", "keys": [[key.key_id, key.data.hex()] for key in keys]})
+
+    def _hear(self, event: Any) -> None:
+        facts = {"opener": event.session.opener, "session": event.session.number}
+        match event:
+            case BlockDone():
+                self._tell({"event": "block", **facts, "block": event.block, "why": ""})
+            case BlockGivenUp():
+                self._tell({"event": "block", **facts, "block": event.block, "why": event.why.name})
+            case SessionEnded():
+                self._tell({"event": "keys-over", **facts, "why": event.why.name})
 
 
 class Jobs:

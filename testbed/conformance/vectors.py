@@ -15,7 +15,7 @@ import protocols
 from protocols.declare import LAYERS
 from protocols.wire import HEADER_BYTES, MAX_FRAME, MESSAGES, PORT, seal
 from protocols.wire.codec import ON_UDP
-from testbed.fuzz.messages import Field, fields_of
+from testbed.conformance.fuzz.messages import Field, fields_of
 
 FOLDER: Final = Path(next(iter(protocols.__path__))) / "vectors"
 KEY: Final = hashlib.sha256(b"bellwire golden vectors").digest()

@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Self
 
 from testbed.lab.children import CUT_OFF_S, PROGRAM, SETTLE_S, ProcessDied
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
 from testbed.lab.program_process import LIFELINE, SESSION
 from testbed.lab.spawning import end_program, environment, how_it_ended, kill_session, note, python
+from testbed.plan.plan import Plan
+from testbed.report.outcome import Outcome
 
 
 def program_title(plan: Plan, index: int) -> str:
@@ -44,7 +44,7 @@ class Attached:
         self._lifeline = lifeline
         self._children: list[subprocess.Popen[bytes]] = []
         self._watches: list[threading.Thread] = []
-        self._lock = threading.Lock()  # guards the three below
+        self._lock = threading.RLock()  # guards the three below, in a signal's handler, too
         self._pardoned: set[int] = set()
         self._over = False
         self._died: ProcessDied | None = None
@@ -96,8 +96,17 @@ class Attached:
         with self._lock:
             self._pardoned |= {index for index, program in enumerate(self._plan.programs) if program.node == node}
 
+    def end(self) -> None:
+        """End them all at once: somebody waits for the end of the run."""
+        with self._lock:
+            self._pardoned |= set(range(len(self._children)))
+        for child in self._children:
+            if child.poll() is None:
+                end_program(child.pid)
+
     def finish(self, outcome: Outcome) -> None:
-        """The run is over: let the programs end.  Raises ProcessDied for one that failed."""
+        """The run is over: let the programs end, or, if somebody waits for that, end them.  Raises ProcessDied for one
+        that failed."""
         with self._lock:
             self._over = True
         if self._died is not None:
@@ -112,7 +121,7 @@ class Attached:
                     raise self._death(index)
                 continue
             try:
-                child.wait(CUT_OFF_S)
+                child.wait(0.0 if outcome.interrupted else CUT_OFF_S)
             except subprocess.TimeoutExpired:
                 end_program(child.pid)
                 note(self._log(index), f"process {child.pid} had to be killed")

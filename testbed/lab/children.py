@@ -17,12 +17,19 @@ from typing import Any, NamedTuple, Protocol
 
 import trio
 
-from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN
+from stack.process import EXIT_COUNT, EXIT_ORPHAN
 from testbed.lab.spawning import adopt_orphans, end_program, environment, how_it_ended, kill_session, note, python
 
 SETTLE_S = 0.2
 ORPHANS_WAIT = 10
 """After a death, how long the launcher waits to learn who else died, before it says who was first to blame."""
+
+GRACE_S = 1.5
+"""How long a run that is interrupted may take to end in order, so that it can be told of; then it is broken off."""
+
+FLOOR_S = 0.5
+"""How long it may take with its programs: one that has the floor keeps time from moving, and the run from its end.
+Then they are ended, and the run has ``GRACE_S``."""
 
 CUT_OFF_S = 2.0
 """How long a program may take to end after the run has ended without it; then it is killed."""
@@ -55,8 +62,8 @@ class HostStart(NamedTuple):
     own: list[int]
 
 
-class _Process(Protocol):
-    """What of ``trio.Process`` is used here."""
+class Process(Protocol):
+    """What of ``trio.Process`` is used here; ``pid`` is 0 of one on another machine."""
 
     @property
     def pid(self) -> int: ...
@@ -90,7 +97,7 @@ class _Forked:
 class _Death(NamedTuple):
     name: str
     code: int
-    process: _Process
+    process: Process
     log: Path
 
 
@@ -103,10 +110,10 @@ class Children:
         self.lifeline = lifeline
         self.over = False
         """The run has reached its end: a program may end because its node has."""
-        self._running: dict[str, _Process] = {}
-        self._all: dict[str, _Process] = {}
+        self._running: dict[str, Process] = {}
+        self._all: dict[str, Process] = {}
         self._titles: dict[str, str] = {}
-        self._pardoned: set[_Process] = set()
+        self._pardoned: set[Process] = set()
         self._dead: list[_Death] = []
         self._late: list[_Death] = []
         self._judging = False
@@ -131,7 +138,7 @@ class Children:
                 start_new_session=True,
                 env=environment(env),
             )
-        self._started(name, process, title or name)
+        self.join(name, process, title)
         assert process.stdin is not None
         with suppress(trio.BrokenResourceError):  # it died at once; the watch says so
             await process.stdin.send_all(orders)
@@ -139,15 +146,17 @@ class Children:
         return process.pid
 
     async def start_hosts(self, hosts: list[HostStart]) -> None:
-        """Start node processes (``stack.runtime.process``).  Raises ProcessDied if the process they are forked from
+        """Start node processes (``stack.process``).  Raises ProcessDied if the process they are forked from
         does not live to see them all."""
+        if not hosts:
+            return
         with ExitStack() as stack:
             logs = [stack.enter_context(self._opened(name)).fileno() for name in (TEMPLATE, *(h.name for h in hosts))]
             orders = [{**h.orders, "log": log, "own": h.own} for h, log in zip(hosts, logs[1:], strict=True)]
             stack.callback(adopt_orphans, False)
             adopt_orphans(True)  # when their parent ends, the nodes become children of ours
             template = await trio.lowlevel.open_process(
-                python("-m", "stack.runtime.process"),
+                python("-m", "stack.process"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=logs[0],
@@ -170,14 +179,15 @@ class Children:
         if not self._log(TEMPLATE).stat().st_size:
             self._log(TEMPLATE).unlink()
         for host, pid in zip(hosts, said.split(), strict=True):
-            self._started(host.name, _Forked(int(pid)), host.name)
+            self.join(host.name, _Forked(int(pid)))
 
-    def _started(self, name: str, process: _Process, title: str) -> None:
+    def join(self, name: str, process: Process, title: str = "") -> None:
+        """A process is there, started somehow: from now on it is watched."""
         self._running[name] = self._all[name] = process
         self._fallen.discard(name)
-        self._titles[name] = title
+        self._titles[name] = title = title or name
         self._nursery.start_soon(self._watch, name, process)
-        note(self._log(name), f"process {process.pid} started: {title}")
+        note(self._log(name), f"{_called(process)} started: {title}")
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -185,11 +195,11 @@ class Children:
     def _opened(self, name: str) -> FileIO:
         return open(self._log(name), "ab", buffering=0)
 
-    async def _watch(self, name: str, process: _Process) -> None:
+    async def _watch(self, name: str, process: Process) -> None:
         code = await process.wait()
         if self._running.get(name) is process:
             del self._running[name]
-        note(self._log(name), f"process {process.pid} {how_it_ended(code)}")
+        note(self._log(name), f"{_called(process)} {how_it_ended(code)}")
         if name.startswith(PROGRAM):
             kill_session(process.pid)  # if its keeper was killed, the program is still there
         if code == 0:
@@ -221,6 +231,13 @@ class Children:
             )
             raise ProcessDied(self._titles[name], how_it_ended(code, log), code == EXIT_COUNT)
 
+    def end_programs(self) -> None:
+        """At once; whatever they held is free then."""
+        for name, process in list(self._running.items()):
+            if name.startswith(PROGRAM):
+                self._pardoned.add(process)
+                _end(name, process)
+
     def judge_programs(self) -> None:
         """All nodes have ended, and who was cut off by that is pardoned: programs that failed themselves are not."""
         self.over = False
@@ -245,7 +262,8 @@ class Children:
             self._pardoned.add(process)
 
     def pids(self) -> dict[str, int]:
-        return {name: process.pid for name, process in self._running.items()}
+        """Of those on this machine."""
+        return {name: process.pid for name, process in self._running.items() if process.pid}
 
     async def wait_for(self, names: list[str]) -> None:
         """Until these children have ended by themselves."""
@@ -274,7 +292,11 @@ class Children:
                 await process.wait()
 
 
-def _end(name: str, process: _Process) -> None:
+def _called(process: Process) -> str:
+    return f"process {process.pid}" if process.pid else "its process, elsewhere,"
+
+
+def _end(name: str, process: Process) -> None:
     """At once; a program through its keeper, which knows all that it has started."""
     if name.startswith(PROGRAM):
         end_program(process.pid)

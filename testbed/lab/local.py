@@ -4,22 +4,26 @@ What may live here: composition of host, plane and nodes; the records of planned
 """
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
+from types import FrameType
 from typing import Any, Final
 
 import trio
 
-from stack.config import Path as Way
+from stack.config import Plight
 from stack.node import Node, boot
 from stack.record import Recorder, spool_name
 from testbed.clock.local import LocalHost
+from testbed.lab.children import FLOOR_S, GRACE_S
 from testbed.lab.inputs import Outside
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
+from testbed.plan.plan import Plan
+from testbed.report.outcome import Outcome
+from testbed.rundir import RunFolder
 
 
 class Graveyard:
@@ -38,15 +42,6 @@ class Graveyard:
                 recorder.event(t_ps, "lab", "killed", incarnation=incarnation, **lost)
 
 
-def chronicle(plan: Plan, spool_dir: Path, end_ps: int) -> None:
-    """Write into the trace what was planned to disturb the run before its end."""
-    for node in sorted({d.node for d in plan.disturbances}):
-        with Recorder(spool_dir / spool_name(node, 1, "-faults"), node, 1) as recorder:
-            for d in plan.disturbances:
-                if d.node == node and d.t_ps < end_ps:
-                    recorder.event(d.t_ps, "lab", d.event, **d.about)
-
-
 _THRESHOLDS: Final = (50_000, 20, 100)
 
 
@@ -62,6 +57,27 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
+def _heed(host: LocalHost, end_programs: Callable[[], None]) -> None:
+    """An interrupt ends the run in order, so that it can be told of, without its programs if they do not let it; a
+    second one, or if that takes too long, at once, in trio's way.  Called inside trio, in the main thread."""
+    at_once: Any = signal.getsignal(signal.SIGINT)
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if host.interrupted:
+            at_once(signal.SIGINT, frame)
+            return
+        host.end_soon()
+        signal.signal(signal.SIGALRM, without_programs)
+        signal.setitimer(signal.ITIMER_REAL, FLOOR_S)
+
+    def without_programs(number: int, frame: FrameType | None) -> None:
+        end_programs()
+        signal.signal(signal.SIGALRM, heed)
+        signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+
+    signal.signal(signal.SIGINT, heed)
+
+
 def run_local(
     plan: Plan,
     spool_dir: Path | None,
@@ -69,14 +85,18 @@ def run_local(
     on_host: Callable[[LocalHost], None] = lambda host: None,
     on_state: Callable[[int, str], None] = lambda node, state: None,
     on_end: Callable[[int, dict[str, Node]], None] = lambda t_ps, nodes: None,
+    on_troubles: Callable[[list[dict[str, Any]]], None] = lambda active: None,
+    end_programs: Callable[[], None] | None = None,
 ) -> Outcome:
-    """Run the plan to its end.
+    """Run the plan to its end.  ``spool_dir`` lies in the run's folder; None: nothing is written.
 
     ``on_host`` is given the host before it runs, for whoever watches its time; ``on_state`` is called with a node's
-    number and its new state: up, killed, restarted; ``on_end`` with the time at which the run stops and each node as it
-    is then.
+    number and its new state: up, killed, restarted; ``on_troubles`` with all that is wrong with the network when
+    that has changed; ``on_end`` with the time at which the run stops and each node as it is then.
+    ``end_programs``: with it the first SIGINT brings the run to its end in order, see ``_heed``.
     """
-    configs = {n.number: replace(n, spools=str(spool_dir or "")) for n in plan.nodes}
+    journals = "" if spool_dir is None else str(RunFolder(spool_dir.parent).journals)
+    configs = {n.number: replace(n, spools=str(spool_dir or ""), journals=journals) for n in plan.nodes}
     plane = plan.plane.build()
     graveyard = Graveyard(spool_dir)
     nodes: dict[str, Node] = {}
@@ -90,31 +110,37 @@ def run_local(
         graveyard.buried(node, t_ps, frames_lost)
         on_state(node, "killed")
 
-    def rerouted(node: int, ways: dict[int, Way]) -> None:
-        configs[node] = replace(configs[node], disturbed=configs[node].disturbed | ways)
+    def suffering(node: int, plight: Plight) -> None:
+        configs[node] = configs[node].suffering(plight)
 
-    inputs = Outside(plan.network, None, spool_dir)
+    inputs = Outside(plan.network, None, spool_dir, on_troubles, on_state)
     host = LocalHost(plane, plan.agenda(), plan.ending(), plan.any_programs, revive, buried, inputs)
-    host.on_rerouted = rerouted
+    host.on_plight = suffering
 
     def start() -> None:
         for config in list(configs.values()):
             nodes[config.name] = boot(host, config, sessions.get(config.number, []))
             on_state(config.number, "up")
+        if end_programs is not None:
+            _heed(host, end_programs)
 
     on_host(host)
-    with _few_collections():
-        trio.run(host.run, start, clock=host.clock)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with _few_collections():
+            trio.run(host.run, start, clock=host.clock)
+    finally:
+        if end_programs is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGINT, before)
     on_end(host.true_now, nodes)
     results: dict[str, Any] = {}
     counters: dict[str, dict[str, int]] = {}
     for kernel in host.kernels.values():
         results[kernel.name] = kernel.findings
         counters[kernel.name] = kernel.counters
-        kernel.recorder.close()
+        kernel.recorder.end()
     inputs.close()
-    if spool_dir is not None:
-        chronicle(plan, spool_dir, host.true_now)
     names = {n.number: n.name for n in plan.nodes}
     return Outcome(
         end_ps=host.true_now,
@@ -124,4 +150,5 @@ def run_local(
         frames_lost={names[n]: lost for n, lost in host.frames_lost.items()},
         plane=plan.plane.summarise(plane),
         wall={"steps": host.steps},
+        interrupted=host.interrupted,
     )

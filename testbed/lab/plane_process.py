@@ -6,6 +6,7 @@ trace when the launcher is gone.
 
 import json
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -13,22 +14,25 @@ import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
+from stack.config import Plight
+from stack.process import EXIT_COUNT, EXIT_ORPHAN, PLANE, result_name
 from stack.runtime.inputs import InputLog
-from stack.runtime.process import EXIT_COUNT, EXIT_ORPHAN, PLANE, result_name
 from stack.runtime.virtual import CountError
-from testbed.clock.agenda import Done, Planned
 from testbed.clock.coordinator import Coordinator, HostDied, HostLink
 from testbed.clock.orders import Orders
 from testbed.clock.paced import PacedPlane
 from testbed.errors import BadInput
 from testbed.lab.inputs import Outside
 from testbed.lab.local import Graveyard
-from testbed.lab.plan import Plan
 from testbed.lab.rescue import rescue_on_orphanhood
+from testbed.plan.plan import Plan
 from testbed.rundir import RunFolder
 from testbed.trace.merging import NodeIdentity
+
+END_SOON: Final = signal.SIGUSR1
+"""Tells this process, once its run is up, to bring it to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,16 @@ class PlaneOrders:
     identities: list[NodeIdentity]
     orders: int | None = None
     """The socket on which it is told what to do, while it runs."""
+    awaited: tuple[int, ...] = ()
+    """Nodes that may come at any time; the others are there before time begins."""
 
 
 class ControlLine:
     """The coordinator's ``Lab``: wishes to the launcher over a packet socket."""
 
-    def __init__(self, sock: socket.socket, spool_dir: Path, inputs: "Telling") -> None:
+    def __init__(self, sock: socket.socket, spool_dir: Path) -> None:
         self._sock = sock
-        self._inputs = inputs
+        self.inputs: Outside | None = None
         self._graveyard = Graveyard(spool_dir)
 
     def kill(self, node: int, t_ps: int) -> None:
@@ -63,8 +69,9 @@ class ControlLine:
             wait_for_the_end()
 
     def restart(self, node: int, t_ps: int) -> socket.socket:
-        ways = {} if self._inputs.troubles is None else self._inputs.troubles.ways_of(node)
-        self.say("restart", node=node, t_ps=t_ps, ways={peer: asdict(way) for peer, way in ways.items()})
+        troubles = None if self.inputs is None else self.inputs.troubles
+        plight = Plight() if troubles is None else troubles.plight_of(node)
+        self.say("restart", node=node, t_ps=t_ps, plight=asdict(plight))
         _, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
         if not fds:
             wait_for_the_end()
@@ -83,11 +90,20 @@ class ControlLine:
     def obeyed(self, number: int, t_ps: int) -> None:
         self.say("obeyed", id=number, t_ps=t_ps)
 
+    def thinks(self, node: int, still: bool, process: int) -> None:
+        self.say("thinks", node=node, still=still, process=process)
+
     def up(self) -> None:
         self.say("up")
 
     def progress(self, t_ps: int, windows: int) -> None:
         self.say("progress", t_ps=t_ps, windows=windows)
+
+    def troubles(self, active: list[dict[str, Any]]) -> None:
+        self.say("troubles", active=active)
+
+    def turned(self, node: int, state: str) -> None:
+        self.say("turned", node=node, state=state)
 
     def ending(self) -> None:
         self.say("ending")
@@ -97,18 +113,6 @@ class ControlLine:
             self._sock.send(json.dumps({"do": what, **facts}).encode())
         except OSError:
             wait_for_the_end()
-
-
-class Telling(Outside):
-    """Inputs, of whose effects the launcher hears."""
-
-    control: ControlLine
-
-    def befall(self, planned: Planned) -> Done:
-        done = super().befall(planned)
-        active = [] if self.troubles is None else [trouble.facts() for trouble in self.troubles.active]
-        self.control.say("troubles", active=active)
-        return done
 
 
 def wait_for_the_end() -> NoReturn:
@@ -122,16 +126,27 @@ def main() -> int:
     rescue_on_orphanhood(orders.lifeline, RunFolder(Path(orders.out)), orders.identities, EXIT_ORPHAN)
     plan = orders.plan
     spool_dir = Path(orders.spool_dir)
-    inputs = Telling(plan.network, InputLog(str(RunFolder(Path(orders.out)).inputs)), spool_dir)
-    control = inputs.control = ControlLine(socket.socket(fileno=orders.control), spool_dir, inputs)
+    control = ControlLine(socket.socket(fileno=orders.control), spool_dir)
+    log = InputLog(str(RunFolder(Path(orders.out)).inputs))
+    inputs = control.inputs = Outside(plan.network, log, spool_dir, control.troubles, control.turned)
     told = None if orders.orders is None else Orders(socket.socket(fileno=orders.orders), plan.standing)
     plane = plan.plane.build()
     hosts = [HostLink(socket.socket(fileno=fd), g) for fd, g in zip(orders.buses, orders.groups, strict=True)]
     try:
         if orders.clock == "paced":
             paced = PacedPlane(
-                hosts, plane, plan.agenda(), plan.ending(), plan.any_programs, plan.dilation, control, inputs, told
+                hosts,
+                plane,
+                plan.agenda(),
+                plan.ending(),
+                plan.any_programs,
+                plan.dilation,
+                control,
+                inputs,
+                told,
+                orders.awaited,
             )
+            signal.signal(END_SOON, lambda *_: paced.end_soon())
             paced.run()
             facts = {"stuck": False, "end_ps": paced.end_ps, "frames_lost": {}, "wall": paced.wall()}
         else:
@@ -148,6 +163,7 @@ def main() -> int:
                 told,
             )
             began = time.monotonic()
+            signal.signal(END_SOON, lambda *_: coordinator.end_soon())
             coordinator.run()
             facts = {
                 "stuck": coordinator.stuck,

@@ -4,6 +4,8 @@ What may live here: reading what such a folder says about its own making, and th
 """
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +13,14 @@ from typing import Any, NamedTuple
 
 from stack.node import Node
 from testbed.errors import BadInput
-from testbed.lab.inputs import read_inputs
-from testbed.lab.run import Options, run
+from testbed.lab.inputs import check_inputs, read_inputs
+from testbed.lab.prepare import Options
+from testbed.lab.run import run
 from testbed.lab.virtual import Progress
+from testbed.program import program
 from testbed.rundir import RunFolder
+from testbed.scenario import load_scenario
+from testbed.scenario.source import digest
 
 
 def replayed(options: Options, path: Path) -> Options:
@@ -31,11 +37,20 @@ def replayed(options: Options, path: Path) -> Options:
         raise BadInput(str(source), "file", error.strerror or str(error), "name the folder of a finished run") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(str(source), "file", "it is not a run.json", "name the folder of a finished run") from None
+    if options.out is not None and options.out.resolve() == path.resolve():
+        raise BadInput("command line", "--out", "the run that is to be done again is there", "name another folder")
+    if options.scenario is None and options.circuit is None:
+        _check_sources(facts.get("sources", {}), path)
     inputs = read_inputs(folder.inputs)
+    log = folder.inputs.read_bytes() if folder.inputs.exists() else b""
+    if inputs:
+        check_inputs(folder.inputs, inputs, load_scenario(options.scenario or scenario))
     if options.clock == "paced" and (inputs or standing):
         raise BadInput("command line", "--clock", "wall time never comes again", "replay it in virtual or local")
     if standing and not any(one["do"] == "end" for one in inputs):
-        inputs.append({"t_ps": _last_ps(folder) + 1, "do": "end"})  # it was cut short
+        end = {"t_ps": _last_ps(folder) + 1, "do": "end"}  # it was cut short
+        inputs.append(end)
+        log += json.dumps(end).encode() + b"\n"
     return replace(
         options,
         scenario=options.scenario or scenario,
@@ -43,8 +58,23 @@ def replayed(options: Options, path: Path) -> Options:
         circuit=options.circuit or (Path(circuit) if circuit else None),
         shots=options.shots or shots,
         inputs=tuple(inputs),
+        log=log,
         idle=standing,
     )
+
+
+def _check_sources(sources: Mapping[str, str], path: Path) -> None:
+    """Whether the scenario and all that it names are as they were.  Raises BadInput."""
+    for name, was in sources.items():
+        try:
+            now = digest(Path(name).read_bytes())
+        except OSError as error:
+            now, problem = "", error.strerror or str(error)
+        else:
+            problem = "it is not as it was when that run was made"
+        if now != was:
+            again = f"{program()} run SCENARIO --replay {shlex.quote(str(path))}"
+            raise BadInput(name, "whole file", problem, f"put it back, or say what is to be run instead: {again}")
 
 
 class Look(NamedTuple):

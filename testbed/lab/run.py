@@ -6,11 +6,12 @@ happens.
 
 import os
 import platform
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -19,29 +20,30 @@ from typing import Any, Final, Protocol
 import trio
 
 from stack.node import Node
+from stack.runtime.inputs import InputLog
 from stack.runtime.virtual import CountError
 from testbed.broker import EmbeddedBroker
-from testbed.circuits import CompiledJob, compile_jobs
+from testbed.clock.agenda import Deed
 from testbed.errors import BadInput
 from testbed.lab.attached import Attached, program_title
-from testbed.lab.children import PROGRAM, TEMPLATE, ProcessDied, lifeline
-from testbed.lab.compose import compose
+from testbed.lab.children import ProcessDied, lifeline
 from testbed.lab.director import Director
-from testbed.lab.inputs import Outside
+from testbed.lab.inputs import read_inputs
 from testbed.lab.local import run_local
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
+from testbed.lab.prepare import Options, Prepared, prepare
 from testbed.lab.remote import Remotes
 from testbed.lab.rescue import RESCUE_S, guard
 from testbed.lab.spawning import note
 from testbed.lab.virtual import Launch, Progress
 from testbed.lab.watch import Watch
-from testbed.program import program
+from testbed.plan.plan import Plan
+from testbed.program import start_there
 from testbed.report import requests, sync
 from testbed.report.jobs import asked
+from testbed.report.outcome import Outcome
 from testbed.report.whole import Report, build_report
 from testbed.rundir import RunFolder, report_document
-from testbed.scenario import Scenario, load_scenario, with_options
+from testbed.scenario import Scenario
 from testbed.trace.merging import MergeResult, NodeIdentity, merge
 from testbed.trace.reading import read_events
 
@@ -51,37 +53,6 @@ EXIT_BAD_INPUT: Final = 2
 EXIT_DIED: Final = 3
 EXIT_BROKEN: Final = 4
 EXIT_INTERRUPTED: Final = 130
-
-OWN_NAMES: Final = ("launcher", "plane", "broker", "guard", TEMPLATE)
-"""Processes of a run that are no nodes; their logs and process ids stand beside the nodes'."""
-
-CLOCKS: Final = ("virtual", "local", "paced")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says."""
-
-    scenario: Path
-    seed: int | None = None
-    clock: str = "virtual"
-    processes: int | None = None
-    dilation: float | None = None
-    circuit: Path | None = None
-    shots: int | None = None
-    out: Path | None = None
-    force: bool = False
-    mqtt: str | None = None
-    remote: tuple[str, ...] = ()
-    """Nodes that are started elsewhere."""
-    bind: str | None = None
-    """The address of this machine at which they reach it."""
-    inputs: tuple[dict[str, Any], ...] = ()
-    """Of a replay: what came from outside, see ``testbed.lab.inputs``."""
-    until_ps: int | None = None
-    """Of a replay: where it is to stop."""
-    idle: bool = False
-    """Of a replay: of a testbed that stood, whose network came up without its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +66,14 @@ class Finished:
     merged: MergeResult | None
 
 
+type OnEnd = Callable[[int, dict[str, Node]], None]
+
+
 class Standing(Protocol):
-    """What makes a run a testbed that stays, see ``testbed.lab.standing``."""
+    """What makes a run a testbed that stays, see ``testbed.standing.service``."""
+
+    telemetry: Callable[[], str]
+    """Set by the run: why its telemetry reaches nobody, nothing while it does."""
 
     def enter(self, scenario: Scenario, folder: RunFolder, launch: Launch, broker: EmbeddedBroker | None) -> None:
         """All is ready to be started; ``broker``: the one of its own, if it has one."""
@@ -109,10 +86,11 @@ def run(
     options: Options,
     progress: Progress,
     announce: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda line: None,
     standing: Standing | None = None,
-    on_end: Callable[[int, dict[str, Node]], None] | None = None,
+    on_end: OnEnd = lambda t_ps, nodes: None,
 ) -> Finished:
-    """Run a scenario; ``announce`` is told what a person wants to know at the start.
+    """Run a scenario; ``announce`` is told what a person wants to know at the start, ``warn`` what they should.
 
     ``on_end`` (``local`` only) is given the time at which the run stops, and each node as it is then.
     With ``standing`` its network comes up without its work, and stays until it is told to end.
@@ -120,92 +98,237 @@ def run(
     Raises BadInput before anything is started or made.  However the run ends, nothing of it is left running, and the
     trace so far is written, within 5 s if it was broken off.
     """
-    _check_options(options)
-    scenario = with_options(
-        load_scenario(options.scenario),
-        seed=options.seed,
-        circuit=options.circuit,
-        shots=options.shots,
-        dilation=options.dilation,
-    )
-    mqtt = options.mqtt if options.mqtt is not None else scenario.mqtt
-    if mqtt != "none":
-        from testbed.telemetry import parse_broker  # an MQTT client takes a third of what this module does to import
+    made = prepare(options, standing is not None or options.idle)
+    out = options.out or _fresh(made.scenario.name)
+    with RunFolder.taken(out):
+        return _Run(made, RunFolder.create(out, options.force), standing, on_end).whole(progress, announce, warn)
 
-        parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
-    stands = standing is not None or options.idle
-    scenario = scenario.network() if stands else scenario
-    jobs = compile_jobs(scenario)
-    plan = replace(compose(scenario, options.clock, jobs), standing=stands)
-    if options.inputs:
-        outside = Outside(scenario, None, None)
-        plan = replace(plan, inputs=tuple(outside.planned(one["t_ps"], one) for one in options.inputs))
-    if options.until_ps is not None:
-        plan = replace(plan, duration_ps=min(plan.duration_ps, options.until_ps))
-    _check(plan, options)
-    folder = RunFolder.create(options.out or _fresh(scenario.name), options.force)
-    if options.clock == "paced":
-        names = {node.number: node.name for node in plan.nodes}
-        folder.write_keys({n.name: {names[peer]: key for peer, key in n.keys.items()} for n in plan.nodes})
-    live = _facts(options, plan) | {"standing": stands}
-    ending = _Ending(folder)
-    outcome: Outcome | None = None
-    merged: MergeResult | None = None
-    report: Report | None = None
-    began = time.monotonic()
-    with ending.judged(), Watch(plan, mqtt, folder, progress) as watch:
-        if watch.facts:
-            live["telemetry"] = watch.facts
-            announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
-        with ending.judged():
-            director = standing
-            if director is None and watch.facts and options.clock != "local":
-                director = Director(folder.path.name, options.clock)
-            enter = None
-            if director is not None:
-                enter = partial(director.enter, scenario, folder, broker=watch.broker)
-                watch.on_request = director.request
-            outcome = _under_clock(plan, options, folder, watch, live, enter, on_end, announce)
-        live["wall_s"] = round(time.monotonic() - began, 3)
-        with ending.judged():
-            hurry = None if outcome is not None else RESCUE_S
-            merged = merge(folder.spools, folder.path, _identities(plan), hurry)
-        if outcome is not None:
+
+class _Run:
+    """One run, in a folder that is there, and empty."""
+
+    def __init__(self, made: Prepared, folder: RunFolder, standing: Standing | None, on_end: OnEnd) -> None:
+        self._made = made
+        self._folder = folder
+        self._standing = standing
+        self._on_end = on_end
+        self._ending = _Ending(folder)
+        self._facts = _facts(made)
+        self._outcome: Outcome | None = None
+        self._merged: MergeResult | None = None
+        self._report: Report | None = None
+
+    def whole(self, progress: Progress, announce: Callable[[str], None], warn: Callable[[str], None]) -> Finished:
+        """From its first file to its last."""
+        ending, plan = self._ending, self._made.plan
+        self._begin()
+        began = time.monotonic()
+        with ending.judged(), Watch(plan, self._made.mqtt, self._folder, progress) as watch:
+            self._tell_of_telemetry(watch, announce, warn)
             with ending.judged():
-                report = build_report(scenario, jobs, outcome)
-                folder.write_report(scenario.name, scenario.seed, report.figures, **report.sections)
-                _draw(scenario, jobs, outcome, report, folder)
-            if outcome.stuck:
-                ending.judge(EXIT_FAILED, f"nothing can happen any more, but these wait: {_waiting(plan, outcome)}")
-            elif report is not None and report.unfinished:
-                ending.judge(EXIT_FAILED, f"not finished: {', '.join(report.unfinished)}")
-        figures = report_document("", 0, report.figures if report is not None else [])["figures"]
-        watch.ended(ending.code, ending.trouble, figures, broken_off=outcome is None)
-    with ending.judged():
-        if merged is not None and merged.complete:
-            folder.drop_spools()
-        live |= {
-            "exit_code": ending.code,
-            "trouble": ending.trouble,
-            "trace_complete": merged is not None and merged.complete,
-            "engine": outcome.wall if outcome is not None else {},
+                self._outcome = self._under_clock(watch, announce)
+            self._facts["wall_s"] = round(time.monotonic() - began, 3)
+            with ending.judged():
+                hurry = RESCUE_S if self._outcome is None or self._outcome.interrupted else None
+                self._merged = merge(self._folder.spools, self._folder.path, _identities(plan), hurry)
+            if self._outcome is not None:
+                self._judge(self._outcome)
+            figures = report_document("", 0, self._report.figures if self._report is not None else [])["figures"]
+            watch.ended(ending.code, ending.trouble, figures, broken_off=self._outcome is None)
+        with ending.judged():
+            self._sign()
+        return Finished(ending.code, ending.trouble, self._folder, self._report, self._merged)
+
+    def _begin(self) -> None:
+        """What is in the folder before anything runs."""
+        options, plan = self._made.options, self._made.plan
+        if options.clock == "paced":
+            names = {node.number: node.name for node in plan.nodes}
+            self._folder.write_keys({n.name: {names[peer]: key for peer, key in n.keys.items()} for n in plan.nodes})
+        if options.log:
+            self._folder.inputs.write_bytes(options.log)
+
+    def _tell_of_telemetry(self, watch: Watch, announce: Callable[[str], None], warn: Callable[[str], None]) -> None:
+        if not watch.facts:
+            return
+        self._facts["telemetry"] = watch.facts
+        announce("telemetry at {broker}, topics {topics}".format(**watch.facts))
+        if trouble := watch.first_trouble():
+            self._facts["telemetry"]["trouble"] = trouble
+            warn(f"telemetry: {trouble}; the run goes on without it")
+
+    # -- under its clock ---------------------------------------------------------------------------------------------
+
+    def _under_clock(self, watch: Watch, announce: Callable[[str], None]) -> Outcome:
+        """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
+        director = self._standing
+        if director is None and watch.facts and self._made.options.clock != "local":
+            director = Director(self._folder.path.name, self._made.options.clock)
+        if director is not None:
+            director.telemetry = lambda: watch.trouble
+            watch.on_request = director.request
+        self._note_processes({}, {}, watch)
+        launch: Launch | None = None
+        try:
+            if self._made.options.clock == "local":
+                return self._in_this_process(watch)
+            launch = self._launch(watch, announce)
+            if director is not None:
+                director.enter(self._made.scenario, self._folder, launch, broker=watch.broker)
+            trio.run(launch.run)
+        except BaseExceptionGroup as group:
+            cause = _cause(group)
+            # If it is whole, only its programs would not end.
+            if launch is None or not (isinstance(cause, KeyboardInterrupt) and launch.whole):
+                raise cause from None
+        return launch.outcome()
+
+    def _launch(self, watch: Watch, announce: Callable[[str], None]) -> Launch:
+        """What starts the processes of a run that has more than one."""
+        options, plan, folder = self._made.options, self._made.plan, self._folder
+        groups = plan.groups(options.processes)
+        remotes = None
+        if options.remote and options.bind is not None:
+            elsewhere = {n.name: n.number for n in plan.nodes if n.name in options.remote}
+            remotes = Remotes(elsewhere, options.bind, folder.path)
+            for name in elsewhere:
+                announce(f"waiting for {name}; {start_there(remotes.ticket(name))}")
+        launch = Launch(
+            plan, options.clock, folder.path, folder.spools, groups, watch.progress, remotes=remotes, bind=options.bind
+        )
+        launch.on_state = partial(self._turned, watch, announce, launch)
+        launch.on_troubles = watch.troubles
+        launch.on_processes = partial(self._note_processes, launch.addresses, watch=watch)
+        self._note_addresses(launch.addresses)
+        if remotes is not None:
+            self._facts["unrecorded_s"] = launch.unrecorded_s  # it may yet get longer
+        return launch
+
+    @staticmethod
+    def _turned(watch: Watch, announce: Callable[[str], None], launch: Launch, node: str, state: str) -> None:
+        """A node has another state."""
+        watch.state(node, state)
+        if state == "awaited" and launch.remotes is not None:
+            life = launch.configs[launch.remotes.nodes[node]].incarnation
+            announce(f"waiting for {node}, life {life}; {start_there(launch.remotes.ticket(node))}")
+
+    def _in_this_process(self, watch: Watch) -> Outcome:
+        """``local``: only attached programs have a process of their own, and the guard of the trace."""
+        plan, folder = self._made.plan, self._folder
+        for node in plan.nodes:
+            note(folder.log(node.name), f"node {node.number} shares process {os.getpid()} with all others: local")
+        with (
+            lifeline() as line,
+            guard(line, folder, _identities(plan)) as guard_pid,
+            Attached(plan, folder.logs, line) as programs,
+            watch.ticking() as on_host,
+        ):
+            self._note_processes({}, {"guard": guard_pid, **programs.pids}, watch)
+
+            def on_state(node: int, state: str) -> None:
+                if state == "killed":
+                    programs.pardon(node)
+                watch.state(node, state)
+
+            main = threading.current_thread() is threading.main_thread()
+            end = programs.end if main else None
+            outcome = run_local(
+                plan, folder.spools, programs.sessions, on_host, on_state, self._on_end, watch.troubles, end
+            )
+            programs.finish(outcome)
+            if outcome.interrupted and not plan.inputs:  # of what comes from outside this alone can come to it
+                InputLog(str(folder.inputs)).write(outcome.end_ps, {"do": "end"})
+            return outcome
+
+    def _note_processes(self, addresses: dict[int, tuple[str, int]], pids: dict[str, int], watch: Watch) -> None:
+        self._note_addresses(addresses)
+        self._facts["pids"] = {"launcher": os.getpid(), **pids, **watch.pids}
+        with suppress(OSError):  # the disk may be full by now; at the end it counts
+            self._folder.write_run(self._facts)
+
+    def _note_addresses(self, addresses: dict[int, tuple[str, int]]) -> None:
+        names = {n.number: n.name for n in self._made.plan.nodes}
+        self._facts["addresses"] = {names[n]: f"{host}:{port}" for n, (host, port) in addresses.items()}
+
+    # -- afterwards --------------------------------------------------------------------------------------------------
+
+    def _judge(self, outcome: Outcome) -> None:
+        """What came of a run that is whole, in files and as an exit code."""
+        made, folder = self._made, self._folder
+        with self._ending.judged():
+            outcome.ended_early = outcome.interrupted or (not made.plan.standing and _told_to_end(folder))
+            report = self._report = build_report(made.scenario, made.jobs, outcome)
+            folder.write_report(made.scenario.name, made.scenario.seed, report.figures, **report.sections)
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            _draw(made, outcome, report, folder)
+        if outcome.stuck:
+            waiting = _waiting(made.plan, outcome)
+            self._ending.judge(EXIT_FAILED, f"nothing can happen any more, but these wait: {waiting}")
+        elif self._report is not None and self._report.unfinished:
+            self._ending.judge(EXIT_FAILED, f"not finished: {', '.join(self._report.unfinished)}")
+
+    def _sign(self) -> None:
+        """The last file: run.json as it stays."""
+        complete = self._merged is not None and self._merged.complete
+        if complete:
+            self._folder.drop_spools()
+        self._facts |= {
+            "exit_code": self._ending.code,
+            "trouble": self._ending.trouble,
+            "trace_complete": complete,
+            "engine": self._outcome.wall if self._outcome is not None else {},
         }
-        folder.write_run(live)
-    return Finished(ending.code, ending.trouble, folder, report, merged)
+        self._folder.write_run(self._facts)
 
 
-def _draw(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome, report: Report, folder: RunFolder) -> None:
+def _facts(made: Prepared) -> dict[str, Any]:
+    """run.json: everything about this machine and this moment; real addresses and pids join when all is up."""
+    options, plan = made.options, made.plan
+    return {
+        "scenario": str(options.scenario.resolve()),
+        "seed": plan.seed,
+        "overrides": {
+            "circuit": None if options.circuit is None else str(options.circuit.resolve()),
+            "shots": options.shots,
+        },
+        "clock": options.clock,
+        "processes": len(plan.groups(options.processes)) if options.clock != "local" else 1,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "host": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "versions": {name: version(name) for name in ("bellwire", "sequence", "trio", "numpy")},
+        "nodes": {n.name: {"number": n.number, "kind": n.kind} for n in plan.nodes},
+        "pids": {},
+        "addresses": {},
+        "standing": plan.standing,
+        "sources": made.sources,
+    }
+
+
+def _told_to_end(folder: RunFolder) -> bool:
+    """Whether that has come from outside: by a signal, by a command, or to the run that is done again."""
+    return any(one["do"] == Deed.END.value for one in read_inputs(folder.inputs))
+
+
+def _draw(made: Prepared, outcome: Outcome, report: Report, folder: RunFolder) -> None:
     """What a run leaves to look at."""
+    scenario, jobs = made.scenario, made.jobs
+    charts: list[Path] = []
     if "sync-error" in scenario.plots:
         points = sync.sync_points(scenario, outcome.plane.get("pairs", []))
-        sync.draw(scenario, points, folder.path / sync.PLOT)
+        charts.append(folder.path / sync.PLOT)
+        sync.draw(scenario, points, charts[-1])
     if "cutoffs" in scenario.plots:
         cutoffs = requests.cutoff_points(scenario, outcome)
-        requests.draw(scenario, cutoffs, folder.path / requests.PLOT)
-    if not jobs:
-        return
-    from testbed.page import RunFacts, write_jobs_page, write_page, write_telegate
+        charts.append(folder.path / requests.PLOT)
+        requests.draw(scenario, cutoffs, charts[-1])
+    if made.plan.standing or not scenario.links:
+        return  # a testbed that stays is looked at while it does
+    from testbed.page import RunFacts, write_findings, write_jobs_page, write_page, write_telegate
 
+    if not jobs:
+        write_findings(scenario, report.figures, report.lines, charts, folder.page)
+        return
     if scenario.jobs[0].controller:
         write_jobs_page(scenario, asked(scenario, jobs, outcome), report.figures, folder.page)
         return
@@ -250,55 +373,6 @@ class _Ending:
             self.judge(EXIT_DIED, f"an error of Bellwire's own, {type(error).__name__}: {error}; see {self._log}")
 
 
-def _check_options(options: Options) -> None:
-    """What each option may be beside the others."""
-
-    def bad(option: str, problem: str, remedy: str) -> BadInput:
-        return BadInput("command line", option, problem, remedy)
-
-    if options.processes is not None and options.processes < 1:
-        raise bad("--processes", f"{options.processes} is not positive", "give 1 or more")
-    if options.processes is not None and options.clock == "local":
-        raise bad(
-            "--processes", "under the local clock all nodes share one process", "leave it out, or take --clock virtual"
-        )
-    if options.remote and (options.clock != "paced" or options.processes is not None):
-        raise bad("--remote", "only under the paced clock, and each in a process of its own", "take --clock paced")
-    if bool(options.remote) != (options.bind is not None):
-        raise bad("--bind", "--remote and --bind go together", "name an address of this machine that they can reach")
-    if options.dilation is not None and options.clock != "paced":
-        raise bad(
-            "--dilation", f"the {options.clock} clock does not follow the wall's", "leave it out, or take --clock paced"
-        )
-
-
-def _check(plan: Plan, options: Options) -> None:
-    """What a scenario may say, but not to this lab."""
-    names = {n.number: n.name for n in plan.nodes}
-    for name in options.remote:
-        if name not in names.values():
-            known = ", ".join(names.values())
-            raise BadInput("command line", "--remote", f"there is no node {name}", f"name one of {known:.200}")
-    for planned in plan.planned:
-        if names[planned.node] in options.remote:
-            problem = f"{names[planned.node]} is started elsewhere, and cannot be killed by plan"
-            raise BadInput(options.scenario, "faults", problem, "leave one of the two out")
-    if any(names[program.node] in options.remote for program in plan.programs):
-        raise BadInput(options.scenario, "programs", "its node is started elsewhere", "name another node")
-    for node in plan.nodes:
-        if node.name in OWN_NAMES or node.name.startswith(PROGRAM):
-            raise BadInput(
-                options.scenario, f"nodes.{node.name}", "the lab has a process of that name", "call the node otherwise"
-            )
-    if options.clock == "paced" and any(node.time is not None for node in plan.nodes):
-        raise BadInput(
-            options.scenario,
-            "time_sync",
-            "wall time is a thousand times coarser than what time transfer is about",
-            "write time_sync: off, or use --clock virtual or local",
-        )
-
-
 def _fresh(name: str) -> Path:
     """A folder of its own for a run whose user named none."""
     out = Path("out")
@@ -307,53 +381,6 @@ def _fresh(name: str) -> Path:
         if not path.exists():
             return path
     raise BadInput(str(out), "output folder", "ten thousand runs are kept there", "remove some, or name another folder")
-
-
-def _under_clock(
-    plan: Plan,
-    options: Options,
-    folder: RunFolder,
-    watch: Watch,
-    live: dict[str, Any],
-    enter: Callable[[Launch], None] | None,
-    on_end: Callable[[int, dict[str, Node]], None] | None,
-    announce: Callable[[str], None],
-) -> Outcome:
-    """Raises KeyboardInterrupt, ProcessDied, CountError, OSError, or what a node of this process raised."""
-
-    addresses: dict[int, tuple[str, int]] = {}
-
-    def on_processes(pids: dict[str, int]) -> None:
-        names = {n.number: n.name for n in plan.nodes}
-        live["addresses"] = {names[n]: f"{host}:{port}" for n, (host, port) in addresses.items()}
-        live["pids"] = {"launcher": os.getpid(), **pids, **watch.pids}
-        folder.write_run(live)
-
-    on_processes({})
-    try:
-        if options.clock == "local":
-            return _local(plan, folder, watch, on_processes, on_end or (lambda t_ps, nodes: None))
-        groups = plan.groups(options.processes)
-        remotes = None
-        if options.remote and options.bind is not None:
-            elsewhere = {n.number: n.name for n in plan.nodes if n.name in options.remote}
-            remotes = Remotes(elsewhere, options.bind, folder.path)
-            announce(f"waiting for {', '.join(options.remote)}; there: {program()} node TICKET --address ADDRESS")
-            announce(f"tickets in {folder.path / 'tickets'}")
-        launch = Launch(
-            plan, options.clock, folder.path, folder.spools, groups, watch.progress, remotes=remotes, bind=options.bind
-        )
-        launch.on_state = watch.state
-        launch.on_troubles = watch.troubles
-        launch.on_processes = on_processes
-        addresses = launch.addresses
-        live["addresses"] = {launch.names[n]: f"{host}:{port}" for n, (host, port) in addresses.items()}
-        if enter is not None:
-            enter(launch)
-        trio.run(launch.run)
-    except BaseExceptionGroup as group:
-        raise _cause(group) from None
-    return launch.outcome()
 
 
 def _cause(group: BaseExceptionGroup[Any]) -> BaseException:
@@ -367,37 +394,6 @@ def _cause(group: BaseExceptionGroup[Any]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _local(
-    plan: Plan,
-    folder: RunFolder,
-    watch: Watch,
-    on_processes: Callable[[dict[str, int]], None],
-    on_end: Callable[[int, dict[str, Node]], None],
-) -> Outcome:
-    """In this process; only attached programs have one of their own, and the guard of the trace."""
-    for node in plan.nodes:
-        note(folder.log(node.name), f"node {node.number} shares process {os.getpid()} with all others: local")
-    with (
-        lifeline() as line,
-        guard(line, folder, _identities(plan)) as guard_pid,
-        Attached(plan, folder.logs, line) as programs,
-        watch.ticking() as on_host,
-    ):
-        on_processes({"guard": guard_pid, **programs.pids})
-
-        def on_state(node: int, state: str) -> None:
-            if state == "killed":
-                programs.pardon(node)
-            watch.state(node, state)
-
-        try:
-            outcome = run_local(plan, folder.spools, programs.sessions, on_host, on_state, on_end)
-        except BaseExceptionGroup as group:
-            raise _cause(group) from None
-        programs.finish(outcome)
-        return outcome
 
 
 def _identities(plan: Plan) -> list[NodeIdentity]:
@@ -416,24 +412,4 @@ def _waiting(plan: Plan, outcome: Outcome) -> str:
     return ", ".join(waiting) or "all"
 
 
-def _facts(options: Options, plan: Plan) -> dict[str, Any]:
-    """run.json: everything about this machine and this moment; real addresses and pids join when all is up."""
-    return {
-        "scenario": str(options.scenario.resolve()),
-        "seed": plan.seed,
-        "overrides": {
-            "circuit": None if options.circuit is None else str(options.circuit.resolve()),
-            "shots": options.shots,
-        },
-        "clock": options.clock,
-        "processes": len(plan.groups(options.processes)) if options.clock != "local" else 1,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "host": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("bellwire", "sequence", "trio", "numpy")},
-        "nodes": {n.name: {"number": n.number, "kind": n.kind} for n in plan.nodes},
-        "pids": {},
-        "addresses": {},
-    }
-
-
-__all__ = ["CLOCKS", "Finished", "Options", "run"]
+__all__ = ["Finished", "run"]

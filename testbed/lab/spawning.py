@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
@@ -35,8 +35,18 @@ def adopt_orphans(yes: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
+GONE: Final = 256
+"""In place of an exit status: the line to a process on another machine has closed."""
+SILENT: Final = 257
+"""The same: nothing is heard of it any more."""
+
+
 def how_it_ended(code: int, log: Path | None = None) -> str:
     """An exit status in words, with the last line of what the process had to say about it."""
+    if code == GONE:
+        return "has gone: its line has closed"
+    if code == SILENT:
+        return "has gone: nothing is heard of it any more"
     if code < 0:
         try:
             return f"was killed by {signal.Signals(-code).name}"

@@ -11,7 +11,7 @@ from protocols.wire import derive_key
 from stack.config import Faults, NodeConfig, Path
 from stack.runtime.times import MS, NEVER
 from testbed.clock.federate import PlaneAnswer
-from testbed.lab.plan import Plan
+from testbed.plan.plan import Plan
 
 
 class EchoPlane:

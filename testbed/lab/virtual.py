@@ -7,26 +7,29 @@ and taking everything down again.
 import json
 import os
 import pickle
+import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from stack.config import path_from_json
-from stack.runtime.process import PLANE, result_name
+from stack.config import Plight
+from stack.process import PLANE, result_name
+from testbed.clock.orders import MOVED
 from testbed.errors import BadInput
 from testbed.lab.attached import program_environment, program_title
-from testbed.lab.children import PROGRAM, Children, HostStart, ProcessDied, lifeline
-from testbed.lab.local import chronicle
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
-from testbed.lab.plane_process import PlaneOrders
-from testbed.lab.remote import Remotes
+from testbed.lab.children import FLOOR_S, GRACE_S, PROGRAM, Children, HostStart, ProcessDied, lifeline
+from testbed.lab.plane_process import END_SOON, PlaneOrders
+from testbed.lab.remote import Remotes, Told
 from testbed.lab.sockets import bind_at, bind_nodes, capacity
+from testbed.plan.plan import Plan
+from testbed.report.outcome import Outcome
 from testbed.rundir import RunFolder
 from testbed.trace.merging import NodeIdentity
 
@@ -48,17 +51,24 @@ class Launch:
         remotes: Remotes | None = None,
         bind: str | None = None,
     ) -> None:
-        """``remotes``: nodes that are started elsewhere; the others then have their frames at the address ``bind``."""
+        """``remotes``: nodes that are started elsewhere; the others then have their frames at the address ``bind``.
+
+        A run begins when they are there; a testbed that stands comes up without them, and takes them in as it does a
+        node that is born again."""
         self.plan = plan
         self.clock = clock
         self.out = out
         self.spool_dir = spool_dir
         self.groups = groups
         self.progress = progress
-        self.configs = {n.number: replace(n, spools=str(spool_dir)) for n in plan.nodes}
+        journals = str(RunFolder(out).journals.resolve())
+        self.configs = {n.number: replace(n, spools=str(spool_dir), journals=journals) for n in plan.nodes}
         self.names = {n.number: n.name for n in plan.nodes}
         self.remotes = remotes
-        here = [number for number in self.names if remotes is None or number not in remotes.nodes]
+        elsewhere = {} if remotes is None else remotes.nodes
+        self._unborn = set(elsewhere.values()) if plan.standing else set()
+        """Nodes without which the testbed comes up, and that have not come yet."""
+        here = [number for number, name in self.names.items() if name not in elsewhere]
         if bind is None:
             self.sockets = bind_nodes(here, stock_buffers, among_themselves=clock == "virtual")
         else:
@@ -68,7 +78,7 @@ class Launch:
         self.on_up: Callable[[dict[str, int]], None] = lambda pids: None
         """Called with the same when all nodes have booted."""
         self.on_state: Callable[[str, str], None] = lambda node, state: None
-        """Called with a node's name and its new state: up, killed, restarted."""
+        """Called with a node's name and its new state: awaited, up, killed, restarted."""
         self.doors: dict[int, socket.socket] = {}
         """Listening sockets of a standing testbed, at which programs attach to nodes."""
         self.beside: Callable[[Children], Awaitable[None]] | None = None
@@ -79,14 +89,30 @@ class Launch:
         """Called when an ``order`` has been obeyed, with the true time at which it counted."""
         self.on_troubles: Callable[[list[dict[str, Any]]], None] = lambda active: None
         """Called with all that is wrong with the network when that has changed, see ``testbed.lab.troubles``."""
+        self.on_thinks: Callable[[str, bool, int], None] = lambda node, still, process: None
+        """Called with a node whose program keeps the floor, so that time stands still, and when it has gone on."""
         self.commanded = False
         """Whether ``order`` may be called."""
+        self.interrupted = False
+        """Somebody has asked for its end, and it has come to one in order."""
+        self.whole = False
+        """All nodes have ended by themselves: ``outcome`` may be asked for."""
+        self._is_up = False
+        self._control = socket.socket(socket.AF_UNIX)  # to nobody yet
         self._orders: socket.socket | None = None
         self.done: dict[str, Any] | None = None
         self._emptied: dict[int, int] = {}
         """Datagrams found in the sockets of dead nodes: what else was on its way to them only ``virtual`` knows."""
         self._dead: set[int] = set()
-        self.addresses = {n: s.getsockname() for n, s in self.sockets.items()}
+        self.addresses: dict[int, tuple[str, int]] = {n: s.getsockname() for n, s in self.sockets.items()}
+        """Of those nodes that are there, or have been."""
+        self._lived: dict[str, int] = {}
+        """The last life of each node elsewhere that has begun."""
+        self.unrecorded_s: dict[str, list[float]] = {}
+        """Of nodes elsewhere that have vanished, by life: the wall seconds of which the trace may say nothing."""
+        self.journals_lost: dict[str, str] = {}
+        """Why a controller elsewhere does not know the jobs of earlier lives, if so."""
+        self._t_ps = 0
         room = min((capacity(s) for s in self.sockets.values()), default=1)
         self.undrained_max = room
         self.room = max(1, room * 2 // 3 // max(1, len(groups) - 1))
@@ -131,24 +157,31 @@ class Launch:
                 children = Children(nursery, self.out / "logs", line)
                 try:
                     if self.remotes is not None:
-                        await self.remotes.gather()
-                        self.addresses |= self.remotes.addresses
+                        self.remotes.on_come = self._come
+                        self.remotes.on_vanished = self._vanished
+                        await nursery.start(self.remotes.serve)
+                        if not self.plan.standing:
+                            await self.remotes.gather()
                     with ExitStack() as passed_on:
-                        await self._bring_up(children, passed_on, nursery)
+                        await self._bring_up(children, passed_on)
                     self.on_processes(children.pids())
-                    company = trio.CancelScope()
+                    company, heeding = trio.CancelScope(), trio.CancelScope()
+                    if threading.current_thread() is threading.main_thread():
+                        nursery.start_soon(self._heed_interrupts, heeding, children)
                     if self.beside is not None:
                         nursery.start_soon(self._beside, company, children)
                     await self._serve(children)
                     company.cancel()
                     await children.wait_for(["plane", *map(self.host_name, self.groups)])
-                    if self.remotes is not None:
-                        await self.remotes.ended()
+                    self.whole = True
                     for name in self._cut_off():
                         children.pardon(name)
                     children.judge_programs()
                     await children.wait_all()
+                    heeding.cancel()
                 finally:
+                    if self.remotes is not None:
+                        self.remotes.over = True
                     await children.kill_all()
                     for sock in (self._control, *self.sockets.values(), *self.doors.values()):
                         sock.close()
@@ -163,14 +196,35 @@ class Launch:
             assert self.beside is not None
             await self.beside(children)
 
+    async def _heed_interrupts(self, scope: trio.CancelScope, children: Children) -> None:
+        """The first ends the run in order, so that it can be told of, without its programs if they do not let it; the
+        second, or slowness, at once."""
+        with scope, trio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                if not self._is_up or self.interrupted:
+                    raise KeyboardInterrupt
+                self.interrupted = True
+                if self._orders is not None:
+                    self.order("input", id=0, what={"do": "end"})
+                elif "plane" in (pids := children.pids()):
+                    os.kill(pids["plane"], END_SOON)
+                with trio.move_on_after(FLOOR_S):
+                    await anext(signals)
+                    raise KeyboardInterrupt
+                children.end_programs()
+                with trio.move_on_after(GRACE_S):
+                    await anext(signals)
+                raise KeyboardInterrupt
+
     def order(self, do: str, /, **facts: object) -> None:
         """Tell the keeper of the clock what to do; see ``testbed.clock.orders``."""
         assert self._orders is not None
         with suppress(OSError):  # the plane has died: its watch ends the testbed
             self._orders.send(json.dumps({"do": do, **facts}).encode())
 
-    async def _bring_up(self, children: Children, passed_on: ExitStack, nursery: trio.Nursery) -> None:
+    async def _bring_up(self, children: Children, passed_on: ExitStack) -> None:
         """Start plane, nodes and programs.  The ends of sockets that are theirs join ``passed_on``, to be closed."""
+        self._control.close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         passed_on.enter_context(theirs)
         buses = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in self.groups]
@@ -193,6 +247,7 @@ class Launch:
             out=str(self.out),
             identities=identities,
             orders=None if told is None else told.fileno(),
+            awaited=tuple(self._unborn),
         )
         await children.start(
             "plane",
@@ -202,19 +257,16 @@ class Launch:
             {},
         )
         sessions: dict[int, list[socket.socket]] = {}
-        programs = []
+        programs: list[tuple[int, Any, socket.socket]] = []
         for index, program in enumerate(self.plan.programs):
             node_end, program_end = map(passed_on.enter_context, socket.socketpair())
             sessions.setdefault(program.node, []).append(node_end)
             programs.append((index, program, program_end))
-        hosts = []
-        for group, (_, host_end) in zip(self.groups, buses, strict=True):
-            host = self._host(children, group, host_end, sessions)
-            if self.remotes is not None and group[0] in self.remotes.nodes:
-                await self.remotes.start(group[0], host.orders, host_end.dup(), nursery)
-            else:
-                hosts.append(host)
-        await children.start_hosts(hosts)
+        hosts = [
+            self._host(children, group, host_end, sessions)
+            for group, (_, host_end) in zip(self.groups, buses, strict=True)
+        ]
+        await self._start(children, hosts, sessions)
         for group in self.groups:
             self._share_log(group)
         for index, program, end in programs:
@@ -226,6 +278,43 @@ class Launch:
                 program_environment(end.fileno(), self.names[program.node], children.lifeline),
                 title=program_title(self.plan, index),
             )
+
+    async def _start(
+        self, children: Children, hosts: list[HostStart], sessions: dict[int, list[socket.socket]]
+    ) -> None:
+        """Those of this machine are started; those elsewhere are told what to be as soon as they are there."""
+        elsewhere = {} if self.remotes is None else self.remotes.nodes
+        for host in hosts:
+            if self.remotes is not None and host.name in elsewhere:
+                orders = partial(self._orders_now, host)
+                number = elsewhere[host.name]
+                bus = trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(host.orders["bus"])))
+                held = [own.dup() for own in sessions.get(number, [])]
+                self.remotes.tell(host.name, Told(orders, bus, self.doors.get(number), held, children))
+        await children.start_hosts([host for host in hosts if host.name not in elsewhere])
+
+    def _orders_now(self, host: HostStart, journal: int) -> dict[str, Any]:
+        """A node elsewhere may come late: it begins now, and where others are it is told as it is now.  ``journal``:
+        the life whose journal it has."""
+        (config,) = host.orders["nodes"]
+        last, self._lived[host.name] = self._lived.get(host.name, 0), config["incarnation"]
+        lost = ""
+        if config["control"] is not None and last not in (0, journal):
+            lost = self.journals_lost[host.name] = f"life {last} wrote its journal elsewhere, or it is gone"
+        return host.orders | {
+            "nodes": [config | {"start_ps": max(config["start_ps"], self._t_ps), "journal_lost": lost}]
+        }
+
+    def _come(self, name: str, address: tuple[str, int]) -> None:
+        """A node elsewhere is there; whoever lives already is told where its frames go."""
+        assert self.remotes is not None
+        number = self.remotes.nodes[name]
+        self.addresses[number] = address
+        if self._orders is not None:
+            self.order(MOVED, node=number, address=address)
+
+    def _vanished(self, name: str, lost_s: float) -> None:
+        self.unrecorded_s.setdefault(name, []).append(lost_s)
 
     def _programs_of(self, node: int) -> list[str]:
         return [f"{PROGRAM}{index}" for index, program in enumerate(self.plan.programs) if program.node == node]
@@ -248,37 +337,49 @@ class Launch:
                 wish = json.loads(await self._heard(control))
                 match wish["do"]:
                     case "up":
+                        self._is_up = True
                         self.on_up(children.pids())
-                        for config in self.configs.values():
-                            self.on_state(config.name, "up")
+                        for number, name in self.names.items():
+                            self.on_state(name, "awaited" if number in self._unborn else "up")
                     case "progress":
+                        self._t_ps = wish["t_ps"]
                         self.progress(wish)
                     case "kill":
                         for name in self._programs_of(wish["node"]):
                             children.pardon(name)
-                        await children.kill(self.host_name([wish["node"]]))
+                        if self.remotes is None or not self.remotes.withdrawn(self.names[wish["node"]]):
+                            await children.kill(self.host_name([wish["node"]]))
                         await self._answer(b"{}")
                     case "buried":
                         for name in self._programs_of(wish["node"]):
                             children.pardon(name)  # it lost its node by plan: how it takes that is its own affair
-                        self._emptied.setdefault(wish["node"], 0)
+                        if wish["node"] in self.sockets:
+                            self._emptied.setdefault(wish["node"], 0)
                         self._dead.add(wish["node"])
+                        self._unborn.discard(wish["node"])
                         self.on_state(self.names[wish["node"]], "killed")
                     case "restart":
-                        await self._restart(children, wish["node"], wish["t_ps"], wish["ways"])
+                        await self._restart(children, wish["node"], wish["t_ps"], wish["plight"])
                     case "born":
-                        self.on_state(self.names[wish["node"]], "restarted")
+                        self.on_processes(children.pids())
+                        first = wish["node"] in self._unborn
+                        self._unborn.discard(wish["node"])
+                        self.on_state(self.names[wish["node"]], "up" if first else "restarted")
+                    case "turned":
+                        self.on_state(self.names[wish["node"]], wish["state"])
                     case "spent":
                         self.on_spent(wish["id"], wish["fidelities"])
                     case "obeyed":
                         self.on_obeyed(wish["id"], wish["t_ps"])
                     case "troubles":
                         self.on_troubles(wish["active"])
+                    case "thinks":
+                        self.on_thinks(self.names[wish["node"]], wish["still"], wish["process"])
                     case "ending":
                         children.over = True
                     case "done":
                         self.done = wish
-                        for node in self._dead:
+                        for node in self._dead & self._emptied.keys():
                             self._emptied[node] += self._empty(node)
                         return
                     case "bad input":
@@ -303,18 +404,20 @@ class Launch:
         except OSError:
             await trio.sleep_forever()  # as above
 
-    async def _restart(self, children: Children, node: int, t_ps: int, ways: dict[str, dict[str, Any]]) -> None:
+    async def _restart(self, children: Children, node: int, t_ps: int, plight: dict[str, Any]) -> None:
         """The next incarnation of a node: what still lies in its socket was lost with the last one."""
-        self._emptied[node] += self._empty(node)
+        if node in self._emptied:
+            self._emptied[node] += self._empty(node)
         self._dead.discard(node)
-        disturbed = {int(peer): path_from_json(way) for peer, way in ways.items()}
-        self.configs[node] = replace(self.configs[node].reborn(t_ps), disturbed=disturbed)
+        self.configs[node] = replace(self.configs[node].reborn(t_ps), plight=Plight.from_json(plight))
         plane_end, host_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with plane_end:
             await self._answer(b"{}", plane_end.fileno())  # at once: a plane that follows the wall's clock waits for it
+        if self.remotes is not None and self.names[node] in self.remotes.nodes:
+            self.remotes.expect(self.names[node])
+            self.on_state(self.names[node], "awaited")
         with host_end:
-            await children.start_hosts([self._host(children, [node], host_end, {})])
-        self.on_processes(children.pids())
+            await self._start(children, [self._host(children, [node], host_end, {})], {})
 
     def _empty(self, node: int) -> int:
         """Take what lies in the socket of a dead node; how many datagrams."""
@@ -337,7 +440,6 @@ class Launch:
         """What the processes left behind; call after ``run``."""
         assert self.done is not None
         done = self.done
-        chronicle(self.plan, self.spool_dir, done["end_ps"])
         results: dict[str, Any] = {}
         counters: dict[str, dict[str, int]] = {}
         strangers: dict[str, int] = {}
@@ -359,6 +461,8 @@ class Launch:
             frames_lost=lost,
             plane=self._left_by(PLANE),
             wall=done["wall"] | {"datagrams_of_strangers": strangers},
+            elsewhere=frozenset(() if self.remotes is None else self.remotes.nodes),
+            interrupted=self.interrupted,
         )
 
 

@@ -8,21 +8,24 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
 from testbed.broker import OPERATOR, EmbeddedBroker
 from testbed.clock.local import LocalHost
+from testbed.fault_kinds import BROKER, DISK
 from testbed.lab.job_news import JobNews
-from testbed.lab.plan import Plan
 from testbed.lab.tail import News, Tail
 from testbed.lab.tally import Tally
 from testbed.lab.virtual import Progress
+from testbed.plan.plan import Plan
 from testbed.rundir import RunFolder
 from testbed.scenario import Scenario
 
 TICK_S = 0.25
+FIRST_TRY_S = 1.0
+"""How long a broker elsewhere may take to be found wanting before the run begins."""
 BROKEN_OFF_S = 0.5
 """How long the last words may take when a run has broken off; everything is to be over within 5 s."""
 
@@ -50,6 +53,7 @@ class Watch:
         self._tally = Tally(self._names, self._links, {job["job"]: job["shots"] for job in jobs})
         self._telemetry = None
         self._well = False
+        self._brokerless = False
         self._over = threading.Event()
         self._reader = threading.Thread(target=self._read, name="watch", daemon=True)
         self._tail = Tail(folder.spools)
@@ -69,6 +73,21 @@ class Watch:
         address = self._telemetry.address
         shown = repr(address if self.broker is None else address._replace(user=None))
         return {"broker": shown, "topics": f"{self._telemetry.root}/#"}
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing reaches a broker that is not our own, if so."""
+        return "" if self._telemetry is None or self.broker is not None else self._telemetry.trouble
+
+    def first_trouble(self) -> str:
+        """The same as soon as it can be known, and put down in logs/broker.log; nobody waits for a silent broker."""
+        if self._telemetry is None or self.broker is not None:
+            return ""
+        self._telemetry.wait_known(FIRST_TRY_S)
+        if trouble := self.trouble:
+            with suppress(OSError), open(self._folder.log("broker"), "a") as log:
+                print(f"{self._telemetry.address!r}: {trouble}; it is sought again", file=log)
+        return trouble
 
     @property
     def broker(self) -> EmbeddedBroker | None:
@@ -124,12 +143,24 @@ class Watch:
         )
 
     def troubles(self, active: list[dict[str, Any]]) -> None:
-        """All that somebody has done to the network by command, and not undone."""
+        """All that is wrong with the network now, by plan or by command."""
+        self._broke(any(one["kind"] == BROKER for one in active))
         for name, about in self._links.items():
             ends = {about["a"], about["b"], about.get("station")}
             own = [one for one in active if not one["at"] or name in one["at"] or ends & set(one["at"])]
+            own = [one for one in own if one["kind"] not in (BROKER, DISK)]
             cut = any(one["kind"] == "cut" for one in own)
             self._publish(f"link/{name}/state", about | {"state": "cut" if cut else "up", "faults": own})
+
+    def _broke(self, gone: bool) -> None:
+        """Have the embedded broker be there, or not."""
+        if self.broker is None or gone == self._brokerless:
+            return
+        self._brokerless = gone
+        if gone:
+            self.broker.stop(0.0)
+        else:
+            self.broker.start()
 
     def progress(self, facts: dict[str, Any]) -> None:
         """About four times a second."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from testbed.circuits import CompiledJob
-from testbed.lab.outcome import Outcome
 from testbed.page.budget import GateBudget, gate_budgets, held, idle_fidelity, local_fidelity
+from testbed.page.findings import network
+from testbed.page.frame import framed
 from testbed.page.histogram import histogram
-from testbed.page.sketch import LinkNote, sketch
-from testbed.page.style import BLUE, GREEN, GREY, ORANGE, RED, SHEET
+from testbed.page.style import BLUE, GREEN, GREY, ORANGE, RED
+from testbed.report.outcome import Outcome
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 
@@ -50,27 +51,22 @@ def _about_gates(events: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
 def page(facts: RunFacts, events: list[dict[str, Any]], chart: str | None) -> str:
     """The page's text."""
     scenario = facts.scenario
-    title = escape(scenario.name)
-    out = [
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>',
-        f"<style>{SHEET}</style>\n</head>\n<body>\n<main>",
-        f"<h1>{title}</h1>",
-    ]
-    if scenario.description:
-        out.append(f'<p class="lead">{escape(scenario.description)}</p>')
+    out: list[str] = []
     for index, job in enumerate(facts.jobs):
         out += _job(facts, index, job, gate_budgets(scenario, index, job, events, facts.outcome.plane.get("pairs", [])))
-    out += _network(facts)
+    seats: dict[str, list[str]] = {}
+    for job in facts.jobs:
+        for name, count in held(job).items():
+            seats.setdefault(name, []).append(f"{count} qubit{'s' * (count != 1)}")
+    out += network(scenario, facts.figures, {name: ", ".join(texts) for name, texts in seats.items()})
     if chart is not None:
         out += [
             "<h2>One telegate, message by message</h2>",
             ("<p>Drawn from the trace: every arrow is a frame that stands in <code>trace.pcapng</code>; bare "
             "acknowledgements are left out. A row is a moment; rows are not to scale.</p>"),
-            f'<div class="wide">{chart}</div>',
+            f'<div class="chart">{chart}</div>',
         ]
-    out.append(f'<p class="small">seed {scenario.seed}; the same scenario and seed give this page again</p>')
-    out.append("</main>\n</body>\n</html>\n")
-    return "\n".join(out)
+    return framed(scenario, out)
 
 
 def _figure(facts: RunFacts, name: str, subject: str) -> Figure | None:
@@ -159,7 +155,8 @@ def _drawn_histogram(job: CompiledJob, counts: Mapping[str, int]) -> str:
         key += f' <span class="key" style="background:{GREEN}"></span>ideal'
     key += f' <span class="key" style="background:{RED}"></span>chance'
     drawn = histogram(counts, job.ideal, job.clbits)
-    return f'<p class="small">Outcomes: {key}. Whiskers: one standard error.</p><div class="drawing">{drawn}</div>'
+    said = f"Share of shots that gave each outcome: {key}. Whiskers: one standard error."
+    return f'<p class="small">{said}</p><div class="drawing">{drawn}</div>'
 
 
 def _budget(facts: RunFacts, job: CompiledJob, budgets: list[GateBudget]) -> list[str]:
@@ -203,7 +200,9 @@ def _budget(facts: RunFacts, job: CompiledJob, budgets: list[GateBudget]) -> lis
         "when it was used; the two programs' gates; their two readouts; the memory of the two data qubits from the "
         "first asking to the end. All of them multiplied is the gate's.</p>"),
         f'<p class="small">Time: {legend}</p>',
-        '<div class="wide"><table><thead><tr>' + "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead>",
+        ('<div class="wide"><table><thead><tr class="over"><th colspan="3"></th><th colspan="5">fidelity</th>'
+        '<th colspan="4">mean time</th></tr>'),
+        "<tr>" + "".join(f"<th>{name}</th>" for name in heads) + "</tr></thead>",
         "<tbody>" + "\n".join(rows) + "</tbody></table></div>",
         more,
         (
@@ -212,32 +211,6 @@ def _budget(facts: RunFacts, job: CompiledJob, budgets: list[GateBudget]) -> lis
             "goes wrong at all. The right answer may come more often, since some errors never show: a phase error just "
             "before a measurement, two that undo each other.</p>"
         ),
-    ]
-
-
-def _network(facts: RunFacts) -> list[str]:
-    scenario = facts.scenario
-    notes = {}
-    for link in scenario.links:
-        made, fidelity = _figure(facts, "pairs_heralded", link.name), _figure(facts, "fidelity_at_herald", link.name)
-        n = 0 if made is None or made.value is None else int(made.value)
-        text = f"{n} pairs" if n else ""
-        if n and fidelity is not None and fidelity.value is not None:
-            text += f"\nF {fidelity.value:.3f}"
-        notes[link.name] = LinkNote(text, n > 0)
-    used: dict[str, list[str]] = {}
-    for job in facts.jobs:
-        for name, seats in held(job).items():
-            used.setdefault(name, []).append(f"{seats} qubit{'s' * (seats != 1)}")
-    drawn = sketch(scenario, notes, {name: ", ".join(texts) for name, texts in used.items()})
-    return [
-        "<h2>The network</h2>",
-        (f'<p class="small"><span class="key" style="background:{BLUE};margin-left:0"></span>QPU '
-        f'<span class="key" style="background:{GREEN}"></span>repeater '
-        f'<span class="key" style="background:{ORANGE}"></span>station, where photons meet '
-        f'<span class="key" style="background:{GREY}"></span>controller. '
-        "F: fidelity of pairs when both ends had heard of them. Lengths are not to scale.</p>"),
-        f'<div class="drawing">{drawn}</div>',
     ]
 
 

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from testbed.page.frame import framed
 from testbed.page.histogram import histogram
-from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, RED, SHEET
+from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, RED
 from testbed.report.jobs import Asked
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
@@ -20,7 +21,8 @@ _RIGHT: Final = 34
 _ROW: Final = 30
 _ABOUT: Final = (
     "<p>A bar is a lease: the QPU given to one job. A pale bar ended before its time: the job was cancelled, or lost a "
-    "QPU (×) and was placed anew with the shots that were left. An open ring is a job's submission.</p>"
+    "QPU (×) or its controller (the shade), and was placed anew with the shots that were left. An open ring is a job's "
+    "submission.</p>"
 )
 _HEADS: Final = ("job", "state", "QPUs", "submitted", "waited", "held QPUs", "shots", "ebits")
 
@@ -32,15 +34,7 @@ def write_jobs_page(scenario: Scenario, jobs: list[Asked], figures: Iterable[Fig
 
 def jobs_page(scenario: Scenario, jobs: list[Asked], figures: list[Figure]) -> str:
     """The page's text."""
-    title = escape(scenario.name)
     out = [
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>',
-        f"<style>{SHEET}</style>\n</head>\n<body>\n<main>",
-        f"<h1>{title}</h1>",
-    ]
-    if scenario.description:
-        out.append(f'<p class="lead">{escape(scenario.description)}</p>')
-    out += [
         _tiles(scenario.jobs[0].controller, figures),
         "<h2>Who had which QPU when</h2>",
         _ABOUT,
@@ -56,9 +50,7 @@ def jobs_page(scenario: Scenario, jobs: list[Asked], figures: list[Figure]) -> s
                 f'<p class="small">{shots} shots. Bars: measured; green: ideal; dashed: chance.</p>',
                 f'<div class="drawing">{histogram(one.record["counts"], one.job.ideal, one.job.clbits)}</div>',
             ]
-    out.append(f'<p class="small">seed {scenario.seed}; the same scenario and seed give this page again</p>')
-    out.append("</main>\n</body>\n</html>\n")
-    return "\n".join(out)
+    return framed(scenario, out)
 
 
 def _tiles(controller: str, figures: list[Figure]) -> str:
@@ -93,6 +85,12 @@ def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
             f'<text x="{left - 10}" y="{y + 19}" text-anchor="end" fill="{INK}">{escape(name)}</text>',
             f'<line x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y + _ROW}" y2="{y + _ROW}" stroke="#d8dee4"/>',
         ]
+    for begin, end in _dead(scenario, span):
+        x, width = left + begin * scale, max(1.0, (end - begin) * scale)
+        out.append(
+            f'<path d="M{x:.1f} {top}h{width:.1f}v{foot - top}h-{width:.1f}z" fill="{RED}" fill-opacity="0.12">'
+            f"<title>{escape(scenario.jobs[0].controller)} was dead</title></path>"
+        )
     for number, one in enumerate(jobs):
         colour = _COLOURS[number % len(_COLOURS)]
         if "submitted_ps" in one.record:
@@ -100,10 +98,10 @@ def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
             out.append(f'<circle cx="{x:.1f}" cy="14" r="4.5" fill="none" stroke="{colour}" stroke-width="2"/>')
         placings = one.record.get("placings", ())
         for place, placing in enumerate(placings):
-            begin, end = placing["began_ps"], placing["ended_ps"] or span
+            begin = placing["began_ps"]
             whole = one.state == "DONE" and place + 1 == len(placings)
-            x, width = left + begin * scale, max(1.0, (end - begin) * scale)
-            for name in placing["nodes"]:
+            for name, freed_ps in zip(placing["nodes"], placing["freed_ps"], strict=True):
+                x, width = left + begin * scale, max(1.0, ((freed_ps or span) - begin) * scale)
                 y = top + qpus.index(name) * _ROW + 5
                 out.append(
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" rx="2" fill="{colour}"'
@@ -119,14 +117,32 @@ def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
                 f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="{RED}" '
                 'style="font-size:24px;font-weight:bold">×</text>'
             )
-    for tick in range(6):
-        x = left + tick * span / 5 * scale
+    step = _round_step(span)
+    for tick in range(span // step + 1):
+        x = left + tick * step * scale
         out += [
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{foot}" y2="{foot + 5}" stroke="{GREY}"/>',
-            f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle" fill="#555">{_time(tick * span / 5)}</text>',
+            f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle" fill="#555">{_time(tick * step)}</text>',
         ]
     out.append("</svg>")
     return "\n".join(out)
+
+
+def _round_step(span: int) -> int:
+    """1, 2 or 5 times a power of ten: at most eight steps fill the span, and at least three one of 10 or more."""
+    size = int(10 ** (len(str(span)) - 1))
+    return next(step for step in (size // 5, size // 2, size, 2 * size) if step and span // step <= 8)
+
+
+def _dead(scenario: Scenario, span: int) -> list[tuple[int, int]]:
+    """From when until when the controller was dead, up to the end of the drawing."""
+    deaths = sorted((f.at_ps, f.kind) for f in scenario.faults if f.node == scenario.jobs[0].controller)
+    spans = []
+    for place, (begin, kind) in enumerate(deaths):
+        end = next((at for at, later in deaths[place:] if later == "restart"), span)
+        if kind == "kill" and begin < span:
+            spans.append((begin, min(end, span)))
+    return spans
 
 
 def _table(jobs: list[Asked]) -> str:

@@ -1,170 +1,253 @@
 """The network of a run as a drawing: QPUs, repeaters, stations and the arms of fibre between them.
 
-What may live here: where nodes are put, and how they and their links look.  Lengths are not to scale: a longer fibre is
-drawn longer, a thousand times the length about three times as long.
+What may live here: how nodes and links look, and where their words stand: no two on each other, none over the edge.
+In a crowd words become fewer: first what a node holds and a link's fidelity are left out, then stations' names, then
+numbers of pairs, last names; whatever is left out is said when one points at it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from html import escape
-from math import cos, log10, pi, sin
-from typing import Any, Final, NamedTuple
+from math import hypot
+from typing import Final, NamedTuple
 
+from testbed.lettering import Block, Box, Sheet
+from testbed.page.layout import WIDTH, Layout, Place, lay_out
 from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, PALE
-from testbed.scenario import Link, Scenario
+from testbed.scenario import Node, Scenario
 
-WIDTH: Final = 920
-_PLANNED: Final = 70
-"""Nodes that are placed by distances; more are put on a circle."""
-_MARGIN: Final = 78
 _LOOKS: Final = {"qpu": BLUE, "repeater": GREEN, "station": ORANGE, "controller": GREY}
+_KINDS: Final = {"qpu": "QPU", "repeater": "repeater", "station": "station", "controller": "controller"}
+_STRETCHES: Final = (1.0, 1.35, 1.8, 2.4)
+"""How much taller a drawing may become until its words find room."""
+_CROWD: Final = 150
+"""So many nodes and more are drawn as tall as can be at once: less would not do, and to try takes seconds."""
+_FOOT: Final = 24
+_SHARES: Final = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78)
+"""Where along an arm the words about it may stand."""
+
+
+type Arm = tuple[Place, Place]
 
 
 class LinkNote(NamedTuple):
-    """What stands beside a link."""
+    """What a link has done: pairs made, and their mean fidelity when both ends had heard of them, if it is known."""
 
-    text: str
-    busy: bool
+    pairs: int
+    fidelity: float | None = None
+
+    def words(self) -> str:
+        return f"{self.pairs} pair{'s' * (self.pairs != 1)}"
+
+    def full(self) -> str:
+        return self.words() + ("" if self.fidelity is None else f", F {self.fidelity:.3f}")
+
+
+class _Words(NamedTuple):
+    """What has found a place: its lines, and where."""
+
+    block: Block
+    box: Box
+    about_node: bool
 
 
 def sketch(scenario: Scenario, notes: Mapping[str, LinkNote], used: Mapping[str, str]) -> str:
     """SVG.  notes: by link; used: by node, what it held for the circuits."""
-    places, height = _places(scenario)
+    best: tuple[int, Layout, list[_Words]] | None = None
+    ground = lay_out(scenario)
+    for stretch in _STRETCHES if len(scenario.nodes) <= _CROWD else _STRETCHES[-1:]:
+        layout = ground.scaled(stretch)
+        words, lost = _lettered(scenario, layout, notes, used)
+        if best is None or lost < best[0]:
+            best = lost, layout, words
+        if not lost:
+            break
+    assert best is not None
+    lost, layout, words = best
+    height = layout.height + (_FOOT if lost else 0)
     out = [
         (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="100%" role="img" '
-        'aria-label="the network">')
-    ]
-    for link in scenario.links:
-        note = notes.get(link.name, LinkNote("", False))
-        ends = [(link.a, link.station), (link.station, link.b)]
-        colour, width = (BLUE, 2.6) if note.busy else (GREY, 1.4)
-        for one, other in ends:
-            (x1, y1), (x2, y2) = places[one], places[other]
-            out.append(
-                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
-                f'stroke-width="{width}" stroke-opacity=".75"/>'
-            )
-    for classical in scenario.classical_links:
-        (x1, y1), (x2, y2) = places[classical.a], places[classical.b]
-        out.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{GREY}" stroke-dasharray="3 4"/>'
-        )
-    for node in scenario.nodes:
-        out += _node(node.name, node.kind, places[node.name], used.get(node.name, ""))
-    if len(scenario.links) <= _PLANNED:
-        taken = [(x, y + down) for x, y in places.values() for down in (0, 30, 46)]
-        for link in scenario.links:
-            note = notes.get(link.name, LinkNote("", False))
-            out += _label(link, note, places, taken)
+        'aria-label="the network">'),
+        *_arms(scenario, layout, notes),
+        *(_node(node, layout, used.get(node.name, "")) for node in scenario.nodes),
+        *(line for one in words for line in _written(one)),
+    ]  # fmt: skip
+    if lost:
+        said = "Not every word finds room: point at a node or at a link."
+        out.append(f'<text x="12" y="{height - 10:.0f}" font-size="12" fill="#555">{said}</text>')
     out.append("</svg>")
     return "\n".join(out)
 
 
-def _node(name: str, kind: str, place: tuple[float, float], under: str) -> list[str]:
-    x, y = place
-    colour = _LOOKS[kind]
-    if kind == "station":
-        shape = f'<rect x="{x - 8:.1f}" y="{y - 8:.1f}" width="16" height="16" rx="3" fill="{colour}" '
-        shape += f'transform="rotate(45 {x:.1f} {y:.1f})"/>'
-        below = y + 27
-    else:
-        shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="17" fill="{colour}"/>'
-        below = y + 33
-    text = 'text-anchor="middle" paint-order="stroke" stroke="#fff" stroke-width="4"'
-    lines = [shape, f'<text x="{x:.1f}" y="{below:.1f}" {text} font-weight="600" fill="{INK}">{escape(name)}</text>']
-    if under:
-        lines.append(f'<text x="{x:.1f}" y="{below + 15:.1f}" {text} font-size="12" fill="#555">{escape(under)}</text>')
-    return lines
-
-
-def _label(
-    link: Link, note: LinkNote, places: Mapping[str, tuple[float, float]], taken: list[tuple[float, float]]
-) -> list[str]:
-    """Beside the longer arm; where another stands already, further along."""
-    if not note.text:
-        return []
-    arms = [(link.a, link.station), (link.b, link.station)]
-    spots = []
-    for one, other in arms:
-        (x1, y1), (x2, y2) = places[one], places[other]
-        spots += [(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share) for share in (0.5, 0.62, 0.38)]
-    x, y = max(spots, key=lambda s: min([abs(s[0] - t[0]) / 3 + abs(s[1] - t[1]) for t in taken], default=0))
-    taken.append((x, y))
-    style = f'text-anchor="middle" font-size="12" fill="{INK}" paint-order="stroke" stroke="{PALE}" stroke-width="5"'
-    lines = note.text.split("\n")
-    top = y - 7 * (len(lines) - 1) + 4
-    return [
-        f'<text x="{x:.1f}" y="{top + 14 * i:.1f}" {style}>{escape(line)}</text>' for i, line in enumerate(lines)
-    ]
-
-
-def _places(scenario: Scenario) -> tuple[dict[str, tuple[float, float]], float]:
-    """By node, in pixels; and the height of the drawing."""
-    import networkx as nx
-
-    graph = nx.Graph()
-    graph.add_nodes_from(node.name for node in scenario.nodes)
+def _arm_notes(scenario: Scenario, notes: Mapping[str, LinkNote]) -> dict[tuple[str, str], LinkNote]:
+    """What went over each arm of fibre, by (end, station): behind a switch many links share one."""
+    over: dict[tuple[str, str], list[LinkNote]] = {}
     for link in scenario.links:
-        for end, arm_m in ((link.a, link.arm_a_m), (link.b, link.arm_b_m)):
-            graph.add_edge(end, link.station, weight=_drawn_length(arm_m))
+        for end in (link.a, link.b):
+            over.setdefault((end, link.station), []).append(notes.get(link.name, LinkNote(0)))
+    return {arm: _together(some) for arm, some in over.items()}
+
+
+def _together(notes: Iterable[LinkNote]) -> LinkNote:
+    """Of several links: all pairs, and the mean over those of which something is known."""
+    notes = list(notes)
+    known = [(note.pairs, note.fidelity) for note in notes if note.pairs and note.fidelity is not None]
+    weight = sum(pairs for pairs, _ in known)
+    mean = sum(pairs * fidelity for pairs, fidelity in known) / weight if weight else None
+    return LinkNote(sum(note.pairs for note in notes), mean)
+
+
+def _arms(scenario: Scenario, layout: Layout, notes: Mapping[str, LinkNote]) -> Iterator[str]:
+    thick = 2.6 if layout.radius > 10 else 1.8
+    for (end, station), note in _arm_notes(scenario, notes).items():
+        names = [link.name for link in scenario.links if link.station == station and end in (link.a, link.b)]
+        what = names[0] if len(names) == 1 else f"{end} to {station}, {len(names)} links"
+        colour, width = (BLUE, thick) if note.pairs else (GREY, 1.4)
+        yield _line(layout, end, station, f'stroke="{colour}" stroke-width="{width}"', f"{what}: {note.full()}")
     for classical in scenario.classical_links:
-        graph.add_edge(classical.a, classical.b, weight=_drawn_length(classical.length_m))
-    parts = [list(part) for part in nx.connected_components(graph)]
-    order = {node.name: i for i, node in enumerate(scenario.nodes)}
-    parts.sort(key=lambda part: (-len(part), min(order[name] for name in part)))
-    places: dict[str, tuple[float, float]] = {}
-    left, tallest = 0.0, 1.0
-    for part in parts:
-        names = sorted(part, key=order.__getitem__)
-        laid = _laid_out(graph.subgraph(names), names)
-        lowest_x, lowest_y = (min(place[axis] for place in laid.values()) for axis in (0, 1))
-        for name, (x, y) in laid.items():
-            places[name] = (left + x - lowest_x, y - lowest_y)
-        width = max(place[0] for place in laid.values()) - lowest_x
-        tallest = max(tallest, max(place[1] for place in laid.values()) - lowest_y)
-        left += width + 1.6
-    left = max(left - 1.6, 1.0)
-    scale = min((WIDTH - 2 * _MARGIN) / left, 560 / tallest, 190.0)
-    shift = (WIDTH - 2 * _MARGIN - left * scale) / 2
-    pixels = {name: (_MARGIN + shift + x * scale, 40 + y * scale) for name, (x, y) in places.items()}
-    return pixels, 40 + tallest * scale + 70
+        look = f'stroke="{GREY}" stroke-dasharray="3 4"'
+        yield _line(layout, classical.a, classical.b, look, f"{classical.a} to {classical.b}: messages only")
 
 
-def _drawn_length(length_m: float) -> float:
-    return 1 + 0.6 * log10(1 + max(0.0, length_m) / 10)
+def _line(layout: Layout, one: str, other: str, look: str, title: str) -> str:
+    (x1, y1), (x2, y2) = layout.places[one], layout.places[other]
+    place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {place} {look} stroke-opacity=".75"><title>{escape(title)}</title></line>'
 
 
-def _laid_out(graph: Any, names: list[str]) -> dict[str, tuple[float, float]]:
-    """One connected part: distances as drawn lengths say, and wider than tall."""
-    if len(names) == 1:
-        return {names[0]: (0.0, 0.0)}
-    if len(names) > _PLANNED:
-        around = [2 * pi * i / len(names) for i in range(len(names))]
-        return {name: (4 * cos(angle), 4 * sin(angle)) for name, angle in zip(names, around, strict=True)}
-    import networkx as nx
-
-    # From a start without symmetry, so that the result does not depend on which of two mirror images is nearer.
-    start = {name: (cos(2.4 * i) * (1 + 0.1 * i), sin(2.4 * i) * (1 + 0.1 * i)) for i, name in enumerate(names)}
-    laid = nx.kamada_kawai_layout(graph, pos=start, weight="weight")
-    size = sum(data["weight"] for _, _, data in graph.edges(data=True)) / graph.number_of_edges()
-    spread = _mean_edge(graph, laid)
-    return _turned({name: (float(x) * size / spread, float(y) * size / spread) for name, (x, y) in laid.items()})
+def _node(node: Node, layout: Layout, holds: str) -> str:
+    x, y = layout.places[node.name]
+    colour, r = _LOOKS[node.kind], layout.radius
+    title = f"<title>{escape(', '.join(filter(None, (f'{node.name}: {_KINDS[node.kind]}', holds))))}</title>"
+    if node.kind != "station":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}" fill="{colour}">{title}</circle>'
+    half = r / 2
+    shape = f'<rect x="{x - half:.1f}" y="{y - half:.1f}" width="{r:g}" height="{r:g}" rx="{r / 6:.1f}"'
+    return f'{shape} fill="{colour}" transform="rotate(45 {x:.1f} {y:.1f})">{title}</rect>'
 
 
-def _mean_edge(graph: Any, laid: Mapping[str, Iterable[float]]) -> float:
-    total = 0.0
-    for a, b in graph.edges:
-        (xa, ya), (xb, yb) = laid[a], laid[b]
-        total += ((xa - xb) ** 2 + (ya - yb) ** 2) ** 0.5
-    return float(total / graph.number_of_edges()) or 1.0
+def _lettered(
+    scenario: Scenario, layout: Layout, notes: Mapping[str, LinkNote], used: Mapping[str, str]
+) -> tuple[list[_Words], int]:
+    """All words that find room, and how many find none; of these names count tenfold, but for stations."""
+    sheet = Sheet(WIDTH, layout.height)
+    half = {node.name: layout.radius * (0.72 if node.kind == "station" else 1.0) for node in scenario.nodes}
+    for name, (x, y) in layout.places.items():
+        sheet.take(Box.around(x, y, 2 * half[name], 2 * half[name]))
+    arms = _arm_notes(scenario, notes)
+    drawn = [*arms, *((c.a, c.b) for c in scenario.classical_links)]
+    for one, other in drawn:
+        sheet.line(*layout.places[one], *layout.places[other])
+    words: list[_Words] = []
+    size = 13.0 if layout.radius > 11 else 12.0 if layout.radius >= 9 else 10.5
+
+    def named(node: Node) -> bool:
+        blocks = _names(node, used.get(node.name, ""), size)
+        place = _fits(sheet, blocks, lambda block: _around(layout.places[node.name], half[node.name], block))
+        if place is not None:
+            words.append(_Words(*place, about_node=True))
+        return place is not None
+
+    lost = sum(10 * (not named(node)) for node in scenario.nodes if node.kind != "station")
+    for spots, note in _link_spots(scenario, layout, notes, arms):
+        if not note.pairs:
+            continue
+        place = _fits(sheet, _numbers(note, size - 1), partial(_along, spots))
+        lost += place is None
+        if place is not None:
+            words.append(_Words(*place, about_node=False))
+    # Last of all, for these say least.
+    lost += sum(not named(node) for node in scenario.nodes if node.kind == "station")
+    return words, lost
 
 
-def _turned(laid: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """The long way of it lies flat."""
-    best, least = dict(laid), float("inf")
-    for step in range(36):
-        c, s = cos(pi * step / 36), sin(pi * step / 36)
-        turned = {name: (c * x - s * y, s * x + c * y) for name, (x, y) in laid.items()}
-        tall = max(y for _, y in turned.values()) - min(y for _, y in turned.values())
-        if tall < least - 1e-9:
-            best, least = turned, tall
-    return best
+def _names(node: Node, holds: str, size: float) -> list[Block]:
+    """From all that one would like to read to the least."""
+    cut = node.name if len(node.name) <= 20 else node.name[:12] + "…" + node.name[-6:]
+    whole = (node.name, size, True)
+    blocks = [Block([whole, (holds, size - 1, False)])] if holds else []
+    blocks.append(Block([whole]))
+    if cut != node.name:
+        blocks.append(Block([(cut, size, True)]))
+    return blocks
+
+
+def _numbers(note: LinkNote, size: float) -> list[Block]:
+    words = (note.words(), size, False)
+    full = [] if note.fidelity is None else [Block([words, (f"F {note.fidelity:.3f}", size, False)])]
+    return [*full, Block([words]), Block([(str(note.pairs), size, False)])]
+
+
+def _link_spots(
+    scenario: Scenario, layout: Layout, notes: Mapping[str, LinkNote], arms: Mapping[tuple[str, str], LinkNote]
+) -> Iterator[tuple[list[Arm], LinkNote]]:
+    """What is said beside which arms: of a link alone at its station once, on either; of a switch on each arm."""
+    served: dict[str, list[str]] = {}
+    for link in scenario.links:
+        served.setdefault(link.station, []).append(link.name)
+    places = layout.places
+    for link in scenario.links:
+        middle, crowd = places[link.station], served[link.station]
+        if len(crowd) == 1:
+            both = [(places[link.a], middle), (places[link.b], middle)]
+            both.sort(key=lambda arm: -round(hypot(arm[1][0] - arm[0][0], arm[1][1] - arm[0][1])))
+            yield both, notes.get(link.name, LinkNote(0))
+        elif link.name == crowd[0]:
+            for (end, station), note in arms.items():
+                if station == link.station:
+                    yield [(places[end], middle)], note
+
+
+def _fits(sheet: Sheet, blocks: Iterable[Block], spots: Callable[[Block], Iterable[Place]]) -> tuple[Block, Box] | None:
+    """The first of these that finds room, where it crosses the fewest lines; it is taken."""
+    for block in blocks:
+        width, height = block.width + 2, block.height + 1
+        boxes = [Box.around(x, y, width, height) for x, y in spots(block)]
+        free = [box for box in boxes if sheet.free([box])]
+        if free:
+            box = min(free, key=lambda box: round(sheet.crossed([box])))  # the first of the best: the likeliest place
+            sheet.take(box)
+            return block, box
+    return None
+
+
+def _around(place: Place, half: float, block: Block) -> Iterator[Place]:
+    """Middles of words about a node: below, above, at its sides, at its corners, further below and above."""
+    x, y = place
+    beside, under = half + block.width / 2 + 4, half + block.height / 2 + 3
+    yield x, y + under
+    yield x, y - under
+    yield x + beside, y
+    yield x - beside, y
+    for over, down in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+        yield x + over * (block.width / 2 + half * 0.6), y + down * under
+    for further in (1, 2):
+        for way in (1, -1):
+            yield x, y + way * (under + further * (block.height + 2))
+
+
+def _along(arms: Iterable[Arm], block: Block) -> Iterator[Place]:
+    """Middles of words beside a line, so far from it that they do not touch."""
+    arms, wide, high = list(arms), block.width / 2, block.height / 2
+    for share in _SHARES:
+        for (x1, y1), (x2, y2) in arms:
+            length = hypot(x2 - x1, y2 - y1) or 1.0
+            across_x, across_y = -(y2 - y1) / length, (x2 - x1) / length
+            if across_y > 0:  # above first
+                across_x, across_y = -across_x, -across_y
+            near = abs(across_x) * wide + abs(across_y) * high + 5
+            for off in (near, -near, near + 9, -near - 9):
+                yield x1 + (x2 - x1) * share + off * across_x, y1 + (y2 - y1) * share + off * across_y
+
+
+def _written(words: _Words) -> Iterator[str]:
+    block, box, about_node = words
+    x = (box.left + box.right) / 2
+    for (text, size, bold), y in zip(block.lines, block.baselines(box.top), strict=True):
+        colour = INK if bold or not about_node else "#555"
+        weight = ' font-weight="600"' if bold else ""
+        look = f'text-anchor="middle" paint-order="stroke" stroke="{PALE}" stroke-width="3"'
+        yield (
+            f'<text x="{x:.1f}" y="{y:.1f}" style="font-size:{size:g}px" {look}{weight} fill="{colour}">'
+            f"{escape(text)}</text>"
+        )

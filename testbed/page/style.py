@@ -1,4 +1,4 @@
-"""Colours and the style sheet of report.html, kept in one place.
+"""Colours, the style sheet and the head of report.html, kept in one place.
 
 What may live here: looks only.
 """
@@ -28,17 +28,31 @@ p {{ margin: 8px 0; }}
 .tile {{ background: {PALE}; border-radius: 6px; padding: 10px 16px; min-width: 120px; }}
 .tile b {{ display: block; font-size: 22px; }}
 .tile span {{ color: #5a6673; font-size: 13px; }}
-.drawing {{ background: {PALE}; border-radius: 6px; padding: 8px; }}
+.drawing {{ background: {PALE}; border-radius: 6px; padding: 8px; overflow-x: auto; }}
+.drawing svg {{ min-width: 600px; }}
 svg text {{ font-family: Helvetica, Arial, sans-serif; font-size: 13px; }}
 .wide {{ overflow-x: auto; }}
-.wide svg {{ max-width: 100%; height: auto; }}
+.chart {{ overflow-x: auto; width: min(1340px, 100vw - 60px); margin-left: calc(50% - min(670px, 50vw - 30px)); }}
+.chart svg {{ display: block; margin: 0 auto; max-width: 100%; min-width: 1000px; height: auto; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 13.5px; }}
 th, td {{ text-align: right; padding: 4px 8px; border-bottom: 1px solid #e4e9ee; white-space: nowrap; }}
 th {{ font-weight: 600; color: #5a6673; }}
 th:nth-child(-n+3), td:nth-child(-n+3) {{ text-align: left; }}
+tr.over th, tr.over th:nth-child(-n+3) {{ text-align: center; font-weight: 400; border: 0; padding-bottom: 0; }}
 tfoot td {{ font-weight: 600; border-top: 2px solid #c4ccd4; }}
 .bar {{ display: inline-block; height: 10px; vertical-align: middle; }}
 .key {{ display: inline-block; width: 10px; height: 10px; margin: 0 4px 0 14px; }}
+.keys .key:first-child {{ margin-left: 0; }}
+pre {{ font-size: 12.5px; line-height: 1.45; margin: 0 0 14px; }}
 .small {{ color: #5a6673; font-size: 13px; }}
 code {{ font-size: 13px; }}
 """
+
+
+def head(title: str) -> str:
+    """How a page begins, up to its first heading; `title` is escaped already."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{SHEET}</style>\n</head>\n<body>\n<main>"
+    )

@@ -12,17 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from testbed.plane.config import LinkConfig, PlaneConfig
-    from testbed.plane.devices import DeviceModel
-    from testbed.plane.oracle import BELL_KETS, HeraldedPair, Oracle
+    from testbed.plane.config import DeviceModel, LinkConfig, PlaneConfig, SwitchModel
+    from testbed.plane.oracle import Oracle
+    from testbed.plane.pairs import BELL_KETS, HeraldedPair
     from testbed.plane.plane import Plane
-    from testbed.plane.switches import SwitchModel
 
 __all__ = ["BELL_KETS", "DeviceModel", "HeraldedPair", "LinkConfig", "Oracle", "Plane", "PlaneConfig", "SwitchModel"]
 
 _HOMES = {
-    "BELL_KETS": "oracle", "DeviceModel": "devices", "HeraldedPair": "oracle", "LinkConfig": "config",
-    "Oracle": "oracle", "Plane": "plane", "PlaneConfig": "config", "SwitchModel": "switches",
+    "BELL_KETS": "pairs", "DeviceModel": "config", "HeraldedPair": "pairs", "LinkConfig": "config",
+    "Oracle": "oracle", "Plane": "plane", "PlaneConfig": "config", "SwitchModel": "config",
 }  # fmt: skip
 
 

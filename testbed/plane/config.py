@@ -2,15 +2,91 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from protocols.device import Durations
 from stack.runtime.oscillator import Oscillator
-from testbed.plane.devices import DeviceModel
 from testbed.plane.links import LinkModel
-from testbed.plane.switches import SwitchModel
+from testbed.plane.state.noise import check_times, depolarising1, depolarising2
 
 if TYPE_CHECKING:
     from testbed.plane.state.engine import Formalism
+
+
+MAX_QUBITS: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModel:
+    """One node's quantum device. Times in ps, 0 = infinite; fidelities are average gate fidelities of a
+    depolarising channel (Nielsen 2002). Data qubits have indexes 0 .. data-1, communication qubits follow, then
+    storage qubits. Raises ValueError.
+    """
+
+    data: int
+    communication: int
+    t1_data_ps: int = 0
+    t2_data_ps: int = 0
+    t1_communication_ps: int = 0
+    t2_communication_ps: int = 0
+    durations: Durations = field(default_factory=Durations)
+    one_qubit_fidelity: float = 1.0
+    two_qubit_fidelity: float = 1.0
+    swap_fidelity: float | None = None
+    """None: as any two-qubit gate."""
+    init_error: float = 0.0
+    """Chance that INIT leaves |1⟩."""
+    readout_error_0: float = 0.0
+    """Chance that a qubit found in |0⟩ is reported as 1."""
+    readout_error_1: float = 0.0
+    attempt_dephasing: float = 0.0
+    """Chance of a phase flip on each data or storage qubit per emission of the node (damage by attempts)."""
+    storage: int = 0
+    """Qubits like data qubits, for halves of pairs that are kept; their indexes follow the communication qubits'."""
+
+    def __post_init__(self) -> None:
+        counts = self.data, self.communication, self.storage
+        if min(counts) < 0 or sum(counts) > MAX_QUBITS:
+            raise ValueError(f"{counts[0]} data, {counts[1]} communication and {counts[2]} storage qubits")
+        check_times(self.t1_data_ps, self.t2_data_ps)
+        check_times(self.t1_communication_ps, self.t2_communication_ps)
+        for name in ("init_error", "readout_error_0", "readout_error_1", "attempt_dephasing"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} {getattr(self, name)} is no probability")
+        depolarising1(self.one_qubit_fidelity)
+        depolarising2(self.two_qubit_fidelity)
+        depolarising2(self.two_qubit_fidelity if self.swap_fidelity is None else self.swap_fidelity)
+
+    @property
+    def parallel(self) -> bool:
+        return self.durations.parallel
+
+    @property
+    def data_qubits(self) -> range:
+        """Indexes of the data qubits."""
+        return range(self.data)
+
+    def stores(self, index: int) -> bool:
+        """Is it a data or storage qubit?"""
+        return not self.data <= index < self.data + self.communication
+
+    @property
+    def communication_qubits(self) -> range:
+        """Indexes of the communication qubits."""
+        return range(self.data, self.data + self.communication)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchModel:
+    """A station with many ports (one per node) and a pool of analysers. Raises ValueError."""
+
+    analysers: int
+    reconfigure_ps: int = 0
+    """From a command until light can pass to another analyser."""
+
+    def __post_init__(self) -> None:
+        if self.analysers < 1 or self.reconfigure_ps < 0:
+            raise ValueError(f"a switch with {self.analysers} analysers that takes {self.reconfigure_ps} ps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +106,6 @@ class LinkConfig:
     model: LinkModel
     frame_hz: float = 0.0
     """Frequency of the qubits' frames, which clocks keep: 0 if no clock turns them."""
-    cuts: tuple[tuple[int, int], ...] = ()
-    """From when till when the fibre is cut, in true time."""
-    blindings: tuple[tuple[int, int], ...] = ()
-    """From when till when the detectors do not click."""
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -53,18 +125,6 @@ class LinkConfig:
             raise ValueError(
                 f"arm delays differ from those of the link model, {known.arm_a_ps} and {known.arm_b_ps}"
             )
-
-
-    @property
-    def dark_ps(self) -> tuple[tuple[int, int], ...]:
-        """Between which times of a slot it cannot herald, bounds excluded: for want of photons or of detectors.
-
-        An attempt begins with the first photon on its way, and ends when the last has been looked for.
-        """
-        lead_ps, attempt_ps = max(self.leads_ps), self.model.attempt_ps
-        rounds_ps = lead_ps - max(self.arm_a_ps, self.arm_b_ps)
-        cut = [(start - attempt_ps, end + lead_ps) for start, end in self.cuts]
-        return (*cut, *((start - attempt_ps, end + rounds_ps) for start, end in self.blindings))
 
     @property
     def leads_ps(self) -> tuple[int, int]:

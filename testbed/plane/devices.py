@@ -1,84 +1,28 @@
-"""The qubits of a node: what they can do (a plain record of numbers) and what each is doing now.
+"""The qubits of a node, and what each is doing now.
 
-What may live here: the record, and the bookkeeping of handles and of who holds a qubit. What operations do to
+What may live here: the bookkeeping of handles and of who holds a qubit. What operations do to
 a state is in programs.py, what attempts do in trains.py.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Protocol
 
-from protocols.device import FIRST_GENERATION, Durations, first_generation, next_generation, pack_handle
+from protocols.device import FIRST_GENERATION, first_generation, next_generation, pack_handle
 from protocols.wire.codec import DeviceError
-from testbed.plane.state.noise import check_times, depolarising1, depolarising2
+from testbed.plane.config import DeviceModel
+from testbed.plane.state.noise import depolarising1, depolarising2
 
 if TYPE_CHECKING:
     from testbed.plane.state.engine import StateEngine
-    from testbed.plane.trains import Train
-
-MAX_QUBITS: Final = 1 << 16
 
 type Watcher = Callable[[int, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceModel:
-    """One node's quantum device. Times in ps, 0 = infinite; fidelities are average gate fidelities of a
-    depolarising channel (Nielsen 2002). Data qubits have indexes 0 .. data-1, communication qubits follow, then
-    storage qubits. Raises ValueError.
-    """
+class Emitting(Protocol):
+    """A train of attempts, as far as it is a device's business."""
 
-    data: int
-    communication: int
-    t1_data_ps: int = 0
-    t2_data_ps: int = 0
-    t1_communication_ps: int = 0
-    t2_communication_ps: int = 0
-    durations: Durations = field(default_factory=Durations)
-    one_qubit_fidelity: float = 1.0
-    two_qubit_fidelity: float = 1.0
-    swap_fidelity: float | None = None
-    """None: as any two-qubit gate."""
-    init_error: float = 0.0
-    """Chance that INIT leaves |1⟩."""
-    readout_error_0: float = 0.0
-    """Chance that a qubit found in |0⟩ is reported as 1."""
-    readout_error_1: float = 0.0
-    attempt_dephasing: float = 0.0
-    """Chance of a phase flip on each data or storage qubit per emission of the node (damage by attempts)."""
-    storage: int = 0
-    """Qubits like data qubits, for halves of pairs that are kept; their indexes follow the communication qubits'."""
-
-    def __post_init__(self) -> None:
-        counts = self.data, self.communication, self.storage
-        if min(counts) < 0 or sum(counts) > MAX_QUBITS:
-            raise ValueError(f"{counts[0]} data, {counts[1]} communication and {counts[2]} storage qubits")
-        check_times(self.t1_data_ps, self.t2_data_ps)
-        check_times(self.t1_communication_ps, self.t2_communication_ps)
-        for name in ("init_error", "readout_error_0", "readout_error_1", "attempt_dephasing"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} {getattr(self, name)} is no probability")
-        depolarising1(self.one_qubit_fidelity)
-        depolarising2(self.two_qubit_fidelity)
-        depolarising2(self.two_qubit_fidelity if self.swap_fidelity is None else self.swap_fidelity)
-
-    @property
-    def parallel(self) -> bool:
-        return self.durations.parallel
-
-    @property
-    def data_qubits(self) -> range:
-        """Indexes of the data qubits."""
-        return range(self.data)
-
-    def stores(self, index: int) -> bool:
-        """Is it a data or storage qubit?"""
-        return not self.data <= index < self.data + self.communication
-
-    @property
-    def communication_qubits(self) -> range:
-        """Indexes of the communication qubits."""
-        return range(self.data, self.data + self.communication)
+    def emitted(self, now: int) -> int:
+        """Emissions so far."""
 
 
 class Qubit:
@@ -91,7 +35,7 @@ class Qubit:
         self.key = key
         self.stores = stores
         self.generation = FIRST_GENERATION
-        self.train: Train | None = None
+        self.train: Emitting | None = None
         self.free_ps = 0
         """The last program that used it ends here."""
         self.wear = 0
@@ -122,7 +66,7 @@ class Device:
         self.two_qubit_error = depolarising2(model.two_qubit_fidelity)
         swap = model.two_qubit_fidelity if model.swap_fidelity is None else model.swap_fidelity
         self.swap_error = depolarising2(swap)
-        self.trains: list[Train] = []
+        self.trains: list[Emitting] = []
         self.lives = 1
         """How often the node has been born: the incarnation that it knows itself by."""
         self.watcher: Watcher | None = None

@@ -9,9 +9,8 @@ import numpy as np
 
 from stack.runtime.times import NS
 from testbed.keyed import keyed_generator
-from testbed.plane.config import LinkConfig
-from testbed.plane.devices import DeviceModel
-from testbed.plane.oracle import pair_fidelity, stored, waited
+from testbed.plane.config import DeviceModel, LinkConfig
+from testbed.plane.pairs import pair_fidelity, stored, waited
 
 DEVICE_DATA_ERROR: Final = 0.005
 """Half width of what device data leave open, at 99 %: an assumption about how well a link is characterised.  The
@@ -35,6 +34,8 @@ class Outlook(NamedTuple):
     many those are."""
     errors: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     """Of the delivered state: its parts in the four Bell states, by the XOR with the heralded one."""
+    leaning: tuple[float, float] = (0.0, 0.0)
+    """<Z> of its halves, 1 for |0>: where T1 goes on from."""
 
 
 def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> Outlook:
@@ -53,7 +54,9 @@ def outlook(link: LinkConfig, a: DeviceModel, b: DeviceModel, alpha: float) -> O
     off = abs(measured - model.heralded_fidelity(alpha))
     parts = [pair_fidelity(delivered, outcome ^ error) for error in range(4)]
     errors = (parts[0], parts[1], parts[2], parts[3])
-    return Outlook(alpha, model.success_probability(alpha), max(0.25, measured - lost), measured, off, errors)
+    up = delivered.diagonal().real
+    leaning = (float(up[0] + up[1] - up[2] - up[3]), float(up[0] - up[1] + up[2] - up[3]))
+    return Outlook(alpha, model.success_probability(alpha), max(0.0, measured - lost), measured, off, errors, leaning)
 
 
 def outlooks(link: LinkConfig, a: DeviceModel, b: DeviceModel) -> list[Outlook]:

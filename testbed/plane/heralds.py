@@ -5,6 +5,7 @@ What may live here: the two grades of deciding. What a decision does is in train
 """
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from numpy.random import Generator
 
@@ -15,7 +16,11 @@ from testbed.plane.events import LATE, priority
 from testbed.plane.links import Arrivals, Herald
 from testbed.plane.links.model import draw_first
 from testbed.plane.simulator import Event
-from testbed.plane.trains import Link, Train, World
+from testbed.plane.train import Train
+from testbed.plane.trains import Link, World
+
+if TYPE_CHECKING:
+    from stack.runtime.clock import NodeClock
 
 type Couple = tuple[Train, Train]
 
@@ -66,6 +71,18 @@ class SampledLink(Link):
         self._winner = winner
         order = priority(self.config.station, listening.sequence)
         listening.decision = self.world.events.at(time, order, self, "give_up" if winner is None else "win")
+
+    def wind(self, node: int, clock: "NodeClock") -> None:
+        """Successes of another kind are counted with clocks than without, see `_draw`: all that is to come is drawn
+        anew, as it may be, since attempts know nothing of each other."""
+        anew = not self.clocked
+        super().wind(node, clock)
+        if anew and self.listening is not None:
+            gone = self.station.upto(self.world.events.now - self.model.attempt_ps)
+            for couple in self._to_go:
+                self._to_go[couple] = self.listened(*couple).upto(gone) + self._draw(couple[0].alpha)
+        elif anew:
+            self._to_go.clear()
 
     def win(self) -> None:
         """Event: the station's detectors show a success."""
@@ -186,7 +203,7 @@ class PhotonicLink(Link):
         if slots.first == slot:
             self.model.renew()
         arrivals = self.arrivals(a, b, slot) if self.clocked else None
-        meets = slots.after(slot - 1) == slot and not self.dark(slot)
+        meets = slots.after(slot - 1) == slot
         if meets and (arrivals is not None or not self.clocked):
             done = partial(self._seen, couple, slot, arrivals)
             due = self.station.at(slot)
@@ -197,7 +214,7 @@ class PhotonicLink(Link):
     def _seen(self, couple: Couple, slot: int, arrivals: Arrivals | None, herald: Herald | None) -> None:
         del self._due[couple, slot]
         listening = self.listening
-        if herald is None or listening is None or listening.slots.after(slot - 1) != slot:
+        if herald is None or listening is None or listening.slots.after(slot - 1) != slot or self.dark(slot):
             return
         a, b = couple
         heard = self.listened(a, b)

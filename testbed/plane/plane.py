@@ -6,6 +6,7 @@ command goes through. Programs are executed by programs.py, trains and listens b
 the layout of commands is the codec's, the rules (DEV-n) stand in protocols/device.toml.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -27,21 +28,22 @@ from protocols.wire.codec import (
     DeviceTrain,
 )
 from protocols.wire.error import WireError
-from stack.runtime.clock import MOST_RATE, NodeClock
+from stack.runtime.clock import MOST_RATE, NodeClock, true_clock
 from stack.runtime.times import NEVER
-from testbed.clock.federate import PlaneAnswer
+from testbed.clock.federate import PlaneAnswer, Upset
 from testbed.errors import BadInput
 from testbed.keyed import keyed_generator
 from testbed.plane.config import PlaneConfig
 from testbed.plane.devices import Device, Qubit
 from testbed.plane.events import Answers, Events, priority
 from testbed.plane.heralds import make
+from testbed.plane.link_times import TrainCommand
 from testbed.plane.oracle import HeraldLog, Oracle, SpentLog
 from testbed.plane.programs import Prepared, Preparer, run
 from testbed.plane.simulator import Event, Timeline
 from testbed.plane.state import FORMALISM, NotClifford, StateEngine
 from testbed.plane.switches import Switch
-from testbed.plane.trains import Link, TrainCommand, World
+from testbed.plane.trains import Link, World
 
 _PREPARED: Final = 4096
 """Programs of a node that are kept compiled."""
@@ -177,6 +179,30 @@ class Plane:
         if node in self._clocks:
             self._clocks[node].let_go(t_ps)
 
+    def disturb(self, t_ps: int, upset: Upset) -> None:
+        """Fibres are cut or mended, detectors blinded or sighted, clocks drift, before anything happens at `t_ps`."""
+        assert self.next_ps() >= t_ps >= self._events.now, f"the network is disturbed at {t_ps} ps, out of turn"
+        self._events.timeline.time = t_ps
+        for number, (cut, blind) in upset.dark.items():
+            self._links[number].darkness.become(cut, blind, t_ps)
+        for node, ppb in upset.drifts.items():
+            self._drift(node, ppb, t_ps)
+
+    def _drift(self, node: int, ppb: int, t_ps: int) -> None:
+        """The devices' copy of a node's clock drifts as the node's own."""
+        links = self._links_of(node)
+        if node not in self._clocks:
+            self._clocks[node] = true_clock()
+            for link in links:
+                link.wind(node, self._clocks[node])
+        self._clocks[node].bend(t_ps, ppb)
+        for link in links:
+            link.retime(node, t_ps)
+
+    def _links_of(self, node: int) -> list[Link]:
+        """Those that the node is an end or the station of."""
+        return [link for link in self._links.values() if node in (link.config.a, link.config.b, link.config.station)]
+
     # -- for whoever builds the run --------------------------------------------------------------------------
 
     def handles(self, node: int) -> list[int]:
@@ -243,9 +269,7 @@ class Plane:
         clock = self._clocks.get(node)
         if clock is None or abs(command.rate) > MOST_RATE:
             return DeviceFailed(DeviceError.BAD, 0)
-        links = [
-            link for link in self._links.values() if node in (link.config.a, link.config.b, link.config.station)
-        ]
+        links = self._links_of(node)
         if command.step:
             for link in links:
                 link.jump(node, now)
@@ -290,15 +314,17 @@ class Plane:
 
     def _stop_train(self, node: int, sequence: int, command: DeviceStopTrain, now: int) -> DeviceFailed | None:
         link = self._links.get(command.link)
-        if link is None or link.side(node) is None:
+        side = link.side(node) if link is not None else None
+        if link is None or side is None:
             return _NO_LINK
         qubit = self._devices[node].find(command.qubit)
         if not isinstance(qubit, Qubit):
             return DeviceFailed(qubit, 0)
-        if qubit.train is None or qubit.train.link is not link:
+        train = link.held(side, qubit)
+        if train is None:
             self._answers.give(node, sequence, now + LEAST_ANSWER_PS, DeviceDone())
         else:
-            link.stop(qubit.train, sequence, now)
+            link.stop(train, sequence, now)
         return None
 
     def _recall(self, node: int, sequence: int, command: DeviceRecall, now: int) -> DeviceFailed | None:
@@ -306,7 +332,7 @@ class Plane:
         side = link.side(node) if link is not None else None
         if link is None or side is None:
             return _NO_LINK
-        self._answers.give(node, sequence, now + LEAST_ANSWER_PS, link.recall(side, command.slot))
+        self._answers.give(node, sequence, now + LEAST_ANSWER_PS, link.results.recall(side, command.slot))
         return None
 
 
@@ -323,28 +349,29 @@ type Command = (
 )
 
 _NO_LINK: Final = DeviceFailed(DeviceError.NO_LINK, 0)
+_BAD: Final = DeviceFailed(DeviceError.BAD, 0)
+
+
+_COMMANDS: Final[dict[int, Callable[[bytes], Command]]] = {
+    kind.MESSAGE: kind.unpack
+    for kind in (
+        DeviceTrain,
+        DeviceMeasuringTrain,
+        DeviceRecall,
+        DeviceStopTrain,
+        DeviceListen,
+        DeviceStopListen,
+        DeviceConnect,
+        DeviceSteer,
+    )
+}
+"""All but programs."""
 
 
 def _decode(message: int, body: bytes) -> Command:
-    """What the bytes of a command other than a program say; Failed if they say nothing."""
+    """What the bytes of a command say; Failed if they say nothing."""
+    unpack = _COMMANDS.get(message)
     try:
-        match message:
-            case DeviceTrain.MESSAGE:
-                return DeviceTrain.unpack(body)
-            case DeviceMeasuringTrain.MESSAGE:
-                return DeviceMeasuringTrain.unpack(body)
-            case DeviceRecall.MESSAGE:
-                return DeviceRecall.unpack(body)
-            case DeviceStopTrain.MESSAGE:
-                return DeviceStopTrain.unpack(body)
-            case DeviceListen.MESSAGE:
-                return DeviceListen.unpack(body)
-            case DeviceStopListen.MESSAGE:
-                return DeviceStopListen.unpack(body)
-            case DeviceConnect.MESSAGE:
-                return DeviceConnect.unpack(body)
-            case DeviceSteer.MESSAGE:
-                return DeviceSteer.unpack(body)
+        return _BAD if unpack is None else unpack(body)
     except WireError:
-        pass
-    return DeviceFailed(DeviceError.BAD, 0)
+        return _BAD

@@ -14,9 +14,13 @@ class SlotClock:
     __slots__ = ("_clock", "_lead_ps", "_slot_ps")
 
     def __init__(self, clock: NodeClock | None, slot_ps: int, lead_ps: int = 0) -> None:
-        self._clock: Final = clock
+        self._clock = clock
         self._slot_ps: Final = slot_ps
         self._lead_ps: Final = lead_ps
+
+    def wind(self, clock: NodeClock) -> None:
+        """The node has a clock of its own from now on, which shows what it has shown."""
+        self._clock = clock
 
     def at(self, slot: int) -> int:
         """When the node acts for a slot, as its clock is steered now."""

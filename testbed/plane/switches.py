@@ -5,33 +5,17 @@ models' business, whose turn it is that of the node.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from protocols.device import LEAST_ANSWER_PS
 from protocols.wire.codec import DeviceConnect, DeviceError, DeviceFailed
-
-if TYPE_CHECKING:
-    from testbed.plane.trains import Link
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchModel:
-    """A station with many ports (one per node) and a pool of analysers. Raises ValueError."""
-
-    analysers: int
-    reconfigure_ps: int = 0
-    """From a command until light can pass to another analyser."""
-
-    def __post_init__(self) -> None:
-        if self.analysers < 1 or self.reconfigure_ps < 0:
-            raise ValueError(f"a switch with {self.analysers} analysers that takes {self.reconfigure_ps} ps")
+from testbed.plane.config import SwitchModel
+from testbed.plane.trains import Link
 
 
 class Switch:
     """`links`: those whose midpoint is here, by number. All are dark at first."""
 
-    def __init__(self, model: SwitchModel, links: "Mapping[int, Link]") -> None:
+    def __init__(self, model: SwitchModel, links: Mapping[int, Link]) -> None:
         self._model = model
         self._links = links
         self._set: dict[int, tuple[int, int]] = {}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.circuits import CompiledJob
-from testbed.lab.outcome import Outcome
 from testbed.report.counts import Came, count_figures, count_lines
+from testbed.report.outcome import Outcome
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 
@@ -25,10 +25,19 @@ class Asked:
         return str(self.record.get("state", "LOST"))
 
     @property
+    def placed(self) -> bool:
+        return bool(self.record.get("placings"))
+
+    @property
     def waited_ps(self) -> int | None:
-        """From submission until QPUs were leased to it; None: they never were."""
-        placings = self.record.get("placings")
-        return placings[0]["began_ps"] - self.record["submitted_ps"] if placings else None
+        """How long it was without QPUs until it was over, also between placings; None: it never was in the queue."""
+        waited: int | None = self.record.get("waited_ps")
+        return waited
+
+    @property
+    def waited_first_ps(self) -> int:
+        """Of a job that was placed: how much of that was before the first time."""
+        return int(self.record["placings"][0]["began_ps"] - self.record["submitted_ps"])
 
     @property
     def leased_ps(self) -> int:
@@ -56,6 +65,8 @@ def figures(scenario: Scenario, jobs: list[Asked]) -> list[Figure]:
         name = one.job.name
         if one.waited_ps is not None:
             found.append(Figure("waiting", name, one.waited_ps * 1e-12, "s", 1))
+        if one.placed:
+            found.append(Figure("waiting_first", name, one.waited_first_ps * 1e-12, "s", 1))
             found.append(Figure("running", name, one.leased_ps * 1e-12, "s", len(one.record["placings"])))
             found.append(Figure("placings", name, len(one.record["placings"]), "1", 1))
             found += count_figures(one.job, one.came)
@@ -65,13 +76,9 @@ def figures(scenario: Scenario, jobs: list[Asked]) -> list[Figure]:
         found.append(Figure(f"jobs_{state.lower()}", controller, number, "1", len(jobs)))
     span_ps = _span_ps(jobs)
     if span_ps:
-        qpus = sum(node.kind == "qpu" for node in scenario.nodes)
-        busy_ps = sum(
-            (p["ended_ps"] - p["began_ps"]) * len(p["nodes"])
-            for one in jobs
-            for p in one.record.get("placings", ())
-            if p["ended_ps"] is not None
-        )
+        qpus = sum(node.kind == "qpu" and node.controller in ("", controller) for node in scenario.nodes)
+        placings = [p for one in jobs for p in one.record.get("placings", ())]
+        busy_ps = sum(freed_ps - p["began_ps"] for p in placings for freed_ps in p["freed_ps"] if freed_ps is not None)
         found.append(Figure("makespan", controller, span_ps * 1e-12, "s", len(jobs)))
         found.append(Figure("utilisation", controller, busy_ps / (span_ps * qpus), "1", qpus))
         pairs = sum(one.record.get("pairs", 0) for one in jobs)
@@ -100,24 +107,31 @@ def lines(scenario: Scenario, jobs: list[Asked]) -> list[str]:
         if one.record.get("reason"):
             found.append(f"  {'':{width}}  {one.record['reason']}")
     for one in jobs:
-        if one.waited_ps is not None:
+        if one.placed:
             found += count_lines(one.job, one.came)
     return found
 
 
 def sections(jobs: list[Asked]) -> dict[str, Any]:
-    """Counts by job, as of any other; and the controller's records."""
+    """Counts by job, as of any other; and the controller's records.  One that it has refused, or did not live to take,
+    has a name and a state all the same."""
     counts = {one.job.name: one.record["counts"] for one in jobs if one.record.get("counts")}
-    records = [{k: v for k, v in one.record.items() if k not in ("counts", "version")} for one in jobs]
+    records = [
+        {"name": one.job.name, "state": one.state}
+        | {k: v for k, v in one.record.items() if k not in ("counts", "version")}
+        for one in jobs
+    ]
     return {"counts": counts, "jobs": records}
 
 
-def unfinished(scenario: Scenario, jobs: list[Asked]) -> list[str]:
+def unfinished(scenario: Scenario, jobs: list[Asked], outcome: Outcome) -> list[str]:
     """What did not end as it was planned."""
     controller = scenario.jobs[0].controller
+    journal = "its journal, there," if controller in outcome.elsewhere else f"journals/{controller}.jsonl"
     found = []
     for one in jobs:
         if one.state not in ("DONE", "CANCELLED"):
-            why = one.record.get("reason") or one.state.lower()
+            lost = f"lost with its controller; {journal} has what is known of it"
+            why = lost if one.state == "LOST" else one.record.get("reason") or one.state.lower()
             found.append(f"{controller}: {one.job.name}: {why}")
     return found

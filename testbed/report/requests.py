@@ -10,13 +10,22 @@ from typing import Any, Final, NamedTuple
 
 from protocols.correlations import DEVIATIONS
 from protocols.wire import EgpBasis, PairKind
-from testbed.lab.outcome import Outcome
+from testbed.report.outcome import Outcome
+from testbed.report.statistics import averaged
 from testbed.rundir import Figure
 from testbed.scenario import Requests, Scenario
 
 PLOT: Final = "cutoffs.svg"
+WHY: Final = {
+    ("REFUSED", "REJECTED"): "nobody there listens for it",
+    ("REFUSED", "UNSUPP"): "pairs of that kind are not served there",
+    ("REFUSED", "CREATE"): "it has a request of that number",
+    ("LINK_FAILED", "UNSUPP"): "the link cannot make pairs so good",
+    ("LINK_FAILED", "NOTIME"): "not in that time, for all that the link has to do",
+    ("LINK_FAILED", "NORES"): "no qubits, no place in its queue, or a station that is silent",
+}
+"""By how a request ended and what was said against it: that in words."""
 _FULL: Final = (1 << 32) - 1
-_MS: Final = 1e-9  # per ps
 
 
 def request_figures(scenario: Scenario, index: int, outcome: Outcome) -> tuple[list[Figure], list[str], list[str]]:
@@ -30,7 +39,12 @@ def request_figures(scenario: Scenario, index: int, outcome: Outcome) -> tuple[l
     if "failed" in asking:
         names = {node.number: node.name for node in scenario.nodes}
         where = names.get(asking.get("where"), asked.source)
-        unfinished.append(f"{asked.source}: request {name}: {asking['failed']} at {where}")
+        why = WHY.get((asking["failed"], asking.get("error")))
+        if asking["failed"] == "REFUSED" and f"pairs-{index}" not in outcome.results.get(asked.destination, {}):
+            why = "its part in the request died with an earlier life of the node"
+        unfinished.append(
+            f"{asked.source}: request {name}: {asking['failed']} at {where}{f' ({why})' if why else ''}"
+        )
     came = asking["measured"] or asking["pairs"]
     figures = [Figure("pairs_delivered", name, len(came), "1", asked.pairs)]
     lines = [f"request {asked.source} -> {asked.destination}: {len(came)} of {asked.pairs} pairs"]
@@ -60,24 +74,20 @@ def _of_pairs(scenario: Scenario, index: int, outcome: Outcome, name: str) -> It
     yield Figure("fidelity_estimated", name, believed, "1", n), "fidelity as the head estimates it"
     true = true_fidelities(scenario, index, outcome)
     if true:
-        mean, spread = _mean(true)
-        yield (
-            Figure("fidelity_delivered", name, mean, "1", len(true), spread),
-            "fidelity as the oracle has it, at delivery",
-        )
+        yield averaged("fidelity_delivered", name, true, "1"), "fidelity as the oracle has it, at delivery"
     if "tested" in asking:
         rounds, fidelity, error = asking["tested"]
         figure = Figure("fidelity_tested", name, fidelity / _FULL, "1", rounds, error / _FULL / DEVIATIONS)
         yield figure, f"fidelity by {rounds} test rounds"
     if asked.every_ps:
-        waits, spread = _mean([ps * 1e-12 for ps in asking["waited_ps"]])
-        yield Figure("wait", name, waits, "s", n, spread), "seconds from asking to having"
+        waits = [ps * 1e-12 for ps in asking["waited_ps"]]
+        yield averaged("wait", name, waits, "s"), "seconds from asking to having"
     if asked.delivery.kind is PairKind.EARLY:
         lost = asking["lost"] + there.get("lost", 0)
         yield Figure("early_lost", name, lost, "1", n), "early halves that became no pair, at both ends"
         if asking["early_ps"]:
-            lead, spread = _mean([ps * 1e-12 for ps in asking["early_ps"]])
-            yield Figure("early_lead", name, lead, "s", n, spread), "seconds from half to pair, at the head"
+            leads = [ps * 1e-12 for ps in asking["early_ps"]]
+            yield averaged("early_lead", name, leads, "s"), "seconds from half to pair, at the head"
     for bases, value, rounds in correlations(measured, there.get("measured", [])):
         deviation = sqrt(max(1 - value**2, 1 / rounds) / rounds)
         words = f"correlation {bases} over {rounds} pairs"
@@ -122,12 +132,6 @@ def believed_and_true(scenario: Scenario, index: int, outcome: Outcome) -> list[
             _, fidelity, goodness = first
             found.append((goodness / _FULL, fidelity))
     return found
-
-
-def _mean(values: list[float]) -> tuple[float, float | None]:
-    n = len(values)
-    mean = sum(values) / n
-    return mean, sqrt(sum((v - mean) ** 2 for v in values) / (n * (n - 1))) if n > 1 else None
 
 
 class CutoffPoint(NamedTuple):

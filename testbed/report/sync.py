@@ -1,4 +1,5 @@
-"""What clocks did to pairs: by how much photons came apart, and what that cost, beside the closed form.
+"""What clocks did to pairs: by how much photons came apart, and what that cost, beside the closed form for
+errors that are Gaussian.
 
 What may live here: figures of a link whose nodes have clocks of their own, and the plot of fidelity over
 synchronisation error.
@@ -9,7 +10,7 @@ from math import exp, pi, sqrt
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from testbed.lab.compose import link_config
+from testbed.hardware import link_config
 from testbed.rundir import Figure
 from testbed.scenario import Link, Scenario
 
@@ -26,7 +27,8 @@ class SyncPoint(NamedTuple):
     fidelity: float
     stderr: float
     expected: float
-    """By the closed form, at that rms."""
+    """By the closed form, if errors of that rms are Gaussian; a fixed lateness turns all pairs alike, and costs more or
+    less."""
     n: int
 
 
@@ -76,7 +78,7 @@ def sync_figures(points: list[SyncPoint]) -> tuple[list[Figure], list[str]]:
         figures.append(Figure("fidelity_of_sync_error", point.link, point.expected, "1", point.n))
         lines.append(
             f"clocks of {point.link}: photons {point.rms_s / _PS:.1f} ps rms apart;"
-            f" F {point.fidelity:.4f} at emission, {point.expected:.4f} by the closed form"
+            f" F {point.fidelity:.4f} at emission, {point.expected:.4f} if that is Gaussian"
         )
     return figures, lines
 
@@ -98,7 +100,7 @@ def draw(scenario: Scenario, points: list[SyncPoint], path: Path) -> None:
     for link in kinds.values():
         grid = [most_ps * step / _STEPS for step in range(_STEPS + 1)]
         curve = [expected_fidelity(scenario, link, x * _PS) for x in grid]
-        label = f"closed form, {link.model}, frame of {link.qubit_frame_hz / 1e9:g} GHz"
+        label = f"Gaussian errors, {link.model}, frame of {link.qubit_frame_hz / 1e9:g} GHz"
         axes.plot(grid, curve, color="#8a8a8a", linewidth=1.2, label=label)
     axes.errorbar(
         [point.rms_s / _PS for point in points],

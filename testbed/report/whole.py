@@ -10,11 +10,13 @@ from math import sqrt
 from typing import Any
 
 from testbed.circuits import CompiledJob
-from testbed.lab import link_load
-from testbed.lab.outcome import Outcome
 from testbed.report import jobs as controlled
+from testbed.report import link_load
 from testbed.report.counts import Came, count_figures, count_lines
+from testbed.report.keys import key_figures
+from testbed.report.outcome import Outcome
 from testbed.report.requests import request_figures
+from testbed.report.statistics import averaged, mean_of
 from testbed.report.switches import switch_figures
 from testbed.report.sync import sync_figures, sync_points
 from testbed.rundir import Figure
@@ -35,6 +37,9 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
     """Figures of every kind of work the scenario asks for, and of the links under it."""
     report = Report()
     report.figures.append(Figure("virtual_time", "run", outcome.end_ps * 1e-12, "s", 1))
+    if outcome.ended_early:
+        report.sections["ended_early"] = True
+        report.lines.append(f"ended early, at virtual time {outcome.end_ps * 1e-12:g} s: this is what there is")
     for node, results in outcome.results.items():
         report.unfinished += [f"{node}: {app}" for app in results.get("running", [])]
     for index, job in enumerate(jobs):
@@ -45,11 +50,16 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
         report.figures += controlled.figures(scenario, asked)
         report.lines += controlled.lines(scenario, asked)
         report.sections |= controlled.sections(asked)
-        report.unfinished += controlled.unfinished(scenario, asked)
+        report.unfinished += controlled.unfinished(scenario, asked, outcome)
     if scenario.teleport is not None:
         _teleport(report, scenario, outcome)
     for index in range(len(scenario.requests)):
         figures, lines, unfinished = request_figures(scenario, index, outcome)
+        report.figures += figures
+        report.lines += lines
+        report.unfinished += unfinished
+    for index in range(len(scenario.keys)):
+        figures, lines, unfinished = key_figures(scenario, index, outcome)
         report.figures += figures
         report.lines += lines
         report.unfinished += unfinished
@@ -122,7 +132,7 @@ def _teleport(report: Report, scenario: Scenario, outcome: Outcome) -> None:
     stderr = sqrt(share * (1 - share) / total)
     report.figures.append(Figure("teleport_fidelity", "average", share, "1", total, stderr))
     report.figures.append(Figure("teleports_lost", "all", arrived["lost"], "1", total))
-    pair = _mean([p["fidelity_at_herald"] for p in outcome.plane.get("pairs", [])])
+    pair = mean_of([p["fidelity_at_herald"] for p in outcome.plane.get("pairs", [])])
     ways = f"{scenario.teleport.source} -> {scenario.teleport.destination}"
     report.lines.append(f"teleported {ways}: {total} qubits, {arrived['lost']} lost")
     report.lines.append(f"  average fidelity, measured  {share:.4f} +- {stderr:.4f}")
@@ -143,11 +153,17 @@ def _echo(report: Report, source: str, outcome: Outcome) -> None:
 
 
 def _link_load(report: Report, scenario: Scenario, load: LinkLoad, index: int, outcome: Outcome) -> None:
+    link = scenario.link(load.link)
+    told = [end for end in (link.a, link.b) if f"load-{index}" in outcome.results[end]]
+    dead = [end for end in (link.a, link.b) if end not in told]
+    report.unfinished += [f"{end}: its part of link_requests died with it" for end in dead]
+    if not told:
+        report.lines.append(f"link {load.link}: what its ends were told of their requests died with them")
+        return
     found = list(link_load.results(scenario, load, index, outcome))
-    scheduler = next(link.scheduler for link in scenario.links if link.name == load.link)
     for result in found:
         report.figures.extend(link_load.figures(load.link, result))
-    report.lines.extend(link_load.table(load, scheduler, found))
+    report.lines.extend(link_load.table(load, link.scheduler, found))
 
 
 def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:
@@ -170,19 +186,6 @@ def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:
         report.lines.append(f"link {link.name}: {len(mine)} pairs heralded")
         report.lines.append(f"  fidelity {'as the nodes estimate it':38} {believed:.5f}")
         for name, values, words in rows:
-            known = [v for v in values if v is not None]
-            mean = _mean(known)
-            if mean is None:
-                continue
-            spread = _stderr(known, mean)
-            report.figures.append(Figure(name, link.name, mean, "1", len(known), spread))
-            report.lines.append(f"  fidelity {words:38} {mean:.5f}")
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _stderr(values: list[float], mean: float) -> float | None:
-    n = len(values)
-    return sqrt(sum((v - mean) ** 2 for v in values) / (n * (n - 1))) if n > 1 else None
+            figure = averaged(name, link.name, values, "1")
+            report.figures.append(figure)
+            report.lines.append(f"  fidelity {words:38} {figure.value:.5f}")

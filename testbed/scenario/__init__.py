@@ -1,8 +1,8 @@
 """Scenario files: `load_scenario(path)` gives a checked, frozen `Scenario`, or raises one clear `BadInput`.
 
 Files: source.py reads text and YAML with its lines; schema.py reads single values; devices, nodes, switches, links,
-stars, channels, planned, circuits, routing, link_requests and work read one section each; load.py the whole; options.py
-lets the command line override; model.py holds the result.
+stars, channels, planned, circuits, routing, keys, link_requests and work read one section each; load.py the whole;
+options.py lets the command line override; model.py holds the result.
 """
 
 from testbed.scenario.load import load_scenario
@@ -15,6 +15,7 @@ from testbed.scenario.model import (
     Clock,
     Device,
     Job,
+    KeyRequest,
     Link,
     LinkLoad,
     LoadClass,
@@ -40,6 +41,7 @@ __all__ = [
     "Clock",
     "Device",
     "Job",
+    "KeyRequest",
     "Link",
     "LinkLoad",
     "LoadClass",

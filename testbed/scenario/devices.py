@@ -98,10 +98,10 @@ def read(item: Item, name: str, own: Own | None = None) -> Device:
     """A device from its keys. What is left out is as in its base, else ideal: no time, no error, no decay."""
     item = _on_base(item, own or Own(), (name,))
     keys = Section(item, FORM)
-    t1_ps, t2_ps = _coherence(keys, "t1_s", "t2_s", (0, 0))
-    # Communication qubits are as good as data qubits unless something else is written.
+    t1_ps, t2_ps = _coherence(keys, ("t1_s",), ("t2_s",))
+    # Communication qubits are as good as data qubits unless something else is written, time by time.
     communication_t1_ps, communication_t2_ps = _coherence(
-        keys, "communication_t1_s", "communication_t2_s", (t1_ps, t2_ps)
+        keys, ("communication_t1_s", "t1_s"), ("communication_t2_s", "t2_s")
     )
     gate_2q_ps = keys.seconds("gate_2q_s")
     device = Device(
@@ -134,16 +134,16 @@ def read(item: Item, name: str, own: Own | None = None) -> Device:
     return device
 
 
-def _coherence(keys: Section, t1: str, t2: str, default_ps: tuple[int, int]) -> tuple[int, int]:
-    """T1 and T2 in picoseconds, 0 for infinite. A T1 without its T2 leaves the T2 that T1 permits, 2·T1."""
-    if t1 not in keys and t2 not in keys:
-        return default_ps
-    t1_ps, t2_ps = (_time(keys, key) for key in (t1, t2))
+def _coherence(keys: Section, t1_keys: tuple[str, ...], t2_keys: tuple[str, ...]) -> tuple[int, int]:
+    """T1 and T2 in picoseconds, 0 for infinite, and for a T2 as long as T1 permits: each by the first of its keys that
+    is written, whatever is written of the other."""
+    t1, t2 = (next((key for key in names if key in keys), names[0]) for names in (t1_keys, t2_keys))
+    t1_ps, t2_ps = _time(keys, t1), _time(keys, t2)
     if t2_ps > (2 * t1_ps or inf):
-        item = keys.need(t2)
-        raise item.bad(
-            f"T2 = {item.value} s is more than twice T1 = {keys.need(t1).value} s, which no qubit can have",
-            f"lower {t2} to {2 * t1_ps / schema.PS_PER_S:g} or less, or raise {t1}",
+        t1_s, most_s = keys.need(t1).value, f"{2 * t1_ps / schema.PS_PER_S:g}"
+        raise keys.need(t2 if t2 == t2_keys[0] else t1).bad(
+            f"{t2}: T2 = {keys.need(t2).value} s is more than twice T1 = {t1_s} s of {t1}, which no qubit can have",
+            f"write {t2_keys[0]}: {most_s} or less, or raise {t1}",
         )
     return t1_ps, t2_ps
 

@@ -87,7 +87,7 @@ _KEYS: Final = (
         "coherence"),
     Key("phase_sigma_rad", "rms spread of the optical phase between the two paths, κ = e^(−σ²/2)", 0.0,
         "phase_sigma_rad", 0.0, 100.0),
-    *_ends("double_excitation", "probability p₂ per round that a node emits twice, which tells that it was bright", 0.0,
+    *_ends("double_excitation", "probability p₂ that a node that is bright emits twice, which tells that it was", 0.0,
            ("double_excitation", "double_excitation_b")),
     Key("alpha", "bright-state population, more than 0; `best`: where the exact law has its largest fidelity", None,
         "alpha", 1e-9, 1.0, "same", "alpha"),
@@ -224,7 +224,8 @@ _TYPES: Final = (
     LinkType(
         "transducer-upconversion",
         "single click, the photons up-converted from the microwave by transducers that add noise",
-        "As single-click; thermal noise N in the photon's own mode clicks with probability ηN per detector.",
+        "As single-click; thermal noise N in the photon's own mode clicks with probability ηN per detector,"
+        " which is less than 1.",
         "exact single-click law with p_dc + ηN; 2η(α + N) to leading order",
         "exact single-click law; α(1−α)(1+N)/(α+N) to leading order, at best (1+N)(√(1+N) − √N)²",
         "a slot holds the window",
@@ -237,7 +238,7 @@ _TYPES: Final = (
         "transducer-pair",
         "blue-detuned transducers create a microwave and an optical photon at once; one optical click heralds",
         "α is the chance of a pair from vacuum, `noise_photons` the thermal photons n of the microwave mode.",
-        "exact single-click law with α(1+n); 2ηα(1+n) to leading order",
+        "exact single-click law with ⟨min(1, α(k+1))⟩ over a thermal k of mean n; 2ηα(1+n) to leading order",
         "η_m/(1+n)³ to leading order, η_m the microwave `extraction`; less by the exact law",
         "a slot holds the window",
         "pair generation: Zhong et al., PRL 124, 010511 (2020); thermal start derived here",

@@ -5,7 +5,7 @@ link_types.py; what a link does with its numbers is the quantum plane's business
 """
 
 from collections.abc import Mapping
-from math import expm1, hypot, pi, sqrt
+from math import exp, expm1, hypot, pi, sqrt
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,8 @@ WINDOW_PS: Final = 25_000
 MAX_LINKS: Final = 0xFFFF
 MAX_LENGTH_M: Final = 1e8
 _MOST_FRAME_HZ = 1e15
+_LEAST_QUIET = 1e-15
+"""That a detector does not click in a window by noise: what is less cannot be told from never."""
 
 _PLACE = (
     "kind", "a", "b", "station", "length_m", "arm_a_m", "arm_b_m", "model", "grade", "slot_s", "asymmetry_s",
@@ -104,7 +106,7 @@ def _quantum(item: Item, name: str, number: int, nodes: Mapping[str, Node], spee
         test_rounds=keys.number("test_rounds", 0.0, 0.0, _MOST_TESTS),
         device_data_off=keys.number("device_data_off", 0.0, -_MOST_OFF, _MOST_OFF),
     )  # fmt: skip
-    _check_heralds(keys, known, link)
+    _check_heralds(keys, known, link, nodes[station])
     return link
 
 
@@ -316,7 +318,7 @@ def _round_gap(keys: Section, slot_ps: int, window_ps: int) -> int:
     return gap_ps
 
 
-def _check_heralds(keys: Section, known: LinkType, link: Link) -> None:
+def _check_heralds(keys: Section, known: LinkType, link: Link, station: Node) -> None:
     """A link without any chance of a herald would keep its nodes trying for ever."""
     physics = {name: float(value or 0) for name, value in link.physics.items()}
     if physics["dark_probability"] == 1.0:
@@ -336,11 +338,38 @@ def _check_heralds(keys: Section, known: LinkType, link: Link) -> None:
         raise keys.item.bad(
             "the link can never herald: no photon is detected", "raise its efficiencies, or lower its losses"
         )
-    thermal = max(physics.get("noise_photons", 0.0), physics.get("noise_photons_b", 0.0))
-    if known.name == "transducer-pair" and link.alpha * (1 + thermal) > 1:
-        raise (keys.get("alpha") or keys.item).bad(
-            f"with {thermal:g} thermal photons a pair comes with probability {link.alpha * (1 + thermal):g}",
-            f"make alpha at most {1 / (1 + thermal):g}",
+    if known.name == "transducer-pair":
+        thermal = max(physics["noise_photons"], physics["noise_photons_b"])
+        if link.alpha * (1 + thermal) > 1:
+            raise (keys.get("alpha") or keys.item).bad(
+                f"with {thermal:g} thermal photons a pair comes with probability {link.alpha * (1 + thermal):g}",
+                f"make alpha at most {1 / (1 + thermal):g}",
+            )
+    if known.emits == "ab":
+        passed = 1.0 if station.switch is None else 10 ** (-station.switch.insertion_loss_db / 10)
+        _check_noise(keys, link, physics, (passed * a, passed * b), passed)
+
+
+def _check_noise(
+    keys: Section, link: Link, physics: Mapping[str, float], detected: tuple[float, float], passed: float
+) -> None:
+    """Where photons meet, a detector that always clicks tells nothing: of two clicks no herald can come.
+
+    detected: the chance of a photon of either end to make a click; passed: the share that a switch lets through.
+    """
+    thermal = 0.0
+    if link.model == "transducer-upconversion":
+        thermal = (physics["noise_photons"] * detected[0] + physics["noise_photons_b"] * detected[1]) / 2
+    converted = sum(
+        physics[field] * physics["detector_efficiency"] * passed * link.fibre_transmission(end) / 2
+        for field, end in (("conversion_noise", "a"), ("conversion_noise_b", "b"))
+    )
+    quiet = (1 - physics["dark_probability"]) * exp(-converted) * (1 - thermal)
+    name, clicks = ("noise_photons", thermal) if thermal >= converted else ("conversion_noise", converted)
+    if clicks > 0 and quiet < _LEAST_QUIET:
+        raise (keys.get(f"{name}_a") or keys.get(f"{name}_b") or keys.item).bad(
+            f"{name} makes {clicks:g} clicks per detector and window: a detector that always clicks tells nothing",
+            f"lower {name}, or the efficiencies behind it",
         )
 
 
@@ -357,16 +386,15 @@ def _arms(keys: Section, speed_m_per_s: float) -> tuple[tuple[float, int], tuple
 
 def _length(item: Item, parts: int, speed_m_per_s: float) -> tuple[float, int]:
     """Length and delay of one of so many equal parts; at least a nanosecond each."""
-    length_m = schema.number(item, -MAX_LENGTH_M, MAX_LENGTH_M)
-    if length_m < 0:
-        raise item.bad(f"the length {length_m:g} m is negative", "write a length in metres")
+    least_m = float(f"{parts * LEAST_DELAY_PS * speed_m_per_s / PS_PER_S:g}")  # what a remedy says holds
+
+    def too_short(length_m: float) -> str:
+        if length_m < 0:
+            return f"the length {length_m:g} m is negative"
+        halved = ", halved by the station," if parts == 2 else ""
+        delay_ns = length_m / parts / speed_m_per_s * 1e9
+        return f"{length_m:g} m{halved} take {delay_ns:.4g} ns, and no delay may be under 1 ns"
+
+    length_m = schema.number(item, least_m, MAX_LENGTH_M, too_short)
     # As the link models reckon it, to the last bit: photons must arrive when frames say they do.
-    delay_ps = round(length_m / parts / speed_m_per_s * PS_PER_S)
-    if delay_ps < LEAST_DELAY_PS:
-        least_m = parts * LEAST_DELAY_PS * speed_m_per_s / PS_PER_S
-        raise item.bad(
-            f"{length_m:g} m{', halved by the station,' if parts == 2 else ''} take {delay_ps / 1e3:g} ns,"
-            " and no delay may be under 1 ns",
-            f"make it at least {least_m:g} m",
-        )
-    return length_m / parts, delay_ps
+    return length_m / parts, round(length_m / parts / speed_m_per_s * PS_PER_S)

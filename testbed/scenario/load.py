@@ -21,20 +21,23 @@ from testbed.scenario import (
     timing,
     work,
 )
+from testbed.scenario import keys as key_section
 from testbed.scenario.model import FORMALISMS, PLOTS, Scenario
 from testbed.scenario.schema import Form, Section
 from testbed.scenario.source import Item, load_yaml
+from testbed.scenario.troubles import Ground
 
 _SCENARIO: Final = Form("", "a scenario", (
     "name", "description", "seed", "speed_m_per_s", "devices", "nodes", "links", "stars", "channel", "faults", "job",
-    "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "mqtt", "formalism",
-    "circuits", "routing", "requests", "link_requests", "time_sync", "plots",
+    "jobs", "teleport", "toy", "programs", "duration_s", "linger_s", "dilation", "host_allowance_s", "mqtt",
+    "formalism", "circuits", "routing", "requests", "link_requests", "keys", "time_sync", "plots",
 ))  # fmt: skip
 
 MAX_SEED: Final = (1 << 63) - 1
 SPEED_M_PER_S: Final = 2e8
 """Light in fibre, to one digit. 206,753 km/s and 4.9 µs/km are in use as well, hence the key."""
 LINGER_PS: Final = 10**9
+HOST_ALLOWANCE_PS: Final = 5 * 10**9
 LEAST_DILATION: Final = 1e-6
 MOST_DILATION: Final = 1e6
 
@@ -52,7 +55,6 @@ def load_scenario(path: str | Path) -> Scenario:
     own_devices = devices.own_devices(keys.get("devices"))
     by_name = nodes.read(keys.need("nodes"), own_devices)
     quantum, classical = links.read(keys.get("links"), keys.get("stars"), by_name, speed_m_per_s)
-    names = [*(link.name for link in quantum), *(way.name for way in classical)]
     ways = channels.read(keys.get("channel"), by_name, quantum, classical)
     time_sync = timing.read(keys.get("time_sync"), by_name, ways, bool(quantum))
     return Scenario(
@@ -66,7 +68,7 @@ def load_scenario(path: str | Path) -> Scenario:
         links=tuple(quantum),
         classical_links=tuple(classical),
         channels=tuple(ways),
-        faults=tuple(planned.read(keys.get("faults"), by_name, names)),
+        faults=tuple(planned.read(keys.get("faults"), by_name, Ground(by_name.values(), quantum, classical, ways))),
         jobs=tuple(work.jobs(keys, by_name, path.parent, ways)),
         teleport=work.teleport(keys.get("teleport"), by_name, quantum),
         programs=tuple(work.programs(keys.get("programs"), by_name, path.parent)),
@@ -74,6 +76,7 @@ def load_scenario(path: str | Path) -> Scenario:
         duration_ps=keys.seconds("duration_s", None, 1e-9) if "duration_s" in keys else None,
         linger_ps=keys.seconds("linger_s", LINGER_PS, 1e-9),
         dilation=keys.number("dilation", 1.0, LEAST_DILATION, MOST_DILATION),
+        host_allowance_ps=keys.seconds("host_allowance_s", HOST_ALLOWANCE_PS, 1e-5, 1.0),
         mqtt=_mqtt(keys.get("mqtt")),
         time_sync=time_sync,
         plots=_plots(keys.get("plots")),
@@ -81,6 +84,7 @@ def load_scenario(path: str | Path) -> Scenario:
         circuits=circuits.read(keys.get("circuits")),
         routing=routing.read(keys.get("routing"), path.parent),
         requests=tuple(circuits.requests(keys.get("requests"), by_name, quantum)),
+        keys=tuple(key_section.read(keys.get("keys"), by_name, quantum)),
         link_loads=tuple(link_requests.read(keys.get("link_requests"), by_name, quantum)),
     )
 

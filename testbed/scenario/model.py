@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from protocols.key.service import Terms
 from protocols.qnp.service import KEPT, Delivery
 from protocols.wire.codec import EgpBases, EgpKind
 from stack.config import Faults
@@ -144,6 +145,8 @@ class Node:
     clock: Clock = Clock()
     switch: Switch | None = None
     """What some stations have."""
+    controller: str = ""
+    """Of a qpu: who may lease it; nothing: the first controller that it reaches."""
 
     @property
     def address(self) -> str:
@@ -249,14 +252,20 @@ class TimeSync:
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
     at_ps: int
-    kind: Literal["kill", "freeze", "restart", "blind", "cut", "partition"]
+    kind: str
+    """``kill``, ``restart``, ``freeze``, or one of ``testbed.scenario.troubles.KINDS``."""
     node: str = ""
+    """What is killed, restarted or frozen."""
     for_ps: int = 0
-    """How long a freeze, a blinding, a cut or a partition lasts."""
-    link: str = ""
-    """What is cut."""
-    apart: tuple[str, ...] = ()
-    """One side of a partition; all other nodes are the other."""
+    """How long it lasts; deaths and births are for good."""
+    value: float | None = None
+    at: tuple[str, ...] = ()
+    """Both as a command has them, see ``about``."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """A fault of the network as the plain data of ``testbed.scenario.troubles``."""
+        return {"kind": self.kind, "value": self.value, "at": self.at, "for_ps": self.for_ps}
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +353,19 @@ class Requests:
     """One is wanted so often, whatever has come; 0: as soon as another has come."""
     delivery: Delivery = KEPT
     """What becomes of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """Secret keys that one node makes with another."""
+
+    source: str
+    destination: str
+    terms: Terms
+    minimum_fidelity: float = 0.0
+    at_ps: int = 0
+    for_ps: int = 0
+    """As many as there are within so long; 0: as many as the terms say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,10 +463,13 @@ class Scenario:
     """Wall seconds per virtual second in paced time."""
     mqtt: str
     """"none", "embedded" or the URL of a broker."""
+    host_allowance_ps: int = 5 * 10**9
+    """In paced time: how late, by the wall, a process of this machine may be; timers and trains allow for it."""
     formalism: str = "auto"
     circuits: CircuitPolicy = CircuitPolicy()
     routing: RoutingPolicy | None = None
     requests: tuple[Requests, ...] = ()
+    keys: tuple[KeyRequest, ...] = ()
     link_loads: tuple[LinkLoad, ...] = ()
     time_sync: TimeSync | None = None
     plots: tuple[str, ...] = ()
@@ -453,7 +478,7 @@ class Scenario:
     def network(self) -> "Scenario":
         """The same without its work."""
         nothing: dict[str, Any] = {"teleport": None, "toy": None, "duration_ps": None}
-        none: dict[str, Any] = dict.fromkeys(("jobs", "requests", "link_loads", "programs", "plots"), ())
+        none: dict[str, Any] = dict.fromkeys(("jobs", "requests", "keys", "link_loads", "programs", "plots"), ())
         return replace(self, **nothing, **none)
 
     def node(self, name: str) -> Node:
@@ -462,6 +487,10 @@ class Scenario:
             if node.name == name:
                 return node
         raise KeyError(name)
+
+    def link(self, name: str) -> Link:
+        """It must be there."""
+        return next(link for link in self.links if link.name == name)
 
     def link_between(self, a: str, b: str) -> Link | None:
         """The first quantum link between two nodes."""

@@ -4,6 +4,7 @@ What may live here: the `nodes:` section, and how other sections name a node.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from testbed.errors import listed
@@ -16,14 +17,19 @@ from testbed.scenario.source import Item
 MAX_NODES: Final = 4096
 WITH_DEVICE: Final = ("qpu", "repeater")
 
-_NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock", "switch"))
+_NODE: Final = Form("nodes.NAME", "a node", ("kind", "device", "clock", "switch", "controller"))
 
 
 def read(item: Item, own_devices: Own) -> dict[str, Node]:
     """All nodes by name, numbered from 1 in the order in which they are written."""
     nodes: dict[str, Node] = {}
-    for name, body in schema.entries(item, "nodes").items():
-        nodes[name] = _node(body, name, len(nodes) + 1, own_devices)
+    entries = schema.entries(item, "nodes")
+    for called, body in entries.items():
+        nodes[called] = _node(body, called, len(nodes) + 1, own_devices)
+    for called, body in entries.items():
+        keys = Section(body, _NODE)
+        if "controller" in keys:
+            nodes[called] = replace(nodes[called], controller=name(keys.need("controller"), nodes, ("controller",)))
     if not nodes:
         raise item.bad("no nodes", "add at least one")
     if len(nodes) > MAX_NODES:
@@ -44,6 +50,8 @@ def _node(item: Item, name: str, number: int, own_devices: Own) -> Node:
     switch = keys.get("switch")
     if kind != "station":
         keys.refuse(["switch"], f"a {kind} is no station")
+    if kind != "qpu":
+        keys.refuse(["controller"], f"a {kind} is not leased")
     return Node(
         name,
         number,

@@ -5,7 +5,7 @@ Form and Section, the mapping whose keys are all accounted for. Nothing here kno
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
@@ -103,8 +103,9 @@ def integer(item: Item, least: int, most: int) -> int:
     return value
 
 
-def number(item: Item, least: float, most: float) -> float:
-    """A finite number in a range, both ends included."""
+def number(item: Item, least: float, most: float, too_little: Callable[[float], str] | None = None) -> float:
+    """A finite number in a range, both ends included; ``too_little`` says what is wrong with one below it, if that
+    takes more words."""
     value = item.value
     allowed = f"write a number from {least:g} to {most:g}"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -113,6 +114,8 @@ def number(item: Item, least: float, most: float) -> float:
     # An integer may lie beyond every float; it is compared as it is.
     if isinstance(value, float) and not isfinite(value):
         raise item.bad(f"{shown(value)} is not a finite number", allowed)
+    if value < least and too_little is not None:
+        raise item.bad(too_little(float(value)), allowed)
     if not least <= value <= most:
         raise item.bad(f"{shown(value)} is {'less' if value < least else 'more'} than "
                        f"{least if value < least else most:g}", allowed)  # fmt: skip

@@ -5,9 +5,12 @@ knows what a scenario is. The tree is built from PyYAML's events, not by its con
 lines, accept duplicate keys, follow aliases without bound and read `no` as False and `1e-3` as text.
 """
 
+import hashlib
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,24 @@ class Item:
         return self.place.bad(problem, remedy)
 
 
+_noted: ContextVar[dict[str, str] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[dict[str, str]]:
+    """What is read meanwhile: the path of each file, and the SHA-256 of what was in it."""
+    found: dict[str, str] = {}
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
 def read_text(path: Path, kind: str, named_at: Place | None = None) -> str:
     """The text of a file that a person named; `kind` is what it should be ("scenario", "circuit").
 
@@ -74,6 +95,8 @@ def read_text(path: Path, kind: str, named_at: Place | None = None) -> str:
         # ValueError: a name with a NUL in it.
         reason = getattr(error, "strerror", None) or str(error)
         raise opening.bad(f"{subject} cannot be read ({reason})", "check the path") from None
+    if (found := _noted.get()) is not None:
+        found[str(path.resolve())] = digest(raw)
     return _decode(path, kind, raw)
 
 

@@ -72,7 +72,7 @@ def _job(item: Item, nodes: Mapping[str, Node], folder: Path, channels: Sequence
     mapping = keys.get("mapping")
     controller = _controller(keys.need("controller"), nodes, channels) if "controller" in keys else ""
     if controller:
-        keys.refuse(["mapping", "merge", "ahead"], f"{controller} places the job")
+        keys.refuse(["mapping", "merge"], f"{controller} places the job")
     else:
         keys.refuse(["at_s", "cancel_at_s"], "it goes to no controller, and begins at once")
     at_ps = keys.seconds("at_s")
@@ -96,16 +96,17 @@ def _job(item: Item, nodes: Mapping[str, Node], folder: Path, channels: Sequence
 
 
 def _controller(item: Item, nodes: Mapping[str, Node], channels: Sequence[Channel]) -> str:
-    """A controller that has QPUs: each is that of the first controller that it can reach."""
+    """A controller that has QPUs: each is that of the controller that it names, or of the first that it can reach."""
     name = node_section.name(item, nodes, ("controller",))
     controllers = [node.name for node in nodes.values() if node.kind == "controller"]
-    for qpu in (node.name for node in nodes.values() if node.kind == "qpu"):
-        reached = _joined_to(qpu, channels)
-        if name == next((other for other in controllers if other in reached), ""):
+    for qpu in (node for node in nodes.values() if node.kind == "qpu"):
+        reached = _joined_to(qpu.name, channels)
+        ours = [other for other in controllers if other in reached and qpu.controller in ("", other)]
+        if name == next(iter(ours), ""):
             return name
     raise item.bad(
-        f"{name} has no QPUs: none can reach it, or another controller before it",
-        "join it to a node of the network by a link of kind classical",
+        f"{name} has no QPUs: none can reach it, or they are another controller's",
+        "join it to a node of the network by a link of kind classical, or name it in the `controller` of its QPUs",
     )
 
 

@@ -5,21 +5,11 @@ What may live here: how a step reads on a terminal.
 
 from collections.abc import Iterator
 
+from testbed.trace.spans import time_text
 from testbed.trace.story import Arrow, Step, Story, brief
 
-_UNITS = (("s", 10**12), ("ms", 10**9), ("µs", 10**6), ("ns", 10**3), ("ps", 1))
 _LANE = 12
 _ALWAYS_SHORT = 60
-
-
-def time_text(t_ps: int) -> str:
-    """A time as exactly as it is known, in the largest unit of which it is at least one: 770.026 µs."""
-    for unit, size in _UNITS:
-        if abs(t_ps) >= size:
-            whole, rest = divmod(abs(t_ps), size)
-            fraction = f".{rest:0{len(str(size)) - 1}}".rstrip("0").rstrip(".") if rest else ""
-            return f"{'-' if t_ps < 0 else ''}{whole:,}{fraction} {unit}"
-    return "0 s"
 
 
 def facts_text(step: Step) -> str:
@@ -104,4 +94,4 @@ def _short(value: object) -> str:
     return text if len(text) <= _ALWAYS_SHORT else text[: _ALWAYS_SHORT - 1] + "…"
 
 
-__all__ = ["facts_text", "ladder_lines", "lines", "time_text"]
+__all__ = ["facts_text", "ladder_lines", "lines"]

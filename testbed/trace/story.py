@@ -14,10 +14,12 @@ from protocols.wire import HEADER_BYTES, ProtocolId, RelAck, RelData, WireError,
 from testbed.errors import BadInput
 from testbed.trace.pairs import Pairs, Topics
 from testbed.trace.reading import TracedFrame, read_events, read_trace
+from testbed.trace.spans import time_text
 
 _HIDDEN_FIELDS = {
     "link", "stream_epoch", "job", "circuit", "epoch", "goodness", "alpha", "purpose_id", "priority",
     "minimum_fidelity", "spacing", "peer_queue_id", "expected_sequence", "origin", "kind", "error", "accepted",
+    "t1_ps", "t2_ps", "readout_0", "readout_1",
 }  # fmt: skip
 _SHOWN_FACTS = {"slot", "sequence", "pair_id", "bell_index", "gate", "role"}
 _REMEDY = "name a run's folder or its trace.pcapng"
@@ -73,8 +75,15 @@ def brief(step: Step) -> str:
     if isinstance(step, Note):
         facts = [f"{k}={v}" for k, v in step.facts.items() if k in _SHOWN_FACTS]
         return f"{step.layer}: {step.kind} {' '.join(facts)}"
-    facts = [f"{k}={v}" for k, v in step.facts.items() if k not in _HIDDEN_FIELDS and not isinstance(v, bytes)]
+    known = {k: v for k, v in step.facts.items() if k not in _HIDDEN_FIELDS and not isinstance(v, bytes)}
+    facts = [_fact(name, value) for name, value in known.items() if value or not name.endswith("_ps")]
     return f"{step.protocol} {step.kind} {' '.join(facts[:4])}"
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, int) and name.endswith("_ps"):
+        return f"{name.removesuffix('_ps')}={time_text(value).replace(' ', '')}"
+    return f"{name}={value}"
 
 
 class Choice(NamedTuple):
@@ -123,6 +132,31 @@ class Story(NamedTuple):
         steps = tuple(step for step in self.steps if choice.takes(step))
         present = {node for step in steps for node in step.nodes}
         return Story(tuple(node for node in self.nodes if node in present), steps)
+
+    def along(self) -> "Story":
+        """The same with its nodes in the order of the fibre, if that is a chain: stations speak MHP with their ends."""
+        near: dict[str, set[str]] = {}
+        for step in self.steps:
+            if isinstance(step, Arrow) and step.protocol == "MHP":
+                near.setdefault(step.source, set()).add(step.destination)
+                near.setdefault(step.destination, set()).add(step.source)
+        ends = [node for node in self.nodes if len(near.get(node, ())) == 1]
+        chain = ends[:1]
+        while chain and (onward := [node for node in near[chain[-1]] if node not in chain]):
+            chain.append(onward[0])
+        if len(ends) != 2 or len(chain) != len(near) or any(len(some) > 2 for some in near.values()):
+            return self
+        return self._replace(nodes=(*chain, *(node for node in self.nodes if node not in near)))
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The protocols of its frames and the layers of its events, sorted."""
+        return tuple(sorted({step.protocol if isinstance(step, Arrow) else step.layer for step in self.steps}))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of its messages and events, sorted."""
+        return tuple(sorted({step.kind for step in self.steps}))
 
     @property
     def pair_names(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ __all__ = ["AREAS", "list_tables", "run"]
 
 # Modules, not their contents: an area loads SeQUeNCe, and `--list` of one needs no other.
 AREAS: Final[dict[str, str]] = {
-    name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford", "circuits", "logical")
+    name: f"testbed.validate.{name}" for name in ("link", "network", "gates", "oxford", "circuits", "logical", "keys")
 }
 SCHEMA: Final = "bellwire-validate/1"
 
@@ -69,6 +69,8 @@ def run(
     if json_path is not None and not Path(json_path).resolve().parent.is_dir():
         raise BadInput(str(json_path), "--json", "its folder does not exist", "make the folder first")
     started = time.monotonic()
+    if comments := dict.fromkeys(name for case in todo for name in case.comments):
+        say(f"read as comments, with no effect: {', '.join(comments)}\n")
     say(f"{'row':30} {'table':31} {'expected':>13} {'measured':>13} {'stderr':>9} {'n':>8} {'σ':>5}\n")
     rows: list[Row] = []
     for case in todo:

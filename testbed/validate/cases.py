@@ -1,8 +1,8 @@
-"""Reads rows from YAML, ours and a user's alike: a list of {id, table, params, expected}."""
+"""Reads rows from YAML, ours and a user's alike: a list of {id, table, params, expected}, and comments."""
 
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -10,6 +10,12 @@ from testbed.errors import BadInput, listed, nearest, shown
 from testbed.validate.table import Case, Parameter, Table, Value
 
 _FIELDS = {"id", "table", "params", "expected", "source"}
+_COMMENTS: Final = frozenset(
+    ("comment", "comments", "note", "notes", "remark", "remarks", "description", "label", "source", "reference", "ref",
+     "doi", "url")
+)  # fmt: skip
+"""Names that are for people, in a row and among its parameters.  Any other name that is not known could be meant to
+change what is measured: it is refused, rather than that a row passes which has checked something else."""
 
 
 def read_cases(path: Path, tables: dict[str, Table]) -> list[Case]:
@@ -43,9 +49,11 @@ def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
         raise BadInput(file, place, f"{shown(row)} is not a case", "write {id, table, params, expected}")
     if "id" in row:
         place = f"{place} ({row['id']})"
+    ignored = [name for name in row if name in _COMMENTS - _FIELDS]
     for name in row:
-        if name not in _FIELDS:
-            raise BadInput(file, place, f"unknown field {shown(name)}", f"use {listed(sorted(_FIELDS))}")
+        if name not in _FIELDS | _COMMENTS:
+            remedy = f"use {', '.join(sorted(_FIELDS))}, or comment for what is one"
+            raise BadInput(file, place, f"unknown field {shown(name)}", remedy)
     for name in ("id", "table", "expected"):
         if name not in row:
             raise BadInput(file, place, f"has no {name}", "write {id, table, params, expected}")
@@ -60,10 +68,16 @@ def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
     columns = {parameter.name: parameter for parameter in table.parameters}
     params: dict[str, Value] = {}
     for name, value in given.items():
+        if value is None:
+            continue  # an empty field, as in a table of rows of several kinds
         meant = [columns[name]] if name in columns else [c for c in columns.values() if name in c.symbols]
+        if not meant and name in _COMMENTS:
+            ignored.append(name)
+            continue
         if not meant:
             close = nearest(str(name), list(columns))
-            remedy = f"did you mean {close}?" if close else f"{table.name} has {listed(list(columns))}"
+            meaning = f"did you mean {close}? " if close else ""
+            remedy = f"{meaning}a comment goes under comment; {table.name} has {', '.join(columns)}"
             raise BadInput(file, f"{place}, params.{name}", "unknown parameter", remedy)
         for column in meant:
             if column.name in params:
@@ -73,7 +87,7 @@ def _case(file: str, place: str, row: Any, tables: dict[str, Table]) -> Case:
         if column.default is None and name not in params:
             raise BadInput(file, f"{place}, params", f"has no {name}", f"give it ({column.unit})")
     expected = _number(file, f"{place}, expected", row["expected"])
-    return Case(str(row["id"]), table, params, expected, str(row.get("source", "")), place)
+    return Case(str(row["id"]), table, params, expected, str(row.get("source", "")), place, tuple(ignored))
 
 
 def _value(file: str, place: str, column: Parameter, value: Any) -> Value:

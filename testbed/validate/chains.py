@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from protocols.correlations import DEVIATIONS
 from testbed.errors import BadInput
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
-from testbed.lab.outcome import Outcome
+from testbed.plan.compose import compose
+from testbed.report.outcome import Outcome
 from testbed.report.requests import believed_and_true, true_fidelities
 from testbed.scenario import PURIFICATIONS, Scenario, load_scenario
 from testbed.validate.table import Measurement, Parameter, Parameters, Table, Value
@@ -25,8 +25,9 @@ _EXACT: Final = 5e-7
 _MOST_PAIRS: Final = 10_000
 
 
-def _scenario(given: Parameters, seed: int, folder: Path) -> Scenario:
-    values: dict[str, Value] = {c.name: c.default for c in _CHAIN if c.default is not None} | dict(given)
+def scenario(given: Parameters, seed: int, folder: Path) -> Scenario:
+    """A chain of such links, and a request between its ends; BadInput if the scenario's reader finds it wrong."""
+    values: dict[str, Value] = {c.name: c.default for c in COLUMNS if c.default is not None} | dict(given)
     hops, pairs = whole(values, "hops", _MOST_HOPS), whole(values, "pairs", _MOST_PAIRS)
     device = {
         "data_qubits": 0,
@@ -103,7 +104,7 @@ def check_chain(values: Parameters) -> None:
         raise ValueError("end_rounds: EPL takes pairs as single clicks herald them, and those are pairs of links")
     with tempfile.TemporaryDirectory(prefix="bellwire-validate-") as folder:
         try:
-            _scenario(values, 1, Path(folder))
+            scenario(values, 1, Path(folder))
         except BadInput as error:
             key = error.place.rpartition(".")[2]
             raise ValueError(f"{_NAMES.get(key, key)}: {error.problem}") from None
@@ -122,23 +123,23 @@ _NAMES: Final = {
 
 def _run(values: Parameters, seed: int) -> tuple[Scenario, Outcome]:
     with tempfile.TemporaryDirectory(prefix="bellwire-validate-") as folder:
-        scenario = _scenario(values, seed, Path(folder))
-        outcome = run_local(compose(scenario, "local", []), None, {})
+        read = scenario(values, seed, Path(folder))
+        outcome = run_local(compose(read, "local", []), None, {})
     failed = outcome.results["n0"]["pairs-0"].get("failed")
     if failed:
         raise ValueError(f"the request ended: {failed}")
-    return scenario, outcome
+    return read, outcome
 
 
 def _fidelity(values: Parameters, seed: int) -> Measurement:
-    scenario, outcome = _run(values, seed)
-    return mean(true_fidelities(scenario, 0, outcome))
+    ran, outcome = _run(values, seed)
+    return mean(true_fidelities(ran, 0, outcome), _drawn(values))
 
 
 def _estimate(values: Parameters, seed: int) -> Measurement:
     """What the end that lets a pair go first believes of it, less what is true: the mean over the pairs."""
-    scenario, outcome = _run(values, seed)
-    off = mean([believed - true for believed, true in believed_and_true(scenario, 0, outcome)])
+    ran, outcome = _run(values, seed)
+    off = mean([believed - true for believed, true in believed_and_true(ran, 0, outcome)], _drawn(values))
     # Where each pair agrees to a nanosecond's decay there is no scatter to speak of: the row is exact.
     exact = off.stderr is None or off.stderr < _EXACT
     return off._replace(largest=None, stderr=None if exact else off.stderr)
@@ -174,17 +175,26 @@ def _yield(values: Parameters, seed: int) -> Measurement:
     return Measurement(mean, each * sqrt(max(tries * (tries - 1), 1e-4) / delivered), delivered)
 
 
-def mean(found: list[float]) -> Measurement:
-    """Of values between 0 and 1; exact, if all are the same."""
-    value = sum(found) / len(found)
-    spread = sqrt(sum((one - value) ** 2 for one in found) / max(1, len(found) * (len(found) - 1)))
-    return Measurement(value, spread if spread > 1e-9 else None, len(found), 1.0 if spread > 1e-9 else None)
+def _drawn(values: Parameters) -> bool:
+    """Do the pairs of a run depend on something that may not have happened yet?"""
+    return float(values.get("readout_error", 0.0)) > 0
+
+
+def mean(found: list[float], drawn: bool = False) -> Measurement:
+    """Of values between 0 and 1; exact, if all are the same, unless they were drawn: what is as rare as one in n may
+    not be among n."""
+    n = len(found)
+    value = sum(found) / n
+    spread = sqrt(sum((one - value) ** 2 for one in found) / max(1, n * (n - 1)))
+    if drawn:
+        spread = max(spread, 1 / n)
+    return Measurement(value, spread if spread > 1e-9 else None, n, 1.0 if spread > 1e-9 else None)
 
 
 MEASURES: Final[dict[str, Callable[[Parameters, int], Measurement]]] = {"rate": _rate, "fidelity": _fidelity}
 """For tables that compare chains with others' chains; parameters may be left out."""
 
-_CHAIN: Final = (
+COLUMNS: Final = (
     Parameter("hops", "links", "between the two ends, 1 to 32", None, (), ("n", "links")),
     Parameter("pairs", "pairs", "asked for", 20),
     Parameter("link_fidelity", "F", "white noise makes perfect pairs Werner pairs of it", 1.0, (), ("F",)),
@@ -219,11 +229,11 @@ _CHAIN: Final = (
 
 
 def _table(name: str, quantity: str, runner: Callable[[Parameters, int], Measurement]) -> Table:
-    return Table(name, quantity, _CHAIN, runner, check_chain)
+    return Table(name, quantity, COLUMNS, runner, check_chain)
 
 
 _TESTED: Final = (
-    *_CHAIN,
+    *COLUMNS,
     Parameter("test_share", "probability", "of a pair to be measured by both ends", 0.5),
 )
 

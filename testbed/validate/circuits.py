@@ -20,8 +20,8 @@ import yaml
 
 from testbed.circuits import bit_string, compile_jobs
 from testbed.circuits.families import FAMILIES, MORE_QUBITS, text
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario
 from testbed.validate.judge import chi2_survival
 from testbed.validate.table import Measurement, Parameter, Parameters, Table

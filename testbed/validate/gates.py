@@ -2,7 +2,8 @@
 
 Every row is runs of the real stack under the `local` clock, between QPUs whose local operations are ideal unless the
 row says otherwise, over pairs of a known fidelity.  Nothing is read from the plane: a process fidelity is the mean
-of the stabilizers of its Choi state, each measured by a circuit of its own (Flammia and Liu, PRL 106, 230501 (2011)).
+of the stabilizers of its Choi state, each measured by a circuit of its own on product states (Flammia and Liu,
+PRL 106, 230501 (2011)), whose preparation takes no gate on two qubits.
 The rows stand in gates.yaml.
 """
 
@@ -23,9 +24,9 @@ from testbed.circuits import CompiledJob, compile_jobs
 from testbed.circuits.lower import lower
 from testbed.circuits.parse import parse
 from testbed.circuits.source import read_source
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
-from testbed.lab.outcome import Outcome
+from testbed.plan.compose import compose
+from testbed.report.outcome import Outcome
 from testbed.scenario import Scenario, load_scenario
 from testbed.scenario.model import PAULI_STATES
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
@@ -131,53 +132,78 @@ def group(generators: list[str]) -> Iterator[Stabilizer]:
 
 _TO_Z: Final = {"I": "", "X": "h q[{0}];", "Y": "sdg q[{0}]; h q[{0}];", "Z": ""}
 
-# Qubits of a gate: its two at 0 and 1, their references at 2 and 3, at the same QPUs.
-_PREPARE: Final = "h q[2]; cx q[2], q[0]; h q[3]; cx q[3], q[1];"
+# A gate's qubits are 0 and 1; 2 and 3 of a member of the group are their references.
 CHOI: Final = {
     "CNOT": ["XXXI", "ZIZI", "IXIX", "ZZIZ"],
     "CZ": ["XZXI", "ZIZI", "ZXIX", "IZIZ"],
 }
 _GATE: Final = {"CNOT": "cx q[0], q[1];", "CZ": "cz q[0], q[1];"}
-_MAPPING: Final = {"q0": [0, 2], "q1": [1, 3]}
+_MAPPING: Final = {"q0": [0], "q1": [1]}
+
+# A reference measured before the gate leaves the gate's qubit in an eigenstate, drawn evenly, of the transpose of the
+# operator that it was measured in.  So does this, which needs no reference: the bit says which eigenstate it is.
+_DRAW: Final = "h q[{0}]; measure q[{0}] -> c[{1}];"
+_FROM_Z: Final = {"I": "", "X": "h q[{0}];", "Y": "h q[{0}]; sdg q[{0}];", "Z": ""}
+
+
+def _process(values: Parameters, seed: int, compiler: Callable[[Scenario], list[CompiledJob]]) -> Measurement:
+    """Of a gate's Choi state."""
+    gate = str(values["gate"])
+
+    def circuit(paulis: str) -> str:
+        outputs, references = paulis[:2], paulis[2:]
+        drawn = "".join((_DRAW + _FROM_Z[letter]).format(q, q + 2) for q, letter in enumerate(references))
+        turned = "".join(_TO_Z[letter].format(q) for q, letter in enumerate(outputs))
+        return f"qreg q[2]; creg c[4];\n{drawn}\n{_GATE[gate]}\n{turned}\n{_measured(2)}"
+
+    return _fidelity(values, seed, circuit, CHOI[gate], _MAPPING, compiler)
+
+
+def _measured(qubits: int) -> str:
+    return "".join(f"measure q[{qubit}] -> c[{qubit}];" for qubit in range(qubits))
 
 
 def _telegate(values: Parameters, seed: int) -> Measurement:
-    gate = str(values["gate"])
-    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", CHOI[gate], _MAPPING, compile_jobs)
+    return _process(values, seed, compile_jobs)
 
 
 def _teledata(values: Parameters, seed: int) -> Measurement:
     """The gate's first qubit goes to the other QPU, the gate is done there, and it returns."""
-    gate = str(values["gate"])
-    return _fidelity(values, seed, f"{_PREPARE} {_GATE[gate]}", CHOI[gate], _MAPPING, _there_and_back)
+    return _process(values, seed, _there_and_back)
 
 
 def _ghz(values: Parameters, seed: int) -> Measurement:
     qpus = int(values["qpus"])
     gates = "h q[0];" + "".join(f"cx q[{i}], q[{i + 1}];" for i in range(qpus - 1))
     generators = ["X" * qpus, *("I" * i + "ZZ" + "I" * (qpus - i - 2) for i in range(qpus - 1))]
-    return _fidelity(values, seed, gates, generators, {f"q{i}": [i] for i in range(qpus)}, compile_jobs)
+
+    def circuit(paulis: str) -> str:
+        turned = "".join(_TO_Z[letter].format(qubit) for qubit, letter in enumerate(paulis))
+        return f"qreg q[{qpus}]; creg c[{qpus}];\n{gates}\n{turned}\n{_measured(qpus)}"
+
+    return _fidelity(values, seed, circuit, generators, {f"q{i}": [i] for i in range(qpus)}, compile_jobs)
 
 
 def _fidelity(
     values: Parameters,
     seed: int,
-    gates: str,
+    circuit: Callable[[str], str],
     generators: list[str],
     mapping: dict[str, list[int]],
     compiler: Callable[[Scenario], list[CompiledJob]],
 ) -> Measurement:
-    """Of the state that `gates` make with a stabilizer state: the mean of its stabilizers, the identity among them."""
+    """To a stabilizer state: the mean of its stabilizers, the identity among them.
+
+    `circuit` writes the body of the circuit whose bits, one to a letter, show one of them.
+    """
     members = list(group(generators))
     shots = -(-int(values["shots"]) // len(members))
     total, variance = 1.0, 0.0
     for number, member in enumerate(members):
-        qubits = len(member.paulis)
-        basis = "".join(_TO_Z[letter].format(qubit) for qubit, letter in enumerate(member.paulis))
-        head = f'OPENQASM 2.0; include "qelib1.inc"; qreg q[{qubits}]; creg c[{qubits}];'
+        text = f'OPENQASM 2.0; include "qelib1.inc"; {circuit(member.paulis)}\n'
         job = {"job": {"circuit": "gate.qasm", "shots": shots, "mapping": mapping}}
         with tempfile.TemporaryDirectory(prefix="bellwire-validate-") as folder:
-            (Path(folder) / "gate.qasm").write_text(f"{head}\n{gates}\n{basis}\nmeasure q -> c;\n", encoding="utf-8")
+            (Path(folder) / "gate.qasm").write_text(text, encoding="utf-8")
             scenario = _load(_lab(values, seed * len(members) + number, len(mapping), job), Path(folder))
             jobs = compiler(scenario)
         outcome = run_local(compose(scenario, "local", jobs), None, {})
@@ -245,7 +271,7 @@ _COMMON: Final = (
     Parameter("fidelity", "F", "of the pairs, to the Bell state that the station heralds"),
     Parameter("pairs", "word", "Werner; dephased (Barrett-Kok, overlap 2F - 1); or with |11> (single click)",
               "werner", _PAIRS),
-    Parameter("gate_2q_fidelity", "F", "average gate fidelity of every local CX and CZ, depolarising", 1.0),
+    Parameter("gate_2q_fidelity", "F", "average gate fidelity of every local CX, CZ and SWAP, depolarising", 1.0),
 )  # fmt: skip
 _GATES: Final = Parameter("gate", "word", "which", "CNOT", ("CNOT", "CZ"))
 
@@ -271,7 +297,7 @@ TABLES: Final = (
     ),
     Table(
         "teledata",
-        "process fidelity of a gate by a qubit that goes there and back, over two pairs",
+        "process fidelity of a gate by a qubit that goes there and back: two pairs, and a SWAP into place after each",
         (*_COMMON, _GATES, _shots_column(900)),
         _teledata,
         _check,

@@ -22,11 +22,13 @@ from testbed.plane.links import (
     BarrettKok,
     Brightness,
     Herald,
+    LinkId,
     LinkModel,
     LinkParameters,
     make_link,
 )
 from testbed.plane.state import FORMALISM
+from testbed.scenario.link_types import KEYS, LINK_TYPES
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
 SAMPLED_HERALDS = 5_000
@@ -73,7 +75,7 @@ def measure_link(kind: str, grade: str, parameters: LinkParameters, alpha: Brigh
     rng = keyed_generator(seed, "validate link", kind, grade, repr(parameters), repr(alpha))
     if grade == "sampled":
         return _sample(make_link(kind, parameters), alpha, rng)
-    return photons(make_link(kind, parameters, "photonic", kind, int(rng.integers(1 << 62))), alpha)
+    return photons(make_link(kind, parameters, "photonic", LinkId(kind, int(rng.integers(1 << 62)))), alpha)
 
 
 def _sample(link: LinkModel, alpha: Brightness, rng: Generator) -> Outcome:
@@ -178,7 +180,7 @@ LINK = (
     Parameter("detuning_rad_per_s", "rad/s", "between the photons' centres; needs a width or a lifetime", 0.0),
     Parameter("polarisation_rad", "rad", "angle between the photons' polarisations", 0.0),
     Parameter(
-        "double_excitation", "probability", "per node (or a) and round, of a second photon", 0.0, (), ("p2", "p₂")
+        "double_excitation", "probability", "of a second photon, per node (or a) that is bright", 0.0, (), ("p2", "p₂")
     ),
     Parameter("double_excitation_b", "probability", "that of node b", "double_excitation"),
 )
@@ -186,9 +188,10 @@ _TWO_ROUNDS = (
     Parameter("round_gap_ps", "ps", "from the first excitation to the second", 1e6),
     Parameter("dead_time_ps", "ps", "of a detector after a click: longer than the gap, it cannot click twice", 0.0),
 )
-PHASE = (Parameter("phase_sigma_rad", "rad", "rms phase between the two paths", 0.0, (), ("sigma_phi", "σφ")),)
-COHERENCE = Parameter("coherence", "0 to 1", "what else is left of the paths' coherence", 1.0, (), ("kappa", "κ"))
-_SINGLE = (*PHASE, COHERENCE, ALPHA, ALPHA_B)
+_PHASE = (
+    Parameter("phase_sigma_rad", "rad", "rms phase between the two paths", 0.0, (), ("sigma_phi", "σφ")),
+    Parameter("coherence", "0 to 1", "what else is left of the paths' coherence", 1.0, (), ("kappa", "κ")),
+)
 
 
 def _noise(symbol: str, meaning: str) -> tuple[Parameter, Parameter]:
@@ -205,21 +208,36 @@ _THERMAL = (
     Parameter("extraction_b", "probability", "that b's does", 1.0),
 )
 _SOURCE = (Parameter("mean_pairs", "pairs per mode", "of the source; 0 is exactly one pair", 0.0, (), ("n",)),)
+_BRIGHT = (ALPHA, ALPHA_B)
 _OF_CLASS = {
     "barrett-kok": _TWO_ROUNDS,
     "dual-rail": (),
-    "single-click": _SINGLE,
-    "source-midpoint": (*PHASE, *_SOURCE),
-    "sender-receiver": PHASE,
-    "transducer-upconversion": (*_SINGLE, *_NOISE),
-    "transducer-pair": (*_SINGLE, *_THERMAL),
+    "single-click": _BRIGHT,
+    "source-midpoint": _SOURCE,
+    "sender-receiver": (),
+    "transducer-upconversion": (*_BRIGHT, *_NOISE),
+    "transducer-pair": (*_BRIGHT, *_THERMAL),
 }
+_FIELDS = {key.gives for key in KEYS.values()}
+
+
+def knows(kind: str, column: Parameter) -> bool:
+    """Has the column a meaning for this link class? As in scenarios: what one refuses, the other does not offer."""
+    field = {"arrivals": "jitter_frozen", "alpha_b": "alpha"}.get(column.name, column.name)
+    return field not in _FIELDS or field in {KEYS[key].gives for key in LINK_TYPES[kind].keys}
+
+
+def columns_of(kind: str) -> tuple[Parameter, ...]:
+    """All that describes a link of this class."""
+    return tuple(column for column in (*LINK, *_PHASE, *_OF_CLASS[kind]) if knows(kind, column))
+
+
 _WHOLE = {"modes", "round_gap_ps", "window_ps"}
 
 
 def link_parameters(values: Parameters) -> tuple[LinkParameters, Brightness]:
     """The link that a row describes, and alpha; ValueError names what is out of range."""
-    known = {column.name for columns in (LINK, *_OF_CLASS.values()) for column in columns} | {"window_ps"}
+    known = {column.name for columns in (LINK, _PHASE, *_OF_CLASS.values()) for column in columns} | {"window_ps"}
     given = {name: value for name, value in values.items() if name in known}
     frozen = given.pop("arrivals", "frozen") == "frozen"
     # Text names the column that stands for this one.
@@ -260,7 +278,7 @@ def outcome(kind: str, values: Parameters, seed: int) -> Outcome:
 
 def _tables(kind: str) -> tuple[Table, Table]:
     """The two tables of a link class."""
-    columns = (GRADE, *LINK, *_OF_CLASS[kind])
+    columns = (GRADE, *columns_of(kind))
     return (
         Table(
             f"{kind}-p",
@@ -293,15 +311,19 @@ def _pair_rate(values: Parameters, seed: int) -> Measurement:
 def _check_rate(values: Parameters) -> None:
     if float(values["slot_s"]) <= 0:
         raise ValueError(f"slot_s: {values['slot_s']} is not positive")
-    check(str(values["link"]), values)
+    kind = str(values["link"])
+    for column in _RATE:
+        if values[column.name] != column.default and not knows(kind, column):
+            raise ValueError(f"{column.name}: it has no meaning for {kind}")
+    check(kind, values)
 
 
 def _interval(values: Parameters, seed: int) -> Measurement:
     """Time from an attempt's first emission until whoever emits next has heard how it went, on the plane's timeline.
 
-    That is both nodes, or the source in the middle. Barrett-Kok waits for the herald of its first round before its
-    second; with abort, it makes no second round after a first without a click. The window is 1 ps: what detectors need
-    counts as emission.
+    That is both nodes, the sender alone, or the source in the middle. Barrett-Kok waits for the herald of its first
+    round before its second; with abort, it makes no second round after a first without a click. The window is 1 ps:
+    what detectors need counts as emission.
     """
     kind, emission_s = str(values["link"]), float(values["emission_s"])
     aborts, kind = kind.endswith(_ABORT), kind.removesuffix(_ABORT)
@@ -311,7 +333,7 @@ def _interval(values: Parameters, seed: int) -> Measurement:
     gap_ps = max(2, round(once_s * 1e12))
     parameters = replace(bare, round_gap_ps=gap_ps)
     rng = keyed_generator(seed, "validate interval", kind, repr(parameters))
-    link = make_link(kind, parameters, "photonic", "interval", int(rng.integers(1 << 62)))
+    link = make_link(kind, parameters, "photonic", LinkId("interval", int(rng.integers(1 << 62))))
     if aborts:
         assert isinstance(link, BarrettKok)
         attempts = photons(link, 0.5).p.n or 1
@@ -321,7 +343,7 @@ def _interval(values: Parameters, seed: int) -> Measurement:
     timeline = Timeline(formalism=FORMALISM)
     attempt(timeline, link, 0.5, [])
     decided_ps = timeline.now() - (arm_ps + 1)  # after its slot
-    away_ps = 0 if kind == "source-midpoint" else arm_ps
+    away_ps = {"source-midpoint": 0, "sender-receiver": bare.arm_a_ps}.get(kind, arm_ps)
     return Measurement((away_ps + decided_ps + away_ps - 1) * 1e-12 + emission_s)
 
 
@@ -335,6 +357,19 @@ def _check_interval(values: Parameters) -> None:
     check(str(values["link"]).removesuffix(_ABORT), {**values, "grade": "photonic"})
 
 
+_RATE = (
+    Parameter("link", "word", "link class", None, tuple(_OF_CLASS)),
+    Parameter("slot_s", "s", "from one attempt to the next"),
+    GRADE,
+    *LINK,
+    *_TWO_ROUNDS,
+    *_PHASE,
+    replace(ALPHA, default=0.5),
+    ALPHA_B,
+    *_noise("N", "thermal: N in the photon's mode, n in the microwave mode"),
+    *_THERMAL[2:],
+    *_SOURCE,
+)
 _ABORT = "-abort"
 _ATTEMPTS = (*(kind for kind in LINKS if not kind.startswith("transducer")), f"barrett-kok{_ABORT}")
 
@@ -343,27 +378,14 @@ TABLES = (
     Table(
         "single-click-estimate",
         "fidelity a node estimates, published estimator",
-        (*LINK, *_SINGLE),
+        columns_of("single-click"),
         _estimate,
         partial(check, "single-click"),
     ),
     Table(
         "pair-rate",
         "pairs per second of slots",
-        (
-            Parameter("link", "word", "link class", None, tuple(_OF_CLASS)),
-            Parameter("slot_s", "s", "from one attempt to the next"),
-            GRADE,
-            *LINK,
-            *_TWO_ROUNDS,
-            *PHASE,
-            COHERENCE,
-            replace(ALPHA, default=0.5),
-            ALPHA_B,
-            *_noise("N", "thermal: N in the photon's mode, n in the microwave mode"),
-            *_THERMAL[2:],
-            *_SOURCE,
-        ),
+        _RATE,
         _pair_rate,
         _check_rate,
     ),

@@ -13,8 +13,8 @@ import yaml
 
 from testbed.circuits import compile_jobs
 from testbed.circuits.surface import BASES, patches, qasm, stim_circuit
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 

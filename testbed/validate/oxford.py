@@ -16,8 +16,8 @@ from typing import Any, Final
 import yaml
 
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario
 from testbed.validate.gates import CHOI, group, shots_of
 from testbed.validate.table import Measurement, Parameter, Parameters, Table

@@ -3,6 +3,7 @@
 Rows that differ in a number are drawn over that number, else one below the other by their ids.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -83,7 +84,7 @@ def _groups(table: Table, rows: list[Row], axis: str) -> dict[str, list[Row]]:
 
 def _over(table: Table, rows: list[Row], axis: str) -> Figure:
     """Figures over a parameter, and how many σ they are off below."""
-    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
+    figure = Figure(figsize=(7.5, 5.8), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     column = next(c for c in table.parameters if c.name == axis)
     for number, (label, members) in enumerate(_groups(table, rows, axis).items()):
@@ -110,8 +111,9 @@ def _over(table: Table, rows: list[Row], axis: str) -> Figure:
     if _wide([float(_full(table, row)[axis]) for row in rows]):
         top.set_xscale("log")
     top.plot([], [], "-", color=_EXPECTED, lw=1, label="expected; bars are 5σ")
-    top.legend(fontsize=7, framealpha=0.6)
-    top.set_title(f"{table.name}: {table.quantity}", fontsize=9, wrap=True)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=3)  # outside: nothing lies behind it
+    top.set_title(table.name, fontsize=9)
+    top.set_ylabel(textwrap.fill(table.quantity, 48), fontsize=8)
     _band(below)
     below.set_ylabel("σ off")
     below.set_xlabel(f"{axis} [{column.unit}]")
@@ -126,7 +128,7 @@ def _wide(values: list[float]) -> bool:
 
 def _listed(table: Table, rows: list[Row]) -> Figure:
     """Figures by id, and how many σ they are off beside them."""
-    figure = Figure(figsize=(8.5, 1.6 + 0.22 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(8.5, 1.9 + 0.22 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     y = list(range(len(rows)))
     left.plot([row.expected for row in rows], y, "|", color=_EXPECTED, ms=13, mew=2, label="expected", zorder=1)
@@ -149,8 +151,9 @@ def _listed(table: Table, rows: list[Row]) -> Figure:
     left.set_yticks(y, [row.id for row in rows], fontsize=7)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.grid(axis="x", alpha=0.25)
-    left.legend(fontsize=7, loc="best", framealpha=0.6)
-    figure.suptitle(f"{table.name}: {table.quantity}", fontsize=9)
+    left.set_xlabel(textwrap.fill(table.quantity, 72), fontsize=8)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=2)
+    figure.suptitle(table.name, fontsize=9)
     right.plot([_pull(row) for row in rows], y, "o", color=_MEASURED, ms=4)
     _band(right, vertical=True)
     right.set_xlabel("σ off")

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from testbed.lab.compose import compose
-from testbed.lab.link_load import ClassResult, results
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
+from testbed.report.link_load import ClassResult, results
 from testbed.scenario import load_scenario
 from testbed.validate.heralds import mean_of
 from testbed.validate.table import Measurement, Parameter, Parameters, Table

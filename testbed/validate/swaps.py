@@ -9,10 +9,12 @@ import numpy as np
 
 from protocols import bell
 from testbed.keyed import keyed_generator
-from testbed.plane.oracle import BELL_KETS
+from testbed.plane.pairs import BELL_KETS
 from testbed.plane.state import StateEngine
+from testbed.scenario.schema import MAX_S
 from testbed.validate.chains import mean, whole
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
+from testbed.validate.waiting import check_time
 
 _MOST_LINKS = 32
 _DRAWS = 400
@@ -50,8 +52,9 @@ def _check(values: Parameters) -> None:
     if not 0.25 <= float(values["fidelity"]) <= 1:
         raise ValueError(f"fidelity: {values['fidelity']} is not within 1/4 and 1")
     for name in ("t1_s", "t2_s", "wait_s"):
-        if not 0 <= float(values[name]) <= 1e6:
-            raise ValueError(f"{name}: {values[name]} is not within 0 and 1e6")
+        if float(values[name]) > MAX_S:
+            raise ValueError(f"{name}: {values[name]} is more than {MAX_S:g}")
+        check_time(values, name)
     if float(values["t1_s"]) and float(values["t2_s"]) > 2 * float(values["t1_s"]):
         raise ValueError("t2_s: it is more than twice t1_s")
 

@@ -68,6 +68,8 @@ class Case(NamedTuple):
     expected: float
     source: str
     place: str
+    comments: tuple[str, ...] = ()
+    """Names of what it has for people, and nothing else."""
 
     @property
     def parameters(self) -> dict[str, Value]:

@@ -36,8 +36,8 @@ def _check_best(values: Parameters) -> None:
         raise ValueError(f"noise_photons: {noise} is not positive")
     if not 0 < efficiency <= 1:
         raise ValueError(f"efficiency: {efficiency} is not within 0 and 1")
-    if efficiency * noise > 1:
-        raise ValueError(f"noise_photons: {noise} times efficiency {efficiency} is no probability")
+    if efficiency * noise >= 1:
+        raise ValueError(f"noise_photons: {noise} times efficiency {efficiency} is not less than 1")
 
 
 def _scattering(values: Parameters) -> tuple[np.ndarray, list[str]]:

@@ -11,19 +11,7 @@ import numpy as np
 from testbed.keyed import keyed_generator
 from testbed.plane.links import make_link
 from testbed.plane.state import StateEngine, read_out, rotation
-from testbed.validate.heralds import (
-    ALPHA,
-    ALPHA_B,
-    BELL,
-    COHERENCE,
-    HERALDED,
-    LINK,
-    PHASE,
-    check,
-    link_parameters,
-    mean_of,
-    rate,
-)
+from testbed.validate.heralds import BELL, HERALDED, check, columns_of, link_parameters, mean_of, rate
 from testbed.validate.table import Measurement, Parameter, Parameters, Table
 
 _TRAJECTORIES = 5_000
@@ -43,11 +31,20 @@ def _times(values: Parameters) -> tuple[tuple[int, int], tuple[int, int]]:
     return (round(t1_a * 1e12), round(t2_a * 1e12)), (round(t1_b * 1e12), round(t2_b * 1e12))
 
 
+def check_time(values: Parameters, column: str) -> None:
+    """Raise ValueError for a negative time, or for a T1 or T2 that would round to the 0 that stands for infinite."""
+    if isinstance(value := values.get(column, 0), str):
+        return  # as another column has it
+    if value < 0:
+        raise ValueError(f"{column}: {value} is negative")
+    if column.startswith("t") and value and round(value * 1e12) == 0:
+        raise ValueError(f"{column}: {value:g} is less than a picosecond; 0 is infinite")
+
+
 def _check_times(values: Parameters) -> None:
     for name in ("t1_s", "t2_s", "wait_s"):
         for column in (name, f"{name[:-2]}_b_s"):
-            if isinstance(value := values.get(column, 0), float | int) and value < 0:
-                raise ValueError(f"{column}: {value} is negative")
+            check_time(values, column)
     for end, (t1, t2) in zip(("", "_b"), _times(values), strict=True):
         if t1 and t2 > 2 * t1:
             raise ValueError(f"t2{end}_s: {t2 * 1e-12:g} is more than twice t1{end}_s")
@@ -188,12 +185,8 @@ TABLES = (
         "fidelity of a single-click pair when its heralds arrive, each half decaying from its own emission",
         (
             Parameter("until", "word", "its own end has its herald, or the later of both has", "own", ("own", "later")),
-            *LINK,
+            *columns_of("single-click"),
             Parameter("window_ps", "ps", "how long the detectors are open", 25_000),
-            ALPHA,
-            ALPHA_B,
-            *PHASE,
-            COHERENCE,
             *_STORED,
         ),
         _at_herald,

@@ -6,6 +6,7 @@ the damaged file that stands in the line which the error must name.
 
 import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -43,12 +44,21 @@ CASES = {
     "fidelity 1.2": Case("0.99", "1.2", "1.2", "devices.ion.gate_2q_fidelity", "1.2 is more than 1"),
     "fidelity of no channel": Case("0.99", "0.1", "0.1", "devices.ion.gate_2q_fidelity", "less than 0.2"),
     "negative length": Case("arm_a_m: 1", "arm_a_m: -1", "-1", "links.west-east.arm_a_m", "negative"),
+    "length in words": Case("arm_a_m: 1", "arm_a_m: far", "far", "links.west-east.arm_a_m", "found the text 'far'"),
     "sub-nanosecond arm": Case("arm_b_m: 1", "arm_b_m: 0.1", "0.1", "links.west-east.arm_b_m", "under 1 ns"),
     "length zero": Case("arm_b_m: 1", "arm_b_m: 0", "arm_b_m", "links.west-east.arm_b_m", "0 ns"),
     "sub-nanosecond halves": Case(
         "arm_a_m: 1\n    arm_b_m: 1", "length_m: 0.3", "length_m", "links.west-east.length_m", "0.75 ns"
     ),
     "T2 > 2 T1": Case("t2_s: 1.0", "t2_s: 2.1", "t2_s", "devices.ion.t2_s", "more than twice T1 = 1.0 s"),
+    "inherited T2 > 2 T1": Case(
+        "t2_s: 1.0", "t2_s: 1.0\n    communication_t1_s: 0.4", "communication_t1_s", "devices.ion.communication_t1_s",
+        "t2_s: T2 = 1.0 s is more than twice T1 = 0.4 s of communication_t1_s",
+    ),
+    "T2 > 2 inherited T1": Case(
+        "t2_s: 1.0", "t2_s: 1.0\n    communication_t2_s: 2.1", "communication_t2_s", "devices.ion.communication_t2_s",
+        "communication_t2_s: T2 = 2.1 s is more than twice T1 = 1.0 s of t1_s",
+    ),
     "duplicate node": Case(
         "  mid:", "  west:", "  west: {kind: station}", "nodes.west", "twice, first in line 11"
     ),
@@ -246,6 +256,18 @@ CASES = {
     "everybody on one side": Case(
         "", "faults: [{at_s: 1, partition: [], for_s: 1}]\n", "faults", "faults[0].partition", "nobody on one side"
     ),
+    "a chance of nothing": Case(
+        "", "faults: [{at_s: 1, loss: 0, at: [west-east], for_s: 1}]\n", "faults", "faults[0].loss", "nothing would"
+    ),
+    "loss at no place": Case(
+        "", "faults: [{at_s: 1, loss: 1, at: [north], for_s: 1}]\n", "faults", "faults[0].at[0]", "link or node 'north'"
+    ),
+    "the clock of a link": Case(
+        "", "faults: [{at_s: 1, drift_ppm: 5, at: [west-east], for_s: 1}]\n", "faults", "faults[0].at", "not a node"
+    ),
+    "a disk somewhere": Case(
+        "", "faults: [{at_s: 1, disk: full, at: [west], for_s: 1}]\n", "faults", "faults[0].at", "disk says itself"
+    ),
     "two faults in one": Case(
         "", "faults: [{at_s: 1, cut: west-east, kill: west}]\n", "faults", "faults[0].cut", "kill"
     ),
@@ -342,6 +364,17 @@ def test_a_damaged_scenario_is_refused_where_it_is_damaged(folder: Path, name: s
     assert error.file == str(folder / "lab.yaml")
     assert error.place == f"line {line_of(text, case.at)}, {case.path}"
     assert case.problem in error.problem
+
+
+@pytest.mark.parametrize("old", ["arm_a_m: 1", "visibility: 0.97", "shots: 200"])
+def test_the_least_that_is_named_will_do(folder: Path, old: str) -> None:
+    key = old.split(maxsplit=1)[0]
+    path = folder / "lab.yaml"
+    path.write_text(GOOD.replace(old, f"{key} far", 1))
+    named = re.search(r"number from (\S+) to", refused(path).remedy)
+    assert named is not None
+    path.write_text(GOOD.replace(old, f"{key} {named[1]}", 1))
+    load_scenario(path)
 
 
 @pytest.mark.parametrize(

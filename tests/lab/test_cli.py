@@ -1,13 +1,17 @@
 """The command line without a run: options that do not go together, and what long work says meanwhile."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_lab import BELLWIRE
 
 from testbed.cli import main
-from testbed.cli.terminal import ProgressLine
+from testbed.cli.terminal import ProgressLine, Terminable
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 ECHO = str(SCENARIOS / "echo.yaml")
@@ -29,7 +33,9 @@ TWO = str(SCENARIOS / "two-qpus.yaml")
         (["run"], "SCENARIO"),
         (["validate", "link", "--list", "--json", "rows.json"], "--json"),
         (["validate", "link", "--list", "--cases", "rows.yaml"], "--cases"),
+        (["validate", "--list", "--cases", "rows.yaml"], "--cases"),
         (["validate", "link", "--seed", "-1"], "--seed"),
+        (["validate"], "AREA"),
     ],
 )
 def test_options_that_mean_nothing_together_are_refused(
@@ -48,6 +54,82 @@ def test_options_that_mean_nothing_together_are_refused(
     assert said.err.startswith(f"command line: {place}: ")
     assert len(said.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_areas_of_validate_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--list"]) == 0
+    assert capsys.readouterr().out == "areas: link, network, gates, oxford, circuits, logical, keys\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay", "out", "--until", "-1ms"], "--until: -1ms is negative; write a time of 0 or more"),
+        (["trace", "out", "--from", "-2.5 us"], "--from: -2.5 us is negative; write a time of 0 or more"),
+        (["fault", "jitter", "5s"], "jitter: 5s is too long; give a time above 0, up to 1s"),
+        (["fault", "delay", "0ms"], "delay: 0ms is no time; give a time above 0, up to 1s"),
+        (["fault", "drift", "-2000ppm"], "drift: -2000ppm is no drift of a clock; give one up to 1000ppm"),
+    ],
+)
+def test_an_amount_out_of_bounds_is_refused_as_it_was_typed(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"command line: {said}")
+
+
+@pytest.mark.parametrize("arguments", [["validate", "link", "--list"], ["conformance", "--list"], ["run", "--help"]])
+def test_a_reader_that_has_had_enough_is_no_error(arguments: list[str]) -> None:
+    """As of `| head -1` under pipefail."""
+    read, gone = os.pipe()
+    os.close(read)
+    done = subprocess.run([BELLWIRE, *arguments], stdout=gone, stderr=subprocess.PIPE)
+    os.close(gone)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_work_comes_to_its_verdict_though_its_reader_has_had_enough(tmp_path: Path) -> None:
+    read, gone = os.pipe()
+    os.close(read)
+    arguments = [BELLWIRE, "conformance", "--self", "--virtual", "--only", "MHP-1", "--json", tmp_path / "verdicts"]
+    done = subprocess.run(arguments, stdout=gone, stderr=subprocess.PIPE)
+    os.close(gone)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads((tmp_path / "verdicts").read_text())
+
+
+def test_ctrl_c_while_commands_are_still_imported_is_quiet() -> None:
+    script = """
+import signal, sys, testbed.cli
+
+class Early:
+    def find_spec(self, name, *_):
+        if name == "testbed.cli.commands":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Early())
+sys.exit(testbed.cli.main(["dissector"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "bellwire: interrupted\n")
+
+
+def test_a_hangup_said_twice_ends_work_once() -> None:
+    """By the shell and by the kernel: a second interrupt would cut short what the first has begun."""
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append("interrupt"))
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # by nohup, if the tests are run with it
+    try:
+        with Terminable() as terminable:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert heard == ["interrupt"]
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGHUP, ignored)
+    assert heard == ["interrupt"] * 2
+    assert terminable.asked == signal.SIGTERM
 
 
 @pytest.mark.parametrize("command", [["bench"], ["validate", "link"], ["run", ECHO]])
@@ -76,7 +158,7 @@ def test_the_launcher_does_not_pay_for_the_simulator() -> None:
     script = f"""
 import sys
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.lab.run import run
 from testbed.scenario import load_scenario
 scenario = load_scenario({TWO!r})

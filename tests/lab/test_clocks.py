@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from engine_lab import local, virtual
-from slice_lab import IDEAL, Slice, run_slice, teleport, two_qpus, write_and_load
+from slice_lab import IDEAL, Slice, ended_well, job, run_slice, teleport, two_qpus, write_and_load
 
-from testbed.lab.compose import compose
+from stack.runtime.times import MS
+from testbed.plan.compose import compose
+from testbed.report.sync import SyncPoint, sync_figures
 
 NODES = ("west", "mid", "east")
 
@@ -79,6 +81,29 @@ def test_nobody_hears_anything_else_before_the_clocks_are_set(tmp_path: Path) ->
     assert all(e["layer"] in ("time", "node", "lab") for e in ran.all_events() if e["t_ps"] < up)
 
 
+@pytest.mark.parametrize("work", [teleport(1), job(shots=2)], ids=["teleport", "job"])
+@pytest.mark.parametrize("late", ["west", "east"])
+def test_who_comes_up_late_is_waited_for(work: dict[str, Any], late: str, tmp_path: Path) -> None:
+    """It cannot set its clock as early as the other end: longer than the reliable sublayer tries (24 ms here)."""
+    cut_off = [{"at_s": 0.0, "partition": [late], "for_s": 0.052}]
+    text = kept(work, time_sync={"interval_s": 0.001, "master": "mid"}, faults=cut_off)
+    ran = run_slice(text, tmp_path / "run", record=True)
+    up = {event["node"]: event["t_ps"] for event in ran.events("up")}
+    assert up[late] > 24 * MS + min(up.values())
+    for node in ("west", "east"):
+        assert all("failed" not in result for result in ran.outcome.results[node].values() if isinstance(result, dict))
+    ended_well(ran)
+
+
+def test_who_never_comes_up_is_given_up(tmp_path: Path) -> None:
+    """After as many exchanges as the last may take to set its clock."""
+    text = kept(teleport(1), time_sync={"interval_s": 0.001, "master": "mid"}, faults=[{"at_s": 0.0, "kill": "east"}])
+    ran = run_slice(text, tmp_path / "run")
+    ended_well(ran, ("west",))
+    assert "PEER_LOST" in ran.result("west", "teleport")["failed"]
+    assert 64 * MS < ran.outcome.end_ps < 2_000 * MS
+
+
 def test_half_of_an_asymmetry_turns_pairs_and_no_node_sees_it(tmp_path: Path) -> None:
     """A fibre that takes 400 ps longer from west to east than back.  Each arm has half of that, and each clock is wrong
     by half of its arm's, west's ahead and east's behind: their photons come 200 ps apart.  5σ of 10 ps."""
@@ -145,3 +170,9 @@ def test_clocks_that_differ_are_kept_together_unless_told_otherwise(tmp_path: Pa
         for n, text in enumerate((plain, differ, off, by_others))
     ]
     assert has == [False, True, False, False]
+
+
+def test_the_report_says_of_which_errors_its_closed_form_is() -> None:
+    point = SyncPoint("l", 20e-12, 0.8886, 1e-3, 0.8949, 100)
+    _, (line,) = sync_figures([point])
+    assert line.endswith("20.0 ps rms apart; F 0.8886 at emission, 0.8949 if that is Gaussian")

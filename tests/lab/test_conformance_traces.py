@@ -20,6 +20,9 @@ from protocols.wire import (
     JobReleased,
     JobRun,
     JobWhy,
+    KeyClose,
+    KeyOpen,
+    KeyWhy,
     LsrHello,
     MhpError,
     MhpGen,
@@ -106,6 +109,11 @@ def track(pair_id, link, sequence=0):
     return QnpTrack(2, pair_id, link, sequence, 2, 2, PairUse.DELIVER, 0, 0, 0, 0, 1)
 
 
+def again(n):
+    """When a segment is sent for the n-th time in vain, in first timeouts."""
+    return 2**n - 1 if n < 4 else 16 * n - 49
+
+
 GEN = MhpGen(MhpKind.PRODUCE, 1, 1, 10, 1, 5, 0, 1)
 OPEN = QtpOpen(2, 1, QtpService.TELEPORT, 9)
 LOAD = JobLoad(1, 1, 0, 1, b"")
@@ -115,7 +123,7 @@ HANDMADE = {
     "LSR-3": [made((0, 1, 2, LsrHello(1, 1, 1, 1, 0)))],
     "REL-2": [made((0, 1, 2, data(0, 0x10001)), (9, 1, 2, data(0, 0x10000))), made((0, 1, 2, data(0, 0x20000)))],
     "REL-7": [made((0, 1, 2, data(0)), (0, 2, 1, RelAck(1 << 16, data(1).sequence)), (50, 1, 2, data(0)))],
-    "REL-10": [made(*((10 * 2**n, 1, 2, data(0)) for n in range(13)), lost=range(13))],
+    "REL-10": [made(*((10 * again(n), 1, 2, data(0)) for n in range(260)), lost=range(260))],
     "MHP-6": [made((0, 1, 3, GEN), (9, 3, 1, herald())), made((0, 1, 3, GEN), (0, 2, 3, GEN), (9, 3, 1, herald(99)))],
     "MHP-7": [made((0, 3, 1, herald(queue_ids=(1, 2))), (0, 3, 2, herald(queue_ids=(1, 2))))],
     "EGP-2": [made((0, 2, 1, train(2)))],
@@ -142,6 +150,7 @@ HANDMADE = {
         made((0, 5, 1, LOAD), (0, 5, 2, LOAD), (5, 1, 5, JobLoaded(1)), (9, 5, 1, JobRun(1, 3))),
     ],
     "JOB-15": [made((0, 5, 1, LOAD), (0, 5, 2, LOAD), (9, 1, 5, JobReleased(1, JobWhy.NO_PAIRS, 2, 0, 0)))],
+    "KEY-8": [made((0, 1, 2, KeyOpen(1, 5, 12, 1 << 31, 8, 1, 4, 7)), (9, 1, 2, KeyClose(1, 5, KeyWhy.CLOSED, 1)))],
     "RGP-1": [made((0, 2, 1, READY), (5, 1, 2, CAT), (9, 1, 2, CAT._replace(gate=2)))],
     "RGP-10": [made((5, 1, 2, CAT), (9, 2, 1, READY))],
 }  # fmt: skip

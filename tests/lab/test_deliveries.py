@@ -15,7 +15,7 @@ from engine_lab import local, virtual
 from slice_lab import run_slice, write_and_load
 from test_network import figure, quiet
 
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.report.whole import build_report
 
 M = 0.9

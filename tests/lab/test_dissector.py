@@ -22,8 +22,8 @@ from protocols.declare.header import PORT, Header
 from protocols.declare.remarks import REMARKS, Weight
 from testbed import dissector
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario, with_options
 from testbed.trace import NodeIdentity, merge, read_trace
 

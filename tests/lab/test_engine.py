@@ -228,23 +228,27 @@ def test_a_plane_that_saw_much_still_says_that_it_is_done(tmp_path):
     assert len(ran.outcome.plane["ballast"]) == 3_000_000
 
 
-def deadly_plan(*planned: Planned, **changes):
+def deadly_plan(*planned: Planned):
     """n1 pings n2, which the plan may kill, restart or freeze; a timeout keeps n1 alive."""
     apps = {
         1: {"echo": {"destination": 2, "count": 300, "in_flight": 4, "timeout_ps": 5 * US, "attempts": 3}},
         3: {"echo": {"destination": 2, "count": 100, "think_ps": US, "timeout_ps": 5 * US, "attempts": 3}},
     }
-    return toy_plan(3, 400 * NS, apps, planned=planned, **changes)
+    return toy_plan(3, 400 * NS, apps, planned=planned)
 
 
-@pytest.mark.parametrize("kill_at", [1, 400 * NS, 401 * NS, 12_345_678, 60 * US])
-def test_kill_and_restart_are_equal_in_all_placements(tmp_path, kill_at):
+@pytest.mark.parametrize(
+    ("kill_at", "placements"),
+    [(1, [None]), (400 * NS, [None, 2]), (401 * NS, [2]), (12_345_678, [None]), (60 * US, [2])],
+)
+def test_kill_and_restart_are_equal_in_all_placements(tmp_path, kill_at, placements):
+    """At 400 ns the first frames arrive."""
     plan = deadly_plan(Planned(kill_at, 2, Deed.KILL), Planned(kill_at + 30 * US, 2, Deed.RESTART))
     ran = local(plan, tmp_path / "local")
     assert ran.events("killed")[0]["t_ps"] == kill_at
     assert [e["incarnation"] for e in ran.events("started") if e["node"] == "n2"] == [1, 2]
     assert ran.outcome.frames_lost["n2"] > 0
-    for processes in (None, 2):
+    for processes in placements:
         other = virtual(plan, tmp_path / f"virtual-{processes}", processes)
         assert other.bytes == ran.bytes
         assert other.outcome.frames_lost == ran.outcome.frames_lost
@@ -306,14 +310,24 @@ def test_a_killed_program_no_longer_holds_the_run_open(tmp_path):
 
 
 def test_a_frozen_node_handles_its_input_when_it_thaws(tmp_path):
-    frozen = {2: {"freezes": ((2 * US, 40 * US),)}}
-    plan = deadly_plan(changes=frozen)
+    plan = deadly_plan(Planned(2 * US, 2, Deed.FREEZE), Planned(40 * US, 2, Deed.THAW))
     ran = local(plan, tmp_path / "local")
     assert ran.bytes == virtual(plan, tmp_path / "virtual").bytes
     assert ran.outcome.results["n1"]["echo"]["retransmissions"] > 0
     times = [r.t_ps for r in _received_by(ran, "n2")]
     assert not [t for t in times if 2 * US <= t < 40 * US]
     assert times.count(40 * US) > 4
+
+
+@pytest.mark.parametrize("processes", [None, 2])
+def test_the_next_life_of_a_frozen_node_is_not_frozen(tmp_path, processes):
+    deeds = (Planned(2 * US, 2, Deed.FREEZE), Planned(5 * US, 2, Deed.KILL), Planned(9 * US, 2, Deed.RESTART))
+    plan = deadly_plan(*deeds, Planned(40 * US, 2, Deed.THAW))
+    ran = local(plan, tmp_path / "local")
+    assert [e["t_ps"] for e in ran.events("frozen")] == [2 * US]
+    assert not ran.events("thawed")
+    assert min(r.t_ps for r in _received_by(ran, "n2") if r.t_ps > 9 * US) < 20 * US
+    assert ran.bytes == virtual(plan, tmp_path / "virtual", processes).bytes
 
 
 def _received_by(ran: Ran, node: str) -> list[TracedFrame]:

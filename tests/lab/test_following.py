@@ -1,5 +1,6 @@
 """Following one pair: through layers, over nodes, through swaps; `bellwire trace` and the dissector name it alike."""
 
+import ast
 import shutil
 import struct
 import subprocess
@@ -19,12 +20,13 @@ from protocols.wire import HEADER_BYTES, RelData, WireError, decode, parse
 from testbed import dissector
 from testbed.circuits import compile_jobs
 from testbed.cli import main
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario, with_options
 from testbed.trace import read_trace
-from testbed.trace.listing import time_text
 from testbed.trace.pairs import Pairs, Topics
+from testbed.trace.spans import time_text
 from testbed.trace.story import Arrow, Choice, Story, read_story
+from testbed.trace.words import EVENTS
 
 
 @pytest.fixture
@@ -241,6 +243,25 @@ def test_ladder_and_drawing(telegates, tmp_path, capsys):
     assert [text for text in texts if text and text.startswith("MHP Reply")]
 
 
+def test_what_is_spoken_elsewhere_is_no_mistake(telegates, capsys):
+    assert main(["trace", str(telegates), "--protocol", "TTP", "--kind", "Request", "--kind", "pair lost"]) == 0
+    assert capsys.readouterr().out == "nothing of that kind\n"
+
+
+def test_every_event_that_is_written_is_known():
+    root = Path(__file__).parents[2]
+    written = set()
+    for file in (file for room in ("stack", "testbed") for file in (root / room).rglob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr in ("event", "note"):
+                said = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                if len(said) == 2:
+                    written.add(tuple(said))
+    known = {(layer, name) for layer, names in EVENTS.items() for name in names}
+    assert len(written) > 50
+    assert written <= known
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -248,6 +269,9 @@ def test_ladder_and_drawing(telegates, tmp_path, capsys):
         (["--pair", "9/9"], "such as 1/1"),
         (["--from", "3"], "write a number and its unit"),
         (["--limit", "0"], "give 1 or more"),
+        (["--protocol", "EPG"], "there is no protocol or layer 'EPG'; did you mean EGP? this trace has EGP, MHP,"),
+        (["--kind", "Replay"], "there is no message or event 'Replay'; did you mean Reply? this trace has "),
+        (["--from", "2ms", "--to", "1ms"], "1ms is before --from 2ms"),
         (["--svg", "/nowhere/x.svg"], "name another file"),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 
 from stack.link.service import _facts
 from testbed.circuits import compile_job
-from testbed.lab.compose import compose, link_config
+from testbed.hardware import link_config
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.report.whole import build_report
 from testbed.scenario import PAULI_STATES, Scenario, Teleport, load_scenario
 from testbed.scenario.link_types import LINK_TYPES

@@ -25,7 +25,7 @@ from slice_lab import IDEAL, PERFECT, SCENARIOS, Slice, leaks, run_slice, two_qp
 
 from stack.link.qlink import QlinkService
 from stack.node import Node
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.report.whole import build_report
 
 S = 1e-12
@@ -122,6 +122,20 @@ def test_links_alike_meet_the_same_requests(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------- what links promise
+
+
+@pytest.mark.parametrize("victims", [["west"], ["west", "east"]])
+def test_what_died_with_its_ends_is_missed_and_not_made_up(victims: list[str], tmp_path: Path) -> None:
+    text = two_qpus({}, IDEAL, PERFECT)
+    text["link_requests"] = [{"link": "west-east", "load": 0.9, "for_s": 5e-3, **MIXED}]
+    text["faults"] = [{"at_s": 4e-3, "kill": victim} for victim in victims]
+    ran = run_slice(text, tmp_path)
+    report = build_report(ran.scenario, [], ran.outcome)
+    assert report.unfinished[: len(victims)] == [f"{node}: its part of link_requests died with it" for node in victims]
+    asked = [figure for figure in report.figures if figure.name == "requests_asked"]
+    assert bool(asked) == (len(victims) == 1)
+    assert sum(figure.value for figure in asked) > 0 or not asked
+    assert any("died with them" in line for line in report.lines) == (len(victims) == 2)
 
 
 def transducers(for_s: dict[str, float], **one: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from testbed.errors import BadInput
-from testbed.lab.compose import compose, device_model, link_config, link_parameters
+from testbed.hardware import device_model, link_config, link_parameters
+from testbed.plan.compose import compose
 from testbed.plane.links import LINKS, LinkParameters
 from testbed.plane.links.single_click import heralded_fidelity
 from testbed.scenario import Scenario, load_scenario, pages
@@ -153,6 +154,27 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], what: str, tmp_pa
 def test_a_pair_cannot_be_more_than_certain(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"make alpha at most 0\.5"):
         load(tmp_path, "transducer-pair", alpha=0.6, noise_photons_b=1)
+
+
+def test_noise_that_always_clicks_is_refused(tmp_path: Path) -> None:
+    """eta N per detector, 1 with one noise photon at either end; the fibre takes too little to matter."""
+    lossless = {"attenuation_db_per_km": 0, "alpha": "best"}
+    with pytest.raises(BadInput, match=r"way\.noise_photons_b: noise_photons makes 1\.8 clicks"):
+        load(tmp_path, "transducer-upconversion", noise_photons_b=4, efficiency_b=0.9, **lossless)
+    noisy = PLAIN | {"network": {"noise_photons": 1, "efficiency": 1}}
+    with pytest.raises(BadInput, match=r"way: .*makes 1 clicks"):
+        load(tmp_path, "transducer-upconversion", noisy, noisy, **lossless)
+    with pytest.raises(BadInput, match=r"way\.conversion_noise_b: conversion_noise makes 50 clicks"):
+        load(tmp_path, "dual-rail", conversion_noise_b=100, attenuation_db_per_km=0)
+    # A memory that always flags stores a random bit: a link, if a poor one.
+    assert known(tmp_path, "sender-receiver", conversion_noise_a=100).conversion_noise == 100
+
+
+def test_a_window_may_take_all_of_a_slot(tmp_path: Path) -> None:
+    """Links of one round know no gap of rounds that their window would have to end before."""
+    for model in set(LINK_TYPES) - {"barrett-kok"}:
+        scenario = load(tmp_path, model, window_s=20e-6)
+        assert link_config(scenario, scenario.links[0], "sampled", 1).model.parameters.window_ps == 20_000_000
 
 
 def test_rounds_that_are_slots_have_no_gap_of_their_own(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_a_testbed_is_commanded_over_mqtt_and_told_of(tmp_path):
             refused = listening.ask("out", {"do": "kill", "node": "north", "id": [1]})
             assert (refused["id"], refused["error"]["place"]) == ([1], "node")
             listening.say("bellwire/out/request/test", ["no command"])  # type: ignore[arg-type]
+            said = listening.wait_for("bellwire/out/reply/test", lambda reply: reply["id"] is None)
+            assert said["error"]["problem"] == 'it is no JSON object, but ["no command"]'
             assert "send one line" in listening.ask("out", {"do": "dance"})["error"]["remedy"]
             with subscriber(operator(out)[0]) as stranger:  # state is retained: who comes later has it, too
                 stranger.say("bellwire/out/request/test", {"do": "kill", "node": "mid"})
@@ -63,13 +65,16 @@ def test_a_run_is_replayed_from_what_it_was_told_over_mqtt(tmp_path):
             answer: dict[str, Any] = {}
             listening.wait_for("bellwire/out/node/east/state", lambda told: told["state"] == "up")
             while "ok" not in answer:  # it may not be up yet
-                answer = listening.ask("out", {"do": "kill", "node": "east"})
+                answer = listening.ask("out", {"do": "freeze", "node": "east"})
+            listening.wait_for("bellwire/out/node/east/state", lambda told: told["state"] == "frozen")
+            assert listening.ask("out", {"do": "thaw", "node": "east"})["ok"]["state"] == "up"
+            assert listening.ask("out", {"do": "kill", "node": "east"})["ok"]["state"] == "killed"
             assert listening.ask("out", {"do": "fault", "kind": "loss", "value": 0.1})["ok"]["since_s"] > 0
             assert listening.ask("out", {"do": "restart", "node": "east"})["ok"]["incarnation"] == 2
             assert listening.ask("out", {"do": "end"})["ok"]["t_s"] > 0
         assert process.wait(PATIENCE_S) == 1, "a million pings are not done yet"
     assert [json.loads(line)["do"] for line in (out / "inputs.jsonl").read_text().splitlines()] == [
-        "kill", "fault", "restart", "end"
+        "freeze", "thaw", "kill", "fault", "restart", "end"
     ]  # fmt: skip
     again = bellwire("--replay", out, "--clock", "local", "--out", tmp_path / "again")
     assert again.returncode == 1, again.stderr

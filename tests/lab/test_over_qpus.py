@@ -8,8 +8,8 @@ import pytest
 from slice_lab import IDEAL, PERFECT, SCENARIOS, job, leaks, run_slice, two_qpus, with_south
 
 from testbed.circuits import compile_jobs
-from testbed.lab.compose import compose
 from testbed.lab.local import run_local
+from testbed.plan.compose import compose
 from testbed.report.whole import build_report
 from testbed.scenario import load_scenario
 

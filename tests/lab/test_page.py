@@ -2,18 +2,18 @@
 
 import re
 from collections import Counter
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
-from slice_lab import IDEAL, PERFECT, SCENARIOS, job, run_slice, two_qpus
+from slice_lab import IDEAL, PERFECT, job, run_slice, teleport, two_qpus
 
 from testbed.page import RunFacts
 from testbed.page.budget import gate_budgets, idle_fidelity, local_fidelity, process_fidelity
+from testbed.page.findings import findings
 from testbed.page.html import page, tail
-from testbed.page.sketch import LinkNote, sketch
 from testbed.page.telegate import first_telegate
 from testbed.report.whole import build_report
-from testbed.scenario import load_scenario
 
 DEVICE = {**IDEAL, "parallel": False, "gate_2q_s": 100e-6, "readout_s": 50e-6}
 
@@ -99,10 +99,13 @@ def test_the_chance_of_luck():
     assert tail(66, 100, 2**-10) < 1e-150
 
 
-@pytest.mark.parametrize("name", ["two-data-centres", "today-transducers", "metro", "data-centre"])
-def test_every_node_has_a_place_of_its_own(name):
-    scenario = load_scenario(SCENARIOS / f"{name}.yaml")
-    drawn = sketch(scenario, {link.name: LinkNote("5 pairs", True) for link in scenario.links}, {})
-    spots = re.findall(r'<(?:circle cx|rect x)="([\d.-]+)" (?:cy|y)="([\d.-]+)"', drawn)
-    assert len(spots) == len(set(spots)) == len(scenario.nodes)
-    assert all(0 < float(x) < 920 for x, _ in spots)
+def test_a_run_without_circuits_shows_its_network_and_what_was_found(tmp_path):
+    ran = run_slice(two_qpus(teleport(2), IDEAL, PERFECT), tmp_path)
+    report = build_report(ran.scenario, ran.jobs, ran.outcome)
+    lines = [*report.lines, "what is < and what is &"]
+    written = findings(ran.scenario, report.figures, lines, ["<?xml?><svg>chart</svg>"])
+    (made,) = (int(f.value) for f in report.figures if f.name == "pairs_heralded")
+    assert f"{made} pairs" in written
+    assert all(escape(line) in written for line in lines)
+    assert "<svg>chart</svg>" in written
+    assert "<?xml" not in written

@@ -10,7 +10,7 @@ from engine_lab import local, virtual
 from slice_lab import SCENARIOS, Slice, leaks, run_slice, write_and_load
 
 from testbed.errors import BadInput
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 
 REPEATER = {"kind": "repeater", "device": {"data_qubits": 0, "communication_qubits": 6, "parallel": True}}
 QPU = {"kind": "qpu", "device": {"data_qubits": 1, "communication_qubits": 4, "parallel": True}}
@@ -100,7 +100,7 @@ def test_a_cut_fibre_is_gone_around_as_soon_as_routing_knows(tmp_path: Path) -> 
     assert [w & {"b", "c"} for w in ways(ran)] == [{"b"}, {"c"}]
     assert served(ran) == [400]
     (cut,) = ran.events("cut")
-    assert (cut["t_ps"], cut["node"], cut["link"]) == (10**11, "b", "b-d")
+    assert (cut["t_ps"], cut["node"], cut["at"]) == (10**11, "b", "b-d")
     heard = {e["node"]: e["t_ps"] for e in ran.events("neighbour down")}
     opened = [e["t_ps"] for e in ran.events("circuit") if e["node"] == "c"]
     assert heard.keys() == {"b", "d"}
@@ -138,6 +138,25 @@ def test_a_repeater_that_comes_back_is_used_again(tmp_path: Path) -> None:
     ran = run_slice(text, tmp_path, record=True)
 
     assert served(ran) == [300]
+
+
+@pytest.mark.parametrize("routing", [{}, None], ids=["found", "table"])
+def test_a_repeater_that_was_lost_before_the_request_is_used_when_it_is_back(
+    routing: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    """QNP-17: its only way has failed as often as it is tried in haste, and no neighbour has ever said that it was
+    down.  With routing that it lives again is news; without it is found out after a pause."""
+    faults = [{"at_s": 0.03, "kill": "c"}, {"at_s": 0.2, "restart": "c"}]
+    text = network("ab bc cd", "ad", requests=[ask("a", "d", 6, at_s=0.05, max_time_s=10)], faults=faults)
+    if routing is None:
+        del text["routing"]
+
+    ran = run_slice(text, tmp_path, record=True)
+
+    assert served(ran) == [6]
+    opened = [e["t_ps"] for e in ran.events("request opened") if e["node"] == "a"]
+    assert opened[0] < 2 * 10**11 + (11 * 10**9 if routing == {} else 2 * 10**11)
+    quiet(ran)
 
 
 def test_what_has_been_promised_moves_new_circuits_away(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stack.config import Faults
 from testbed.errors import BadInput
-from testbed.lab.clocks import oscillations
+from testbed.plan.clocks import oscillations
+from testbed.plan.compose import compose
 from testbed.plane.links import LinkParameters
 from testbed.scenario import (
     PAULI_STATES,
@@ -46,6 +47,7 @@ devices:
     t1_s: 2
     t2_s: 1.5
     communication_t1_s: 0.002
+    communication_t2_s: 0
     gate_1q_s: 5e-9
     gate_2q_s: 1e-7
     readout_s: 3e-7
@@ -100,6 +102,7 @@ programs:
 duration_s: 1.5
 linger_s: 2e-3
 dilation: 100
+host_allowance_s: 1e-3
 mqtt: mqtt://broker.example:1883
 """
 
@@ -150,6 +153,25 @@ def test_communication_qubits_are_as_good_as_data_qubits_unless_told(everything:
     assert device is not None
     assert (device.t1_ps, device.t2_ps) == (10**12, 0)
     assert (device.communication_t1_ps, device.communication_t2_ps) == (10**12, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "t1_s", "t2_s"),
+    [
+        ("t2_s: 1.0e-3, communication_t1_s: 10", 10, 1e-3),
+        ("t1_s: 1.0e-3, communication_t2_s: 2.0e-3", 1e-3, 2e-3),
+        ("t1_s: 1, t2_s: 2, communication_t1_s: 3, communication_t2_s: 4", 3, 4),
+        ("t1_s: 1, t2_s: 2, communication_t2_s: 0", 1, 0),
+    ],
+)
+def test_each_time_of_communication_qubits_is_inherited_by_itself(
+    written: str, t1_s: float, t2_s: float, tmp_path: Path
+) -> None:
+    ion = "data_qubits: 1, communication_qubits: 1"
+    device = write(tmp_path, f"nodes: {{west: {{kind: qpu, device: {{{ion}, {written}}}}}}}\n").node("west").device
+
+    assert device is not None
+    assert (device.communication_t1_ps, device.communication_t2_ps) == (round(t1_s * 1e12), round(t2_s * 1e12))
 
 
 def test_nodes_are_numbered_in_the_order_of_the_file(everything: Scenario) -> None:
@@ -232,6 +254,8 @@ def test_the_run_itself(everything: Scenario) -> None:
     assert (everything.name, everything.description, everything.seed) == ("everything", "one of each", 12)
     assert (everything.duration_ps, everything.linger_ps) == (15 * 10**11, 2 * 10**9)
     assert (everything.dilation, everything.mqtt) == (100, "mqtt://broker.example:1883")
+    allowed = {node.allowance_ps for node in compose(everything, "paced", []).nodes}
+    assert (everything.host_allowance_ps, allowed) == (10**9, {10**7}), "a millisecond of the wall"
 
 
 def test_a_scenario_cannot_be_changed(everything: Scenario) -> None:

@@ -15,7 +15,8 @@ from slice_lab import IDEAL, PERFECT, two_qpus, with_south
 
 from stack.sdk import CallFailed, NoRoom, SessionEnded, connect
 from stack.sdk.group import Group
-from stack.sdk.plain import PlainChannel, PlainGroup, PlainPairs, PlainQpu
+from stack.sdk.keys import Keys
+from stack.sdk.plain import PlainChannel, PlainGroup, PlainKeys, PlainPairs, PlainQpu
 from stack.sdk.qpu import Channel, Pairs, Qpu
 from testbed import Testbed
 
@@ -51,7 +52,8 @@ def spoken(out: Path, index: int) -> list[str]:
 
 def test_blocking_programs_have_all_that_awaiting_ones_have():
     inner = {"ask_with_gates", "give_copy", "greet", "number_of", "opened", "take_copy"}  # of the SDK's own rooms
-    for awaited, plain in ((Qpu, PlainQpu), (Channel, PlainChannel), (Pairs, PlainPairs), (Group, PlainGroup)):
+    both = ((Qpu, PlainQpu), (Channel, PlainChannel), (Pairs, PlainPairs), (Group, PlainGroup), (Keys, PlainKeys))
+    for awaited, plain in both:
         assert {name for name in vars(awaited) if name[0] != "_"} - inner <= {*dir(plain)}, plain
 
 
@@ -69,14 +71,25 @@ def test_the_example_of_a_group(tmp_path):
     assert spoken(out, 0) in (["GHZ [0, 0, 0]"], ["GHZ [1, 1, 1]"])
 
 
+def test_the_example_of_keys(tmp_path):
+    out = ran(scenario(tmp_path, {"west": EXAMPLES["master"], "east": EXAMPLES["slave"]}))
+    west, east = spoken(out, 0), spoken(out, 1)
+    assert west == [*east, west[1]]
+    name, secret = east[0].split()
+    assert len(name) == 36
+    assert len(secret) == 4
+    assert west[1].split()[1:] == ["16", "128"]
+    assert all(secret not in line for line in (out / "events.jsonl").read_text().splitlines() if '"keys"' in line)
+
+
 GONE = """
     from stack.sdk import NoRoom, QubitGone, QubitLost, ChannelClosed, ChannelRefused, CallFailed, SessionEnded, connect
 
     def fails(kind, what, *arguments, **more):
         try:
             what(*arguments, **more)
-        except kind:
-            return
+        except kind as failed:
+            return str(failed)
         raise AssertionError(f"{what} did not raise {kind.__name__}")
 
     def anything(qubit):
@@ -95,7 +108,7 @@ GONE = """
         assert qpu.measure(here, other) == (1, 0)
         anything(here)
         fails(QubitGone, qpu.qubit().cx, here)
-        fails(ChannelRefused, qpu.open, "east", 21, patience_s=1e-4)
+        assert fails(ChannelRefused, qpu.open, "east", 21, patience_s=1e-4) == "port 21 of east: NO_LISTENER"
         fails(ChannelRefused, qpu.open, "nowhere", 20)
         east = qpu.open("east", 20)
         sent = qpu.qubit().x()
@@ -106,9 +119,12 @@ GONE = """
         fails(CallFailed, qpu.ask, "run", ops=[["h", sent.number]])
         assert east.hear() == "have it"
         kept = qpu.qubit().x()
-        fails(ChannelClosed, east.hear)
-        fails(ChannelClosed, east.send, kept)
-        fails(ChannelClosed, qpu.cnot, kept, east)
+        for closed in (
+            fails(ChannelClosed, east.hear),
+            fails(ChannelClosed, east.send, kept),
+            fails(ChannelClosed, qpu.cnot, kept, east),
+        ):
+            assert "the session with east" in closed, closed
         assert qpu.measure(kept) == (1,), "it was not touched"
 """
 
@@ -129,6 +145,43 @@ ANSWERS = """
 
 def test_qubits_that_have_gone_are_refused_and_those_untouched_stay(tmp_path):
     ran(scenario(tmp_path, {"west": GONE, "east": ANSWERS}))
+
+
+COUNTS = """
+    from stack.sdk import ChannelClosed, connect
+
+    with connect() as qpu:
+        for about in ({"n": 8}, {"rate": 1000.0}):
+            came = 0
+            try:
+                for outcome in qpu.pairs("east", measured=True, **about):
+                    came += 1
+                print("all", came)
+            except ChannelClosed as closed:
+                assert closed.by_peer
+                print("short", came, closed)
+"""
+
+LEAVES = """
+    from stack.sdk import connect
+
+    with connect() as qpu:
+        for about in ({"n": 8}, {"rate": 1000.0}):
+            with qpu.pairs("west", measured=True, **about) as pairs:
+                for number, outcome in enumerate(pairs):
+                    if number == 2:
+                        break
+"""
+
+
+def test_a_stream_of_pairs_that_ends_short_says_so(tmp_path):
+    """Of a number that was agreed on; one without end ends when either has enough of it."""
+    agreed, endless = spoken(ran(scenario(tmp_path, {"west": COUNTS, "east": LEAVES})), 0)
+    word, came, said = agreed.split(" ", 2)
+    assert word == "short"
+    assert 3 <= int(came) < 8
+    assert said.endswith(f"; {8 - int(came)} of the pairs agreed on have not come")
+    assert endless.startswith("all ")
 
 
 # ------------------------------------------------------------ beside a testbed that is up

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inside import Inside
 from slice_lab import IDEAL, PERFECT, leaks, run_slice, two_qpus, with_south
 
 from stack.node import Node
-from stack.runtime.session import CallError
-from stack.sdk import CallFailed, Group, Qpu, Qubit, group
+from stack.sdk import Group, Qpu, Qubit, group
 
 MEMBERS = ("west", "east", "south")
 ANGLES = (0.7, 1.1, 2.0)
@@ -24,25 +24,6 @@ COSTS = {
     for verb in re.findall(r"`(\w+)", row[1])
     if row[2] in ("0", "1", "k − 1")
 }
-
-
-class Inside:
-    """A session without a socket: the calls of a program that runs within its node's process.  Is a ``Caller``."""
-
-    def __init__(self, node: Node) -> None:
-        (make,) = node.kernel.for_programs
-        self.holder: Any = make()
-        self.name = node.config.name
-        self.t_ps = 0
-
-    async def ask(self, name: str, **arguments: Any) -> Any:
-        try:
-            return await self.holder.calls[name](**arguments)
-        except CallError as error:
-            raise CallFailed(str(error), error.kind) from None
-
-    def close(self) -> None:
-        self.holder.ended()
 
 
 def one(angle: float) -> Any:
@@ -83,7 +64,7 @@ class Stage:
         self.ebits[name] = self.ebits.get(name, 0) + us.ebits - before
         await qpu.flush()
         await qpu.ask("run", ops=[["touch", qubit.use()] for qubit in qubits])  # the frames that are due
-        held = qpu.session.holder._qubits._held  # type: ignore[attr-defined]
+        held = qpu.session.qubits._held  # type: ignore[attr-defined]
         self.shown[us.rank] = [(qpu.number, held[qubit.number].handle) for qubit in qubits]
         await us.barrier()
         if us.rank == 0:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import trio
 
-from testbed.conformance.kit import PASS, try_command
+from testbed.conformance.kit import try_command
+from testbed.conformance.results import PASS
 from testbed.conformance.scripts import load
 
 SECOND = Path(__file__).parents[1] / "second"
 COMMAND = [sys.executable, str(SECOND / "node.py")]
 
-# Of each protocol and each role, those that wait least.
+# Of each protocol and each role, those that wait least; of ECHO all.
 CHEAP = (
     "frame.a_frame_is_accepted_once",
-    "echo.a_ping_is_answered",
     "reliable.delivered_once_and_in_order",
     "mhp.equal_gens_are_looked_at",
     "egp.successes_are_delivered_and_counted",
@@ -25,8 +25,8 @@ CHEAP = (
 
 
 def test_it_passes_the_kit(tmp_path):
-    scripts = load()
-    results = trio.run(try_command, [scripts[name] for name in CHEAP], COMMAND, tmp_path / "log")
+    scripts = [script for name, script in load().items() if name in CHEAP or name.startswith("echo.")]
+    results = trio.run(try_command, scripts, COMMAND, tmp_path / "log")
     assert [(r.script, r.why) for r in results if r.verdict != PASS] == []
 
 
@@ -41,7 +41,7 @@ def test_it_talks_to_our_node():
         [sys.executable, SECOND / "talk.py", "--pairs", "6", "--loss", "0.02", "--only", "the second leads"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
     assert said.returncode == 0, said.stderr

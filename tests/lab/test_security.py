@@ -16,10 +16,10 @@ from protocols.ignored import Ignored
 from protocols.job.results import MAX_EARLY, Results
 from protocols.mhp.station import STATION_TABLE, StationInput, StationState
 from protocols.wire import DeviceBits, DeviceError, DeviceFailed, DeviceStopTrain, DeviceTrain, JobGivenUp, JobResult
+from testbed.conformance.fuzz import PROTOCOLS, fuzz
 from testbed.conformance.mutants.frame import accepts_copies, checks_no_tag
 from testbed.conformance.mutants.means import rows
-from testbed.fuzz import PROTOCOLS, fuzz
-from testbed.lab.compose import compose
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"

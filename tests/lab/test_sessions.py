@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from chain_lab import chain
+from inside import Inside
 from slice_lab import IDEAL, PERFECT, leaks, run_slice, two_qpus
 
 from protocols.device import Program
 from protocols.qtp.service import CloseReason
 from protocols.wire import QtpService
 from stack.node import Node
-from stack.transport.service import SessionClosed, SessionRefused
+from stack.transport.interface import SessionClosed, SessionRefused
 
 WEST, EAST = 1, 3
 MS = 10**9
@@ -189,3 +190,26 @@ def test_exactly_once_or_reported_whatever_happens(tmp_path: Path, seed: int) ->
         delivered = {index for index, fate in enumerate(fates) if fate == "delivered"}
         assert len(delivered ^ set(indexes)) <= ("lost" in fates or "returned" in fates) + (len(fates) < QUBITS)
     assert [leak for name in ("west", "east") for leak in leaks(ran.node(name))] == []
+
+
+def test_a_port_is_the_next_programs_at_once_and_to_its_end(tmp_path: Path) -> None:
+    """What the first one leaves behind takes nothing from the second, which listens at the instant of its end."""
+    met: list[int] = []
+
+    async def east(node: Node) -> None:
+        first, second = Inside(node), Inside(node)
+        await first.ask("listen", port=40)
+        first.close()
+        await second.ask("listen", port=40)
+        met.append((await second.ask("accept", port=40))["peer"])
+        second.close()
+        await Inside(node).ask("listen", port=40)
+
+    async def west(node: Node) -> None:
+        program = Inside(node)
+        await program.ask("open", peer=EAST, port=40, patience_ps=MS)
+        program.close()
+
+    ran = run_slice(two_qpus({}, IDEAL, PERFECT), tmp_path, programs={("west", 1): west, ("east", 1): east})
+    assert ran.finished
+    assert met == [WEST]

@@ -1,8 +1,10 @@
-"""What newcomers get: starters that run, completion in the shell, a fixture for tests of their own."""
+"""What newcomers get: starters that run, completion in the shell.  The fixture for tests of their own: test_howto."""
 
 import os
 import subprocess
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,11 +12,11 @@ from command_lab import BELLWIRE
 from engine_lab import local
 
 from testbed.cli import main
-from testbed.lab.compose import compose
+from testbed.cli.completion import places, troubled
+from testbed.plan.compose import compose
 from testbed.scenario import load_scenario
-from testbed.scenario.starters import STARTERS
-
-pytest_plugins = ["pytester"]
+from testbed.standing.testbed import FaultStatus, LinkStatus, NodeStatus, Status, Testbed
+from testbed.starters import STARTERS
 
 
 @pytest.mark.parametrize("kind", list(STARTERS))
@@ -55,21 +57,23 @@ def test_the_shell_completes(typed, found, tmp_path):
     assert [word.strip() for word in said] == found
 
 
-def test_users_import_a_fixture(pytester: pytest.Pytester, monkeypatch):
-    """In a test of a user's own, with nothing but Bellwire installed, networks come up and are down at its end."""
-    scenario = Path(__file__).parents[2] / "testbed" / "scenarios" / "echo.yaml"
-    pytester.makepyfile(f"""
-        from testbed.lab.places import standing
+def test_the_shell_completes_where_a_fault_can_be(monkeypatch):
+    """What is offered behind each kind, of a testbed that is up."""
+    link = LinkStatus("west-east", "west", "east", "mid", 2.0)
+    kinds = {"west": "qpu", "mid": "station", "east": "qpu"}
+    there = {name: NodeStatus(name, 1, kind, "up", 1, None, "") for name, kind in kinds.items()}
+    loss = FaultStatus("loss", ("west-east",), 0.1, 0.0)
+    status = Status("lab", "", Path(), "paced", 1, 0, 0, there, (link,), (loss,))
+    monkeypatch.setattr(Testbed, "find", lambda *_: SimpleNamespace(status=lambda: status))
 
-        BEDS = []
+    def offered(completer, kind, *rest):
+        return list(completer(Namespace(testbed=None, dir=None, kind=kind, rest=list(rest))))
 
-        def test_up(testbed):
-            BEDS.append(testbed("{scenario}"))
-            assert BEDS[0].status().nodes["alice"].state == "up"
-
-        def test_down():
-            assert standing(BEDS[0]._place.path.parent) == []
-            assert (BEDS[0].out / "trace.pcapng").exists()
-    """)
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
-    pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
+    assert offered(places, "cut") == ["west-east"]
+    assert offered(places, "blind") == ["mid"]
+    assert offered(places, "partition", "west") == ["mid", "east"]
+    assert offered(places, "disk") == []
+    assert "0.1" in offered(places, "loss")
+    assert offered(places, "loss", "0.1") == ["west-east", "west", "mid", "east"]
+    assert offered(troubled, "loss") == ["west-east"]
+    assert offered(troubled, "cut") == []

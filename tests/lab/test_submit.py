@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from qiskit import QuantumCircuit
 from slice_lab import SCENARIOS
 from test_controller import network
 
-from testbed import AsyncTestbed, BadInput, JobStatus, Testbed
+from testbed import AsyncTestbed, BadInput, JobStatus, Testbed, TestbedError
 from testbed.cli import main
 
 GHZ = SCENARIOS / "ghz-4.qasm"
@@ -78,6 +79,10 @@ def test_what_cannot_be_run_is_said_where_it_stands(bed, tmp_path):
         bed.submit(QuantumCircuit(1), 1)
     with pytest.raises(BadInput, match="0 shots"):
         bed.submit(GHZ, 0)
+    with pytest.raises(BadInput, match="fidelity: 2 is none; give a number from 0 to 1"):
+        bed.submit(GHZ, 1, minimum_fidelity=2)
+    with pytest.raises(BadInput, match="ahead: -1 pairs"):
+        bed.submit(GHZ, 1, ahead=-1)
     with pytest.raises(BadInput, match="it is no circuit"):
         bed.submit(b"", 1)
 
@@ -112,7 +117,7 @@ def test_a_running_job_is_cancelled(bed):
 
 
 def test_the_commands(bed, folder, capsys):
-    code, out, _ = command(folder, capsys, "submit", "three", GHZ, "--shots", 8, "--name", "typed")
+    code, out, _ = command(folder, capsys, "submit", "three", GHZ, "--shots", 8, "--name", "typed", "--ahead", 1)
     assert code == 0
     assert "typed  done        8/8 shots" in out
     assert "0000" in out
@@ -135,6 +140,38 @@ def test_mistakes_are_exit_code_2(bed, folder, capsys, tmp_path):
     assert "bad.qasm: line 4" in err
     code, _, err = command(folder, capsys, "submit", "a", "b", GHZ, "--shots", 1)
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_queue_outlives_its_controller(bed, folder, capsys):
+    """Who waited for a job is told what to do, and finds it by its number; new ones have numbers of their own."""
+    circuit = ghz()
+    running, waiting = bed.submit(circuit, 400, name="running"), bed.submit(circuit, 5, name="waiting")
+    bed.kill("ctl")
+    with pytest.raises(BadInput, match="ctl"):
+        bed.job(running.job)
+    bed.restart("ctl")
+    assert [bed.wait(job).state for job in (running.job, waiting.job)] == ["DONE", "DONE"]
+    assert sum(bed.job(running.job).counts.values()) == 400
+    assert bed.submit(circuit, 1).job == waiting.job + 1
+    code, out, _ = command(folder, capsys, "jobs", running.job)
+    assert (code, "running  done" in out) == (0, True)
+
+
+def test_who_waits_when_the_controller_dies_is_told_that_jobs_are_kept(bed):
+    job = bed.submit(GHZ, 1_000_000).job
+
+    killer = Thread(target=bed.kill, args=("ctl",))
+
+    def progress(status: JobStatus) -> None:
+        if killer.ident is None:
+            killer.start()
+
+    with pytest.raises(TestbedError, match=r"ctl of three is gone; it keeps its jobs: .*bellwire restart ctl, then"):
+        bed.wait(job, progress=progress)
+    killer.join()
+    bed.restart("ctl")
+    bed.cancel(job)
+    assert bed.wait(job).state == "CANCELLED"
 
 
 def test_under_trio_and_asyncio_alike(bed, folder):

@@ -17,8 +17,8 @@ from slice_lab import SCENARIOS, Slice, job, leaks, run_slice, write_and_load
 from switch_lab import Asker, star
 
 from stack.physical.switch import Switch
-from testbed.lab.compose import compose
-from testbed.report.switches import jain
+from testbed.plan.compose import compose
+from testbed.report.statistics import jain
 from testbed.report.whole import build_report
 from testbed.trace.reading import read_trace
 
@@ -272,6 +272,17 @@ def test_the_report_says_what_the_switch_did(tmp_path):
     assert found["fairness_of_rates", "hub"].value == pytest.approx(jain(list(rates.values())))
     frames = sum(frame.direction == "sent" for frame in read_trace(tmp_path / "trace.pcapng"))
     assert found["frames_per_pair", "hub"].value == pytest.approx(frames / 30)
+
+
+def test_a_link_of_which_nobody_asks_anything_is_treated_neither_well_nor_badly(tmp_path):
+    text = star(4, 2, link={"efficiency": 1.0})
+    text["requests"] = [{"among": ["q1", "q2", "q3"], "pairs": 2}]
+    ran = run_slice(text, tmp_path)
+    found = {(f.name, f.subject): f for f in build_report(ran.scenario, ran.jobs, ran.outcome).figures}
+    rates = [found["pairs_per_second", link.name].value for link in ran.scenario.links]
+    assert sorted(rates)[:3] == [0, 0, 0] < sorted(rates)[3:4]
+    assert found["fairness_of_rates", "hub"].value == pytest.approx(jain([rate for rate in rates if rate]))
+    assert found["fairness_of_rates", "hub"].n == found["fairness_of_time", "hub"].n == 3
 
 
 def test_fairness_is_what_jain_says():

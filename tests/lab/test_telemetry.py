@@ -55,7 +55,7 @@ def test_states_and_events_reach_a_subscriber_of_the_embedded_broker() -> None:
             late.until(retained)
             for n in range(200):
                 telemetry.publish("events", {"n": n}, retain=False)
-            telemetry.close()  # what was published before is delivered first
+            telemetry.close(PATIENCE_S)  # what was published before is delivered first
             seen = late.until(("bellwire/run-1/state", {"state": "ended"}))
 
     assert [message["n"] for topic, message in seen if topic == "bellwire/run-1/events"] == [*range(200)]

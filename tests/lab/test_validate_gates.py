@@ -11,7 +11,7 @@ import yaml
 
 import testbed.validate as validate
 from testbed.errors import BadInput
-from testbed.lab.compose import link_config
+from testbed.hardware import link_config
 from testbed.validate import gates, oxford
 
 PAULI = {

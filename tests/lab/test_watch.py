@@ -14,7 +14,8 @@ from command_lab import WITHIN_S, bellwire, command, endless_toy, run_facts, run
 from mqtt_lab import subscriber
 
 from testbed.broker import PUBLISHER, EmbeddedBroker
-from testbed.lab.run import Options, run
+from testbed.lab.prepare import Options
+from testbed.lab.run import run
 from testbed.lab.watch import Watch
 
 FAULTS = [
@@ -102,8 +103,9 @@ def test_telemetry_and_its_brokers_fate_change_no_byte(tmp_path):
     assert three(tmp_path / "nobody") == three(run.out) == three(tmp_path / "plain")
 
 
-@pytest.mark.parametrize("clock", ["virtual", "local"])
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("sent", "clock"), [(signal.SIGKILL, "virtual"), (signal.SIGKILL, "local"), (signal.SIGINT, "virtual")]
+)
 def test_the_embedded_broker_ends_with_the_launcher(clock, sent, tmp_path):
     with running(endless_toy(tmp_path), "--mqtt", "embedded", "--clock", clock) as run:
         assert "broker" in run.pids

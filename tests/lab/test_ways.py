@@ -9,8 +9,8 @@ import yaml
 from engine_lab import local, virtual
 
 from stack.config import Faults
-from testbed.lab.compose import compose
-from testbed.lab.ways import all_ways
+from testbed.plan.compose import compose
+from testbed.plan.ways import all_ways
 from testbed.scenario import Scenario, load_scenario
 
 SPEED = 2.0e8  # 1 m takes 5 ns

@@ -5,25 +5,14 @@ must hold of every one of them is in whole_stack.py.
 """
 
 from itertools import pairwise
-from typing import Any
 
+from any_hardware import GRADES, REAL, Draw, Text, arms, clocks, device, link
 from hypothesis import strategies as st
-
-LINK = {"length_m": 200, "model": "barrett-kok", "slot_s": 4e-6, "round_gap_s": 1e-6, "attenuation_db_per_km": 0.0}
-"""Attempts herald with probability 1/2, and the pairs are perfect."""
 
 WORST = 0.3
 """Most of what is lost, doubled or held back of all frames."""
 
 MS = 1e-3
-
-type Text = dict[str, Any]
-type Draw = Any
-"""What hypothesis hands to a composite strategy."""
-
-
-def _sometimes(draw: Draw, strategy: st.SearchStrategy[Any], nothing: Any = None) -> Any:
-    return draw(st.one_of(st.just(nothing), strategy))
 
 
 def _ms(draw: Draw, least: float, most: float) -> float:
@@ -34,62 +23,59 @@ def _ms(draw: Draw, least: float, most: float) -> float:
 # ------------------------------------------------------------------------------------- networks
 
 
-def _device(draw: Draw, links: int) -> Text:
-    device: Text = {"data_qubits": 2, "communication_qubits": draw(st.integers(4, 6)) * links, "parallel": True}
-    storage = draw(st.sampled_from([0, 0, 4])) * links
-    return device | ({"storage_qubits": storage} if storage else {})
-
-
-def _network(draw: Draw, ends: dict[str, list[str]], joined: list[tuple[str, str]]) -> Text:
+def _network(draw: Draw, grade: str, ends: dict[str, list[str]], joined: list[tuple[str, str]]) -> Text:
     """Nodes and links; ``ends``: the names of QPUs and repeaters."""
     links = {f"l{n}": {"a": a, "b": b, "station": f"s{n}"} for n, (a, b) in enumerate(joined)}
-    grade = draw(st.sampled_from(["sampled", "sampled", "photonic"]))
     nodes: Text = {}
     for kind, names in ends.items():
         for name in names:
             degree = sum(name in pair for pair in joined)
-            nodes[name] = {"kind": kind, "device": _device(draw, degree if kind == "repeater" else 1)}
-    nodes |= {link["station"]: {"kind": "station"} for link in links.values()}
-    return {"nodes": nodes, "links": {name: link | LINK | {"grade": grade} for name, link in links.items()}}
+            nodes[name] = {"kind": kind, "device": device(draw, degree if kind == "repeater" else 1, grade)}
+    nodes |= {keys["station"]: {"kind": "station"} for keys in links.values()}
+    return {"nodes": nodes, "links": {name: keys | arms(draw) | link(draw, grade) for name, keys in links.items()}}
 
 
-@st.composite
-def chains(draw: Draw) -> Text:
+def _chain(draw: Draw, grade: str) -> Text:
     """One to four hops."""
     names = [f"n{n}" for n in range(draw(st.integers(2, 5)))]
-    return _network(draw, {"qpu": [names[0], names[-1]], "repeater": names[1:-1]}, list(pairwise(names)))
+    return _network(draw, grade, {"qpu": [names[0], names[-1]], "repeater": names[1:-1]}, list(pairwise(names)))
 
 
-@st.composite
-def hubs(draw: Draw) -> Text:
+def _hub(draw: Draw, grade: str) -> Text:
     """QPUs around one repeater."""
     leaves = [f"n{n}" for n in range(draw(st.integers(2, 4)))]
-    return _network(draw, {"qpu": leaves, "repeater": ["hub"]}, [("hub", leaf) for leaf in leaves])
+    return _network(draw, grade, {"qpu": leaves, "repeater": ["hub"]}, [("hub", leaf) for leaf in leaves])
 
 
-@st.composite
-def meshes(draw: Draw) -> Text:
+def _mesh(draw: Draw, grade: str) -> Text:
     """A ring of repeaters with a QPU at each of two of them, sometimes with a chord: there is more than one way."""
     ring = [f"r{n}" for n in range(draw(st.integers(3, 4)))]
     joined = list(zip(ring, ring[1:] + ring[:1], strict=True))
     if len(ring) == 4 and draw(st.booleans()):
         joined.append((ring[0], ring[2]))
-    return _network(draw, {"qpu": ["n0", "n1"], "repeater": ring}, [("n0", ring[0]), ("n1", ring[-2]), *joined])
+    ways = [("n0", ring[0]), ("n1", ring[-2]), *joined]
+    return _network(draw, grade, {"qpu": ["n0", "n1"], "repeater": ring}, ways)
 
 
-@st.composite
-def switches(draw: Draw) -> Text:
+def _switch(draw: Draw, grade: str) -> Text:
     """QPUs around an optical switch with fewer analysers than pairs of them."""
     leaves = [f"n{n}" for n in range(draw(st.integers(2, 4)))]
-    nodes: Text = {leaf: {"kind": "qpu", "device": _device(draw, 1)} for leaf in leaves}
+    nodes: Text = {leaf: {"kind": "qpu", "device": device(draw, 1, grade)} for leaf in leaves}
     pool = {"analysers": draw(st.integers(1, 2)), "technology": "electro-optic"}
     nodes["switch"] = {"kind": "station", "switch": pool}
-    link = {key: value for key, value in LINK.items() if key != "length_m"} | {"grade": "sampled"}
-    star = {"station": "switch", "ends": leaves, "arm_m": 100, "link": link}
+    star = {"station": "switch", "ends": leaves, "arm_m": 100, "link": link(draw, grade)}
     return {"nodes": nodes, "links": {}, "stars": {"floor": star}}
 
 
-NETWORKS = st.one_of(chains(), hubs(), meshes(), switches())
+@st.composite
+def networks(draw: Draw) -> Text:
+    """Nodes, links and clocks.  The grade of the hardware is said in the scenario's description."""
+    grade = draw(st.sampled_from(GRADES))
+    network = draw(st.sampled_from([_chain, _hub, _mesh, _switch]))(draw, grade)
+    own, kept = clocks(draw, list(network["nodes"]))
+    for name, clock in own.items():
+        network["nodes"][name]["clock"] = clock
+    return {"description": grade} | network | kept
 
 
 def _ends(network: Text, kinds: tuple[str, ...] = ("qpu", "repeater")) -> list[str]:
@@ -145,14 +131,11 @@ def _work(draw: Draw, network: Text) -> Text:
 # ------------------------------------------------------------------------------------- what goes wrong
 
 
-def _channel(draw: Draw) -> Text:
+def _channel(draw: Draw, network: Text) -> Text:
+    """Where clocks are kept, frames are not delayed at random: by more than a detection window, and no photons meet."""
     rate = st.integers(0, round(WORST * 100)).map(lambda percent: percent / 100)
-    return {
-        "loss": draw(rate),
-        "duplicate": draw(rate),
-        "reorder": draw(rate),
-        "jitter_s": _ms(draw, 0, 0.02),
-    }
+    channel = {"loss": draw(rate), "corrupt": draw(st.sampled_from([0, 0, 0.05])), "duplicate": draw(rate)}
+    return channel if "time_sync" in network else channel | {"reorder": draw(rate), "jitter_s": _ms(draw, 0, 0.02)}
 
 
 def _faults(draw: Draw, network: Text) -> list[Text]:
@@ -170,6 +153,12 @@ def _faults(draw: Draw, network: Text) -> list[Text]:
         link = draw(st.sampled_from(list(network["links"])))
         faults.append({"at_s": _ms(draw, 0, 8), "cut": link, "for_s": _ms(draw, 0.01, 500)})
     if draw(st.integers(0, 3)) == 0:
+        station = draw(st.sampled_from([name for name, node in network["nodes"].items() if node["kind"] == "station"]))
+        faults.append({"at_s": _ms(draw, 0, 8), "blind": station, "for_s": _ms(draw, 0.01, 20)})
+    if "time_sync" in network and draw(st.booleans()):
+        drift = {"drift_ppm": draw(st.sampled_from([-20, -1, 20])), "at": [draw(st.sampled_from(nodes))]}
+        faults.append({"at_s": _ms(draw, 0, 8), **drift, "for_s": _ms(draw, 0.01, 500)})
+    if draw(st.integers(0, 3)) == 0:
         apart = draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=len(nodes) - 1, unique=True))
         faults.append({"at_s": _ms(draw, 0, 8), "partition": apart, "for_s": _ms(draw, 0.01, 500)})
     return faults
@@ -178,11 +167,12 @@ def _faults(draw: Draw, network: Text) -> list[Text]:
 # ------------------------------------------------------------------------------------- whole scenarios
 
 
-def _policy(draw: Draw) -> Text:
+def _policy(draw: Draw, network: Text) -> Text:
+    """Of the worst pairs none is purified: that may take thousands of each."""
     circuits: Text = {"refresh_s": _ms(draw, 100, 500), "swapping": draw(st.sampled_from(["asap", "nested"]))}
     if draw(st.booleans()):
         circuits["cutoff_s"] = _ms(draw, 30, 100)
-    if draw(st.integers(0, 3)) == 0:
+    if network["description"] != REAL and draw(st.integers(0, 3)) == 0:
         method = draw(st.sampled_from(["bbpssw", "dejmps", "epl"]))
         rounds = {"link_rounds": draw(st.integers(0, 1)), "end_rounds": draw(st.sampled_from([0, 1, 1, 2]))}
         circuits |= {"purification": method, **rounds, "pumping": method != "epl" and draw(st.booleans())}
@@ -194,10 +184,10 @@ def _policy(draw: Draw) -> Text:
 
 @st.composite
 def scenarios(draw: Draw, faults: bool = True) -> Text:
-    """A whole scenario of ideal devices; ``faults``: planned ones as well as those of frames."""
+    """A whole scenario; ``faults``: planned ones as well as those of frames."""
     text: Text = {"seed": draw(st.integers(0, 1 << 32))}
-    network = draw(NETWORKS)
-    text |= network | _work(draw, network) | _policy(draw) | {"channel": _channel(draw)}
+    network = draw(networks())
+    text |= network | _work(draw, network) | _policy(draw, network) | {"channel": _channel(draw, network)}
     if faults and (planned := _faults(draw, network)):
         text["faults"] = planned
-    return text | {"linger_s": 3.0, "duration_s": 120.0}
+    return text | {"linger_s": 1.0 if "time_sync" in network else 3.0, "duration_s": 120.0}

@@ -6,9 +6,9 @@ from pathlib import Path
 import trio
 
 from testbed.lab.local import run_local
-from testbed.lab.outcome import Outcome
-from testbed.lab.plan import Plan
 from testbed.lab.virtual import Launch
+from testbed.plan.plan import Plan
+from testbed.report.outcome import Outcome
 from testbed.trace.merging import NodeIdentity, merge
 from testbed.trace.reading import read_events
 

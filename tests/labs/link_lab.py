@@ -246,7 +246,7 @@ class LinkLab(Net):
                 assert (node, event.link) not in self.running
                 self.running[node, event.link] = Emissions(node, event, now)
                 row = (event.first_slot, event.spacing, event.count, event.alpha, event.deadline)
-                self.mhp(node).start_train(event.link, event.queue_id, *row, event.pairs, event.each)
+                self.mhp(node).start_train(event.link, event.queue_id, *row, event.pairs, event.each, event.twice)
             case CutTrain():
                 self.mhp(node).cut(event.link)
             case StopTrain():

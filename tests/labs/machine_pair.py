@@ -31,6 +31,9 @@ NO_FAULTS = Faults()
 class Net:
     """Machines by node number; `on_event(node, event, now)` plays the layers above and below.
 
+    Like a node's interface it drops frames of a life that is over, once it has had one of the next, and tells a
+    machine that has a method `restarted(peer, now)` of the first of these.
+
     `trouble`, if set, decides instead of chance: called with (source, destination, message), True loses the
     frame.
     """
@@ -51,6 +54,7 @@ class Net:
         self.cut: set[int] = set()  # nodes that neither send nor receive
         self.trouble: Callable[[int, int, Any], bool] | None = None
         self._lives = dict.fromkeys(machines, 0)
+        self._heard: dict[tuple[int, int], int] = {}  # (by whom, of whom): in which life
         self._delay_ps = delay_ps
         self._on_event = on_event
         self._random = random.Random(seed)
@@ -80,6 +84,7 @@ class Net:
         """The node dies, with all that is on its way to it, and lives again."""
         self.machines[node] = machine
         self._lives[node] += 1
+        self._heard = {pair: life for pair, life in self._heard.items() if pair[0] != node}
 
     def of(self, node: int, kind: type) -> list[Any]:
         """The events of one kind that a node has had."""
@@ -133,11 +138,18 @@ class Net:
         delay = way(source, destination) if callable(way) else way
         if self.faults.jitter_ps:
             delay += self._random.randrange(self.faults.jitter_ps)
-        life = self._lives[destination]
+        life, sent_in = self._lives[destination], self._lives[source]
 
         def arrive() -> None:
-            if destination not in self.cut and self._lives[destination] == life:
-                self.machines[destination].receive(message, source, self.now)
+            if destination in self.cut or self._lives[destination] != life:
+                return
+            machine, known = self.machines[destination], self._heard.get((destination, source), sent_in)
+            if sent_in < known:
+                return
+            self._heard[destination, source] = sent_in
+            if known < sent_in and hasattr(machine, "restarted"):
+                machine.restarted(source, self.now)
+            machine.receive(message, source, self.now)
 
         self.at(self.now + delay, arrive)
 
@@ -157,6 +169,9 @@ class OverReliable:
             self.reliable.receive(message, source, now)
         else:
             self.machines[message.PROTOCOL].receive(message, source, now)
+
+    def restarted(self, peer: int, now: int) -> None:
+        self.reliable.restarted(peer, now)
 
     def poll(self, now: int) -> list[Any]:
         outputs: list[Any] = []

@@ -16,7 +16,7 @@ from protocols.wire import (
 from stack.runtime.oscillator import Oscillator
 from testbed.plane import BELL_KETS, DeviceModel, LinkConfig, Plane, PlaneConfig
 from testbed.plane.events import NEVER
-from testbed.plane.links import NEVER_ATTEMPT, LinkParameters, make_link
+from testbed.plane.links import NEVER_ATTEMPT, LinkId, LinkParameters, make_link
 
 A, B, STATION, FAR = 1, 2, 3, 4
 SLOT = 1_000_000
@@ -181,4 +181,4 @@ def noisy(kind: str = "single-click", grade: Any = "sampled", seed: int = 3, **c
         "alpha": 0.2,
         "round_gap_ps": 100_000,
     }
-    return make_link(kind, LinkParameters(**(values | changes)), grade, "link", seed)
+    return make_link(kind, LinkParameters(**(values | changes)), grade, LinkId("link", seed))

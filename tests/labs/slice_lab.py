@@ -20,15 +20,20 @@ from protocols.qnp.records import Holder
 from stack.node import Node
 from testbed.circuits import CompiledJob, compile_jobs
 from testbed.clock.local import LocalHost
-from testbed.lab.compose import compose
-from testbed.lab.outcome import Outcome
+from testbed.plan.compose import compose
+from testbed.report.outcome import Outcome
 from testbed.scenario import Scenario, load_scenario
 from testbed.trace.merging import NodeIdentity, merge
 from testbed.trace.reading import read_events
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 
+QPUS = ("west", "east")
+
 IDEAL = {"data_qubits": 2, "communication_qubits": 2, "parallel": True}
+BUSY = {**IDEAL, "parallel": False, "gate_1q_s": 1e-6, "gate_2q_s": 1e-5, "readout_s": 1e-5}
+"""A device that takes its time, so that a death may find it in the middle of a gate."""
+
 PERFECT = {"visibility": 1.0, "efficiency_a": 1.0, "efficiency_b": 1.0, "attenuation_db_per_km": 0.0}
 """A link whose attempts herald with probability 1/2, pairs of fidelity 1."""
 
@@ -64,6 +69,16 @@ def with_south(text: dict[str, Any]) -> dict[str, Any]:
 
 def job(circuit: str = "ghz-4.qasm", shots: int = 20, **more: Any) -> dict[str, Any]:
     return {"job": {"circuit": circuit, "shots": shots, "mapping": {"west": [0, 1], "east": [2, 3]}} | more}
+
+
+def header(qubits: int) -> str:
+    """The first lines of a circuit."""
+    return f'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[{qubits}];\ncreg c[{qubits}];\n'
+
+
+def inverse(gates: list[str]) -> list[str]:
+    """Of gates that are their own inverses, and S."""
+    return [gate.replace("s q", "sdg q", 1) if gate.startswith("s ") else gate for gate in reversed(gates)]
 
 
 def teleport(rounds: int = 5, **more: Any) -> dict[str, Any]:
@@ -203,7 +218,9 @@ def holders(node: Node) -> Iterator[tuple[int, str]]:
         if gate.pair is not None:
             yield gate.pair.qubit, "gates, in use"
     for session in node.transport.driver.machine._sessions.values():
-        for pair in (*session.spare, *session.pool.values(), *(pair for pair, _ in session.measuring.values())):
+        sending, receiving = session.sending, session.receiving
+        measuring = (pair for pair, _ in sending.measuring.values())
+        for pair in (*sending.spare, *receiving._pool.values(), *measuring):
             if pair is not None:
                 yield pair.qubit, "transport"
 
@@ -228,3 +245,31 @@ def leaks(node: Node, at_rest: bool = True) -> list[str]:
     if at_rest and (any(node.network._created.values()) or node.network._made):
         found.append(f"{node.config.name}: remembers {node.network._created} and {node.network._made}")
     return found
+
+
+def held_by_programs(node: Node) -> list[str]:
+    """What attached programs have of a node: nothing, when all have gone."""
+    transport, gates, keys = node.transport, node.gates, node.keys
+    held = {
+        "data qubits": node.data._holders,
+        "ports": transport._accepting,
+        "sessions": transport._sessions | transport.driver.machine._sessions,
+        "openings": transport._opening,
+        "arrivals": transport._qubits.arrived,
+        "preparations": transport._qubits.preparations,
+        "gates": gates._waiting | gates._driver.machine._gates,
+        "before gates": gates._before,
+        "blocks of gates": gates._blocks,
+        "uses of gates": +gates._jobs,
+        "keys": keys._own | keys.driver.machine._sessions,
+        "pings": node.echo._waiting,
+        "circuits": node.network.shown(),
+    }
+    return [f"{node.config.name}: {what} {those}" for what, those in held.items() if those]
+
+
+def ended_well(ran: Slice, qpus: tuple[str, ...] = QPUS) -> None:
+    """Every program has ended, and every communication qubit is where it may be used again."""
+    assert not ran.outcome.stuck
+    assert ran.finished
+    assert [leak for name in qpus for leak in leaks(ran.node(name))] == []

@@ -11,7 +11,7 @@ from sequence.components.bsm import SingleAtomBSM
 from sequence.kernel.timeline import Timeline
 
 from testbed.keyed import keyed_generator
-from testbed.plane.links import NEVER_ATTEMPT, PSI_MINUS, PSI_PLUS, BarrettKok, LinkParameters, make_link
+from testbed.plane.links import LINKS, NEVER_ATTEMPT, PSI_MINUS, PSI_PLUS, BarrettKok, LinkId, LinkParameters, make_link
 from testbed.plane.links.barrett_kok import heralded_fidelity, success_probability
 from testbed.plane.links.interference import click_masks
 from testbed.plane.links.model import Optics
@@ -148,7 +148,7 @@ def test_first_success_is_geometric_at_any_probability():
 )
 def test_photonic_attempts_obey_the_law(parameters, analyser):
     """2,500 attempts: p and F within 6 σ of the closed form (false alarm 2e-9 each)."""
-    link = make_link("barrett-kok", parameters, "photonic", seed=11)
+    link = make_link("barrett-kok", parameters, "photonic", LinkId(seed=11))
     _, reports = run_attempts(link, 2500)
     assert type(link._bench.free[0].analyser) is analyser
     p, heralds = link.success_probability(0), [fidelity(r) for r in reports if r]
@@ -169,7 +169,7 @@ def test_bunching_of_two_bright_atoms_is_put_right():
     parameters = LinkParameters(1, 1, dark_probability=0.3)
     optics = parameters.optics
     unbunched = success_probability(optics._replace(visibility=0.0))
-    _, reports = run_attempts(make_link("barrett-kok", parameters, "photonic", seed=5), 6000)
+    _, reports = run_attempts(make_link("barrett-kok", parameters, "photonic", LinkId(seed=5)), 6000)
     p, seen = success_probability(optics), np.mean([r is not None for r in reports])
     sigma = np.sqrt(p * (1 - p) / len(reports))
     assert p - unbunched > 10 * sigma
@@ -181,7 +181,7 @@ def test_bunching_of_two_bright_atoms_is_put_right():
 )
 def test_decision_comes_at_the_decision_time(gap_ps, arms):
     """Whether the second emission precedes the first arrival or not; the first is a long arm early."""
-    link = make_link("barrett-kok", LinkParameters(*arms, round_gap_ps=gap_ps), "photonic", seed=3)
+    link = make_link("barrett-kok", LinkParameters(*arms, round_gap_ps=gap_ps), "photonic", LinkId(seed=3))
     timeline = Timeline(formalism="bellwire")
     seen = []
     slot = 50_000_000
@@ -198,7 +198,7 @@ def test_decision_comes_at_the_decision_time(gap_ps, arms):
 
 def test_overlapping_attempts_do_not_see_each_other():
     """Slots 100 ns apart, 1 us between rounds: many lanes, second rounds on others' first rounds."""
-    link = make_link("barrett-kok", LinkParameters(1000, 1000), "photonic", seed=4)
+    link = make_link("barrett-kok", LinkParameters(1000, 1000), "photonic", LinkId(seed=4))
     timeline = Timeline(formalism="bellwire")
     reports = []
     for number in range(400):
@@ -214,8 +214,8 @@ def test_equal_seeds_give_equal_attempts_whatever_else_is_on_the_timeline():
     parameters = LinkParameters(5000, 5000, dark_probability=0.05)
     outcomes = []
     for others in (0, 3):
-        link = make_link("barrett-kok", parameters, "photonic", "west", seed=8)
-        noise = [make_link("barrett-kok", parameters, "photonic", f"other{i}", seed=8) for i in range(others)]
+        link = make_link("barrett-kok", parameters, "photonic", LinkId("west", 8))
+        noise = [make_link("barrett-kok", parameters, "photonic", LinkId(f"other{i}", 8)) for i in range(others)]
         timeline = Timeline(formalism="bellwire")
         reports = []
         for number in range(1, 200):
@@ -233,7 +233,7 @@ def test_photonic_attempts_never_ask_the_closed_form(monkeypatch):
     calls = []
     original = SingleAtomBSM.get
     monkeypatch.setattr(SingleAtomBSM, "get", lambda self, photon: (calls.append(1), original(self, photon)))
-    link = make_link("barrett-kok", LinkParameters(100, 100), "photonic", seed=2)
+    link = make_link("barrett-kok", LinkParameters(100, 100), "photonic", LinkId(seed=2))
 
     def trap(*_):
         raise AssertionError("closed form used")
@@ -260,12 +260,20 @@ def test_an_emission_in_the_past_is_refused():
         ("arm_a_m", -1), ("attenuation_db_per_km", -0.1), ("speed_m_per_s", 0), ("efficiency_a", 1.2),
         ("detector_efficiency", -0.1), ("dark_probability", 2), ("visibility", 1.2), ("coherence", -1),
         ("alpha", 1.5),
-        ("window_ps", 0), ("round_gap_ps", 10), ("arm_b_m", float("nan")), ("speed_m_per_s", float("inf")),
+        ("window_ps", 0), ("arm_b_m", float("nan")), ("speed_m_per_s", float("inf")),
     ],
 )  # fmt: skip
 def test_parameters_out_of_range_are_named(field, value):
     with pytest.raises(ValueError, match=f"^{field}:"):
         LinkParameters(**{"arm_a_m": 1, "arm_b_m": 1, field: value})
+
+
+def test_only_two_rounds_need_a_gap_longer_than_the_window():
+    long = LinkParameters(1, 1, round_gap_ps=10**6, window_ps=10**6)
+    with pytest.raises(ValueError, match=r"^round_gap_ps: 1000000 is not longer"):
+        make_link("barrett-kok", long)
+    for kind in set(LINKS) - {"barrett-kok"}:
+        assert make_link(kind, long).parameters.window_ps == 10**6
 
 
 def test_unknown_links_and_grades_are_refused():

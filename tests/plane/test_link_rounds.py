@@ -11,7 +11,7 @@ from test_link_barrett_kok import drain, fidelity
 
 from testbed.keyed import keyed_generator
 from testbed.plane import DeviceModel
-from testbed.plane.links import PSI_MINUS, LinkParameters, make_link
+from testbed.plane.links import PSI_MINUS, LinkId, LinkParameters, make_link
 from testbed.plane.links.barrett_kok import first_round_probability, success_probability
 
 KNOWN: dict[str, Any] = {
@@ -21,7 +21,8 @@ GAP = 10**9
 
 
 def rounds(grade: Any, seed: int = 5) -> Any:
-    return make_link("barrett-kok", LinkParameters(100, 100, **KNOWN, round_gap_ps=GAP, abort=True), grade, seed=seed)
+    known = LinkParameters(100, 100, **KNOWN, round_gap_ps=GAP, abort=True)
+    return make_link("barrett-kok", known, grade, LinkId(seed=seed))
 
 
 def test_photonic_rounds_obey_the_law_of_attempts() -> None:

@@ -1,16 +1,19 @@
-"""Single click: closed form, sampled states and photonic events are one law; the estimator lies above."""
+"""Single click: closed form, sampled states and photonic events are one law; the estimator lies near."""
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_link_barrett_kok import fidelity, run_attempts
 
+from testbed.hardware import link_told
 from testbed.keyed import keyed_generator
-from testbed.plane.links import PSI_MINUS, PSI_PLUS, LinkParameters, SingleClick, make_link
+from testbed.plane.links import PSI_MINUS, PSI_PLUS, LinkId, LinkParameters, SingleClick, make_link
 from testbed.plane.links.interference import click_masks
 from testbed.plane.links.model import Optics
 from testbed.plane.links.single_click import estimated_fidelity, heralded_fidelity, success_probability
+from testbed.scenario import load_scenario
 
 chance = st.floats(0, 1)
 NAMED = (np.array([0, 1, 1, 0]) / np.sqrt(2), np.array([0, 1, -1, 0]) / np.sqrt(2))
@@ -35,6 +38,30 @@ def test_estimator_is_about_a_thousandth_high_where_dark_counts_are_few():
     for alpha in (0.05, 0.1, 0.3):
         above = estimated_fidelity(alpha, alpha, optics) - heralded_fidelity(alpha, alpha, optics)
         assert 5e-4 < above < 3e-3
+
+
+def test_estimator_is_low_where_photons_are_many_and_differ():
+    optics = Optics(0.3, 0.3, 0.0, 0.8)
+    below = heralded_fidelity(0.2, 0.2, optics) - estimated_fidelity(0.2, 0.2, optics)
+    assert below == pytest.approx(0.0024, abs=1e-4)
+
+
+def test_what_nodes_are_told_of_a_link_may_be_as_bad_as_the_link_is(tmp_path):
+    """Emitters that are always bright: every pair is |11>."""
+    text = {
+        "nodes": {
+            "west": {"kind": "qpu", "device": "ion"},
+            "east": {"kind": "qpu", "device": "ion"},
+            "mid": {"kind": "station"},
+        },
+        "links": {"l": {"a": "west", "b": "east", "station": "mid", "length_m": 20, "model": "single-click",
+                        "grade": "sampled", "alpha": 1, "slot_s": 1e-4, "efficiency_a": 0.1, "efficiency_b": 0.1}},
+    }  # fmt: skip
+    (tmp_path / "bright.yaml").write_text(yaml.safe_dump(text))
+    scenario = load_scenario(tmp_path / "bright.yaml")
+    told = link_told(scenario, scenario.links[0])
+    assert told.measured_estimate == pytest.approx(0, abs=1e-9)
+    assert told.estimate == pytest.approx(told.errors[0], abs=1e-9)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0, 0.5), chance, chance)
@@ -71,7 +98,7 @@ def test_drawn_states_are_states_and_have_the_exact_fidelity(alpha, pa, pb, dark
 )
 def test_photonic_attempts_obey_the_law(parameters, alpha):
     """9,000 attempts: p and F within 6 σ of the closed form (false alarm 2e-9 each)."""
-    link = make_link("single-click", parameters, "photonic", seed=12)
+    link = make_link("single-click", parameters, "photonic", LinkId(seed=12))
     _, reports = run_attempts(link, 9000, alpha)
     p, heralds = link.success_probability(alpha), [fidelity(r) for r in reports if r]
     assert abs(len(heralds) - len(reports) * p) < 6 * np.sqrt(len(reports) * p * (1 - p))

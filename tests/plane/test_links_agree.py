@@ -5,7 +5,7 @@ import pytest
 from test_link_barrett_kok import fidelity, run_attempts
 
 from testbed.keyed import keyed_generator
-from testbed.plane.links import LinkParameters, make_link
+from testbed.plane.links import LinkId, LinkParameters, make_link
 
 WIDE = {"width_rad_per_s": 1e11}
 NOISY = {"efficiency_a": 0.6, "efficiency_b": 0.5, "dark_probability": 0.02, "visibility": 0.9}
@@ -39,7 +39,7 @@ NOISY = {"efficiency_a": 0.6, "efficiency_b": 0.5, "dark_probability": 0.02, "vi
 def test_events_obey_the_law(kind, alpha, known):
     """3,000 attempts: p and F within 6 sigma of the law (false alarm 2e-9 each), drawn states exactly."""
     parameters = LinkParameters(100, 100, **known)
-    link = make_link(kind, parameters, "photonic", seed=5)
+    link = make_link(kind, parameters, "photonic", LinkId(seed=5))
     _, reports = run_attempts(link, 3000, alpha)
     p, heralds = link.success_probability(alpha), [fidelity(r) for r in reports if r]
     assert abs(len(heralds) - 3000 * p) < 6 * np.sqrt(3000 * p * (1 - p))

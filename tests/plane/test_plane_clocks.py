@@ -11,7 +11,7 @@ from stack.config import Noise
 from stack.runtime.clock import MOST_RATE
 from stack.runtime.oscillator import Oscillator
 from stack.runtime.times import MS, US, ClockMap, S
-from testbed.plane.links import Arrivals, LinkModel, LinkParameters, make_link
+from testbed.plane.links import Arrivals, LinkId, LinkModel, LinkParameters, make_link
 
 NODES = (A, B, STATION)
 SLACK = 25 * NS // 2
@@ -21,7 +21,7 @@ SURE = {"arm_a_m": 1000, "arm_b_m": 2400, "attenuation_db_per_km": 0.0, "round_g
 
 
 def sure(grade: str = "sampled", seed: int = 5, **changes: float) -> LinkModel:
-    return make_link("barrett-kok", LinkParameters(**(SURE | changes)), grade, "link", seed)  # type: ignore[arg-type]
+    return make_link("barrett-kok", LinkParameters(**(SURE | changes)), grade, LinkId("link", seed))  # type: ignore[arg-type]
 
 
 def clocks(
@@ -72,6 +72,18 @@ def test_a_clock_ahead_by_slots_numbers_them_otherwise_and_what_is_left_is_early
     (pair,) = lab.plane.oracle.pairs
     assert pair.arrivals == Arrivals(-4 * NS, 2 * NS)
     assert pair.slot == heard.slot
+
+
+@pytest.mark.parametrize("late_ps", [-4 * NS, 4 * NS])
+@pytest.mark.parametrize("kind", ["source-midpoint", "sender-receiver"])
+def test_a_photon_that_is_delivered_starts_by_its_sender_s_clock(kind: str, late_ps: int) -> None:
+    """That of A where it sends, that of the station where this has the source; at B it is as late as A was."""
+    model = make_link(kind, LinkParameters(5, 5, attenuation_db_per_km=0.0), "photonic", LinkId("link", 5))
+    lab = bench(model, oscillators=clocks(10 * SLOT - late_ps, 10 * SLOT, 10 * SLOT))
+    heard = one_train(lab, dict.fromkeys(NODES, 1_010))
+    (pair,) = lab.plane.oracle.pairs
+    assert (heard.outcome, heard.slot) == (DeviceOutcome.PSI_PLUS, 1_010)
+    assert pair.arrivals == Arrivals(late_ps, 0)
 
 
 def test_a_node_emits_when_its_own_clock_says_so() -> None:

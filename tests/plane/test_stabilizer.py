@@ -8,7 +8,7 @@ import pytest
 from testbed.bench.measure import timed_local
 from testbed.errors import BadInput
 from testbed.keyed import keyed_generator
-from testbed.lab.compose import PlaneSpec, compose
+from testbed.plan.compose import PlaneSpec, compose
 from testbed.plane.state import StateEngine, rotation
 from testbed.plane.state.gates import PAULIS
 from testbed.plane.state.stabilizer import NotClifford

@@ -20,7 +20,7 @@ from protocols.wire import (
     DeviceTrain,
 )
 from testbed.plane import LinkConfig, Plane, PlaneConfig, SwitchModel
-from testbed.plane.links import LinkParameters, Switched, make_link
+from testbed.plane.links import LinkId, LinkParameters, Switched, make_link
 from testbed.plane.links.switched import werner_factor
 
 SWITCH, STATION = 10, 11
@@ -224,7 +224,7 @@ def test_photons_suffer_as_the_law_says(kind: str) -> None:
         10, 10, efficiency_a=0.8, efficiency_b=0.8, visibility=0.95, insertion_loss_db=1.0, fidelity_cost=0.04
     )
     law = make_link(kind, known)
-    seen = photons(make_link(kind, known, "photonic", kind, 11), 0.2)
+    seen = photons(make_link(kind, known, "photonic", LinkId(kind, 11)), 0.2)
     assert seen.p.stderr is not None
     assert abs(seen.p.value - law.success_probability(0.2)) < 5 * seen.p.stderr
     assert seen.fidelity.stderr is not None

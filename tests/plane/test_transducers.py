@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.plane.links import LinkParameters, make_link, transducer
+from testbed.plane.links import LinkParameters, TransducerPair, make_link, transducer
 from testbed.plane.links.model import Optics
 from testbed.plane.links.single_click import best_alpha, brightest_alpha, heralded_fidelity, success_probability
+from testbed.plane.links.upconversion import mean_pair
 
 
 def chain(efficiency: float, noise: float) -> Optics:
@@ -70,3 +71,20 @@ def test_the_brightest_alpha_gives_the_fidelity_asked_for_and_no_more(eta: float
     brighter = min(1.0, alpha * 1.001)
     assert alpha == 1.0 or heralded_fidelity(brighter, brighter, optics) < asked
     assert success_probability(alpha, alpha, optics) >= success_probability(best, best, optics) - 1e-12
+
+
+@pytest.mark.parametrize(("alpha", "n"), [(0.3, 2.0), (0.5, 1.0), (0.02, 0.1), (1.0, 0.0), (1e-9, 5.0), (0.0, 1.0)])
+def test_a_pair_is_at_most_certain_however_many_photons_were_there(alpha: float, n: float) -> None:
+    x = n / (1 + n)
+    counted = sum((1 - x) * x**k * min(1.0, alpha * (k + 1)) for k in range(1000))
+    assert mean_pair(alpha, n) == pytest.approx(counted, rel=1e-12)
+
+
+def test_the_best_pair_is_bright_enough_for_dark_counts_and_no_brighter_than_can_be() -> None:
+    """By its own law: thermal photons of the microwave mode are no dark counts."""
+    known = LinkParameters(0, 0, efficiency_a=0.3, efficiency_b=0.3, dark_probability=1e-4, noise_photons=3)
+    link = make_link("transducer-pair", known)
+    assert isinstance(link, TransducerPair)
+    best = link.best_alpha()
+    assert 1e-3 < best < 0.25
+    assert link.heralded_fidelity(best) > max(link.heralded_fidelity(best * x) for x in (0.99, 1.01))

@@ -7,9 +7,10 @@ from math import sqrt
 from typing import Any
 
 import pytest
+from egp_lab import LINK, ONE, A, B, finish, lossy, sent
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from link_lab import DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab, Way
+from link_lab import DELAY, ESTIMATE, PURPOSE, SLOT, LinkLab
 from machine_pair import Faults
 
 from protocols.correlations import DEVIATIONS, Tally
@@ -30,23 +31,13 @@ from protocols.wire.codec import (
     EgpTested,
     EgpTrain,
     MhpGen,
-    RelData,
 )
 
-A, B, STATION, LINK = 1, 2, 9, 5
-ONE = [Way(LINK, A, B, STATION)]
-LONG = 1_000_000_000_000
 XYZ = EgpMeasuring(EgpBases.XYZ)
 MEASURED = How(EgpKind.MEASURE, local=XYZ, remote=XYZ)
 PREPARED = How(EgpKind.REMOTE, local=XYZ)
 ATOMIC = How(atomic=True)
 
-lossy = st.builds(
-    Faults,
-    loss=st.floats(0, 0.3),
-    duplicate=st.floats(0, 0.3),
-    jitter_ps=st.sampled_from([0, DELAY // 4, 3 * DELAY]),
-)
 hows = st.builds(
     How,
     kind=st.sampled_from(EgpKind),
@@ -57,21 +48,8 @@ hows = st.builds(
 )
 
 
-def finish(lab: LinkLab, restarted: bool = False) -> None:
-    lab.run(until=lab.now + LONG)
-    assert all(machine.next_timeout() is None for machine in lab.machines.values())
-    lab.check(restarted)
-
-
 def trains(lab: LinkLab) -> list[EgpTrain]:
-    """Proposals, as the reliable sublayer first sent them."""
-    seen, found = set(), []
-    for _, source, _, data in lab.sent:
-        if isinstance(data, RelData) and (source, *data[:2]) not in seen:
-            seen.add((source, *data[:2]))
-            if data.message == EgpTrain.MESSAGE and data.protocol == EgpTrain.PROTOCOL:
-                found.append(EgpTrain.unpack(data.payload))
-    return found
+    return [train for _, train in sent(lab, EgpTrain)]
 
 
 # ---------------------------------------------------------------------------------------- measured and prepared

@@ -1,6 +1,7 @@
 """MHP: two nodes and a station, their frames carried by hand.  Requirements: protocols/mhp/mhp.toml."""
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -278,6 +279,20 @@ def test_a_station_that_has_restarted_does_not_know() -> None:
     assert net.outcomes(A) == error(MhpError.GENERAL)
 
 
+def test_where_gens_get_lost_each_is_sent_twice() -> None:
+    """MHP-1: the station takes the second for the first, and hears it where that was lost."""
+    net = Lab()
+    lost = iter([True, False])
+    net.trouble = lambda source, destination, message: source == A and next(lost, False)
+    for node in (A, B):
+        machine = net.machines[node]
+        machine.start_train(LINK, 1, FIRST, SPACING, COUNT, 0, DEADLINE, twice=True)
+    net.run()
+    assert net.messages(MhpGen) == [gen()] * 4
+    assert net.of(A, TrainOutcome) == net.of(B, TrainOutcome)
+    assert net.outcomes(A) == [(MhpOutcome.PSI_MINUS, MhpError.NONE)]
+
+
 def test_a_station_that_is_dead() -> None:
     """MHP-3."""
     net = Lab()
@@ -285,7 +300,8 @@ def test_a_station_that_is_dead() -> None:
     net.start(A)
     net.run()
     assert net.outcomes(A) == error(MhpError.GENERAL)
-    assert len(net.messages(MhpGen)) == 1 + TRIES
+    times = [time for time, _, _, message in net.sent if message.kind is MhpKind.INFO]
+    assert [b - a for a, b in pairwise(times)] == [6 * DELAY << min(n, 4) for n in range(TRIES - 1)]
     assert net.machines[A].next_timeout() is None
 
 

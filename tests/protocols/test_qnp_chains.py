@@ -7,11 +7,11 @@ from chain_world import DELAY_PS, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.qnp.diagonal import werner
 from protocols.qnp.promise import PATIENCE_PS, Wishes, promise
 from protocols.qnp.purify import Imperfect, distilled
 from protocols.qnp.service import KEPT, CircuitClosed, Delivery, PairDelivered, PairLost, PairMeasured, RequestEnded
 from protocols.qnp.shared import NodeFacts
+from protocols.qnp.sketch import MIXED, sketched, werner
 from protocols.qnp.states import CircuitInput
 from protocols.routes import Hop, Offer
 from protocols.wire.codec import EgpBases, EgpBasis, PairKind, Purification, QnpTrack
@@ -211,6 +211,17 @@ def test_where_memories_do_not_decay_a_cutoff_outlasts_retransmissions() -> None
     assert made.cutoff_ps == PATIENCE_PS
 
 
+@pytest.mark.parametrize(("given", "waits"), [(None, PATIENCE_PS), (7, 7)])
+def test_halves_of_one_hop_do_not_wait_for_ever_for_a_second_one(given: int | None, waits: int) -> None:
+    """Two circuits could each fill the memories that the other lacks."""
+    route = (Hop(1, 2, Offer(fidelity=round(0.9 * 0xFFFFFFFF), pairs_per_ks=10**8, latency_ps=10**6, memories=4)),)
+    for rounds, cutoff_ps in ((0, 0), (1, waits)):
+        wishes = Wishes(given, method=Purification.DEJMPS, link_rounds=rounds, end_rounds=0)
+        made = promise(route, 0, NodeFacts(memories=4), wishes)
+        assert made is not None
+        assert made.cutoff_ps == cutoff_ps
+
+
 def test_one_hop_is_purified_where_the_link_alone_does_not_do() -> None:
     """QNP-2: and the link layer has the last word where purification would not do either."""
     offered = round(0.9 * 0xFFFFFFFF)
@@ -234,13 +245,13 @@ def test_a_promise_counts_the_gates_of_purification() -> None:
 
 def test_a_round_with_noise_against_its_limits() -> None:
     """Fully depolarising gates leave nothing, and readout that says anything tells nothing."""
-    good, bad = werner(0.9), werner(0.8)
-    chance, kept = distilled(good, bad)
-    assert distilled(good, bad, imperfect=Imperfect(1.0, 0.0)) == (chance, kept)
-    assert distilled(good, bad, imperfect=Imperfect(0.0, 0.3)) == (0.5, (0.25,) * 4)
-    guess, unselected = distilled(good, bad, imperfect=Imperfect(1.0, 0.5))
-    assert guess == pytest.approx(0.5)
-    assert unselected[0] < kept[0]
-    half, noisy = distilled(good, bad, imperfect=Imperfect(0.5, 0.0))
-    assert half == pytest.approx(chance / 2 + 0.25)
-    assert noisy == pytest.approx([(chance * k + 0.125) / (chance + 0.5) for k in kept])
+    good, bad = (sketched(werner(fidelity), 0) for fidelity in (0.9, 0.8))
+    chance, kept = distilled(good, bad, (0, 0))
+    assert distilled(good, bad, (0, 0), imperfect=Imperfect(0.0, 0.7)) == (0.25, MIXED)
+    guess, unselected = distilled(good, bad, (0, 0), imperfect=Imperfect(1.0, 0.0))
+    assert guess == pytest.approx(0.25)
+    assert unselected.errors(0)[0] < kept.errors(0)[0]
+    # Of one node's CNOT alone, as of both: Werner pairs' halves by themselves tell nothing.
+    half, noisy = distilled(good, bad, (0, 0), imperfect=Imperfect(0.5, 1.0))
+    assert half == pytest.approx(chance / 4 + 3 / 16)
+    assert noisy == pytest.approx([chance * k / (chance + 3 / 4) for k in kept])

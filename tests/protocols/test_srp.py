@@ -1,177 +1,19 @@
-"""SRP: nodes that lead links, and a switch, their frames carried by hand.  Requirements: protocols/srp/srp.toml."""
+"""SRP: whose turn it is, for how long, and that nothing leaks.  Requirements: protocols/srp/srp.toml."""
 
-import random
 from collections import Counter
-from itertools import combinations, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine_pair import NO_FAULTS, Faults, Net
+from machine_pair import Faults
+from srp_lab import DELAY, LONGEST, NOTICE, RECONFIGURE, SLOT, SWITCH, Lab
 
-from protocols.ignored import Ignored
-from protocols.machine import Send
-from protocols.srp.node import NODE_TABLE, TRIES, Granted, NodeInput, NodeSrp, NodeState, Refused, SwitchPort
+from protocols.srp.node import Granted
 from protocols.srp.policy import FirstCome, LeastServed
-from protocols.srp.switch import (
-    OVERTAKEN,
-    REFRESHES,
-    RESERVATION_TABLE,
-    Connect,
-    GrantEnded,
-    ReservationInput,
-    ReservationState,
-    SwitchFacts,
-    SwitchLink,
-    SwitchSrp,
-    Withdraw,
-    _Timer,
-)
-from protocols.wire.codec import (
-    SrpDeny,
-    SrpGrant,
-    SrpQueued,
-    SrpReady,
-    SrpReason,
-    SrpRelease,
-    SrpReserve,
-)
-
-SWITCH = 99
-SLOT, DELAY, ATTEMPT = 1_000, 10_000, 1_000
-RECONFIGURE, LONGEST, NOTICE = 50_000, 400_000, 60_000
-TRAIN = 100_000  # how long the trains of the lab last, at most
-
-
-class Lab(Net):
-    """Every pair of `nodes` has a link; each wants `wants` trains, one after the other.
-
-    A granted train comes to the switch if `comes` says so, and ends at any of its slots.  Links that were never wanted
-    are the test's own: it reserves for them, and nothing comes of it.
-    """
-
-    def __init__(
-        self,
-        nodes: int = 4,
-        analysers: int = 2,
-        faults: Faults = NO_FAULTS,
-        seed: int = 1,
-        policy: Any = None,
-        stay: int = 0,
-    ) -> None:
-        self.links = dict(enumerate(combinations(range(1, nodes + 1), 2), start=1))
-        self.lives = dict.fromkeys(range(nodes + 1), 1)
-        self.facts = SwitchFacts(analysers, RECONFIGURE, LONGEST, stay)
-        self.policy = policy
-        machines: dict[int, Any] = {SWITCH: self.new_switch()}
-        machines |= {node: self.new_node(node) for node in range(1, nodes + 1)}
-        super().__init__(machines, DELAY, faults, seed, self._happened)
-        self.chance = random.Random(seed)
-        self.comes = 1.0
-        self.wants: Counter[int] = Counter()
-        self.done: Counter[int] = Counter()
-        self.held: dict[int, int] = {}  # analyser by link, as the switch says
-        self.together = 0  # the most grants at one time
-        self.ends: list[GrantEnded] = []
-
-    def new_switch(self) -> SwitchSrp:
-        links = {number: SwitchLink(ends, SLOT, ATTEMPT) for number, ends in self.links.items()}
-        return SwitchSrp(links, self.facts, self.policy)
-
-    def new_node(self, node: int) -> NodeSrp:
-        return NodeSrp({n: SwitchPort(SWITCH, 2 * DELAY) for n, ends in self.links.items() if min(ends) == node})
-
-    @property
-    def switch(self) -> SwitchSrp:
-        machine = self.machines[SWITCH]
-        assert isinstance(machine, SwitchSrp)
-        return machine
-
-    def want(self, link: int, trains: int = 1) -> None:
-        self.wants[link] += trains
-        self.reserve(link)
-
-    def reserve(self, link: int, **changes: Any) -> None:
-        master: Any = self.machines[min(self.links[link])]
-        wanted = {"slots": 50, "notice_ps": NOTICE + self.faults.jitter_ps, "deadline": None}
-        master.reserve(link, **(wanted | changes), now=self.now)
-
-    def _happened(self, node: int, event: Any, now: int) -> None:
-        match event:
-            case Granted():
-                self._train(node, event)
-            case Refused():
-                if self.wants[event.link]:
-                    self.at(now + 2 * DELAY, lambda: self.reserve(event.link))
-            case Connect(link, analyser):
-                assert analyser not in self.held.values(), "an analyser for two links"
-                used = {end for other in self.held for end in self.links[other]}
-                assert used.isdisjoint(self.links[link]), "a port for two links"
-                self.held[link] = analyser
-                self.together = max(self.together, len(self.held))
-                assert len(self.held) <= self.facts.analysers
-            case GrantEnded():
-                del self.held[event.link]
-                self.ends.append(event)
-            case _:
-                pass
-
-    def _train(self, node: int, granted: Granted) -> None:
-        """The node agrees with its peer, or does not; the Gens reach the station, or do not."""
-        link, first, slots = granted
-        if link not in self.wants:
-            return
-        if not self.wants[link]:
-            self._machine(node).release(link)
-            return
-        if first * SLOT < self.now + NOTICE - DELAY:
-            assert self.faults.loss or self.faults.jitter_ps, "too late to agree on a train"
-            self._machine(node).release(link)
-            self.reserve(link)
-            return
-        if self.chance.random() >= self.comes:  # as if the peer were busy, or a Gen lost
-            if self.chance.random() < 0.5:
-                self._machine(node).release(link)
-            self.at(first * SLOT + 5 * DELAY, lambda: self.reserve(link))
-            return
-        length = self.chance.randrange(min(slots, TRAIN // SLOT))
-        switch = self.switch
-
-        def arrived() -> None:
-            if self.machines[SWITCH] is switch and switch.train_comes(link, first, first + slots - 1, self.now):
-                self.at((first + length) * SLOT + ATTEMPT, ended)
-            else:
-                self.at(self.now + DELAY, lambda: self.reserve(link))
-
-        def ended() -> None:
-            if self.machines[SWITCH] is not switch:
-                self.at(self.now + DELAY, lambda: self.reserve(link))
-                return
-            switch.train_ends(link, True, self.now)
-            self.done[link] += 1
-            self.wants[link] -= 1
-            if self.wants[link]:
-                self.at(self.now + DELAY, lambda: self.reserve(link))
-
-        self.at(first * SLOT - 1_500, arrived)
-
-    def _machine(self, node: int) -> NodeSrp:
-        machine = self.machines[node]
-        assert isinstance(machine, NodeSrp)
-        return machine
-
-    def finish(self) -> None:
-        """All ends by itself: nothing is held, nobody waits."""
-        self.run(until=self.now + 1_000_000_000_000)
-        assert all(machine.next_timeout() is None for machine in self.machines.values())
-        assert not self.held
-        assert not self.switch._waiting
-        assert sorted(self.switch._resting) == list(range(self.facts.analysers)), "an analyser is missing"
-        assert not self.switch._ports
-
-
-# ---------------------------------------------------------------------------------------------- without loss
+from protocols.srp.switch import OVERTAKEN, GrantEnded, Withdraw
+from protocols.wire.codec import SrpGrant, SrpRelease, SrpReserve
 
 
 def test_one_train() -> None:
@@ -378,28 +220,6 @@ def test_a_train_that_never_ends_loses_its_analyser() -> None:
     assert lab.now > (grant.first_slot + 9) * SLOT
 
 
-def test_a_grant_after_the_deadline_is_denied() -> None:
-    """SRP-3: TOO_LATE."""
-    lab = Lab()
-    lab.reserve(1, deadline=NOTICE // 2)
-    lab.finish()
-    assert lab.of(1, Refused) == [Refused(1, SrpReason.TOO_LATE)]
-    assert not lab.of(SWITCH, Connect)
-
-
-def test_strangers_are_denied() -> None:
-    """SRP-1: the other end of the link, and links that are not here."""
-    lab = Lab()
-    lab.switch.receive(SrpReserve(1, 5, 10, 0, 0), 2, 0)
-    lab.switch.receive(SrpReserve(77, 5, 10, 0, 0), 1, 0)
-    denied = [output for output in lab.switch.poll(0) if type(output) is Send]
-    assert [(send.destination, send.message.reason) for send in denied] == [(2, 0), (1, 0)]
-    assert not lab.switch._waiting
-    node: Any = lab.machines[1]
-    node.receive(SrpGrant(1, 1, 5, 5), 3, 0)
-    assert [type(event) for event in node.poll(0)] == [Ignored]
-
-
 def test_a_release_before_the_grant_and_one_after() -> None:
     """SRP-4."""
     lab = Lab(analysers=1)
@@ -414,163 +234,6 @@ def test_a_release_before_the_grant_and_one_after() -> None:
     lab.at(lab.now + 2 * DELAY + 1, lambda: node.release(1))  # heard of, and on its way back
     lab.finish()
     assert lab.ends[-1].held_ps == 2 * DELAY + 1
-
-
-# ---------------------------------------------------------------------------------------------- qubits
-
-
-def ready(lab: Lab, node: int, qubits: int) -> None:
-    lab.switch.receive(SrpReady(qubits), node, lab.now)
-
-
-def test_no_grant_without_a_qubit_at_either_end() -> None:
-    """SRP-11: others are served meanwhile, and are not held up."""
-    lab = Lab(analysers=1)
-    ready(lab, 2, 0)
-    lab.want(1)  # 1-2
-    lab.want(6, 8)  # 3-4
-    lab.run(until=REFRESHES * LONGEST - 1)
-    assert lab.done == {6: 8}
-    ready(lab, 2, 1)
-    lab.finish()
-    assert lab.done == {6: 8, 1: 1}
-
-
-def test_a_success_takes_a_qubit_and_a_failure_does_not() -> None:
-    """SRP-11."""
-    lab = Lab()
-    ready(lab, 1, 2)
-    ready(lab, 2, 1)
-    for success, left in ((False, {1: 2, 2: 1}), (True, {1: 1, 2: 0})):
-        lab.reserve(1)
-        lab.run(until=lab.now + DELAY)
-        grant = lab.messages(SrpGrant)[-1]
-        lab.switch.train_comes(1, grant.first_slot, grant.first_slot, lab.now)
-        lab.switch.train_ends(1, success, lab.now)
-        assert lab.switch._ready == left
-
-
-@pytest.mark.parametrize("how", ["stale", "lost"])
-def test_what_a_node_said_is_not_believed_for_ever(how: str) -> None:
-    """SRP-11: a node that has restarted, or whose word is lost, is tried."""
-    lab = Lab()
-    ready(lab, 2, 0)
-    lab.want(1)
-    lab.run(until=3 * DELAY)
-    assert not lab.held
-    if how == "lost":
-        lab.switch.lost(2, lab.now)
-        lab.run(until=lab.now + DELAY)
-        assert lab.held
-    lab.finish()
-    assert lab.done == {1: 1}
-    assert (lab.ends[0].waited_ps >= REFRESHES * LONGEST - DELAY) == (how == "stale")
-
-
-def test_a_stranger_has_no_qubits() -> None:
-    """SRP-11."""
-    lab = Lab()
-    ready(lab, 77, 3)
-    assert [type(event) for event in lab.switch.poll(0)] == [Ignored]
-    assert not lab.switch._ready
-
-
-# ---------------------------------------------------------------------------------------------- tickets
-
-
-def test_a_lost_grant_is_told_again() -> None:
-    """SRP-3."""
-    lab = Lab()
-    lab.trouble = lambda source, destination, message: isinstance(message, SrpGrant) and len(lab.messages(SrpGrant)) < 2
-    lab.reserve(1, notice_ps=20 * DELAY)
-    lab.wants[1] = 1
-    lab.finish()
-    assert lab.done == {1: 1}
-    one, two = lab.messages(SrpGrant)
-    assert one == two
-
-
-def test_an_old_reserve_does_not_rise_again() -> None:
-    """SRP-5: a duplicate that was long on its way finds its reservation ended."""
-    lab = Lab()
-    lab.want(1)
-    lab.finish()
-    (old,) = lab.messages(SrpReserve)
-    lab.switch.receive(old, 1, lab.now)
-    (send,) = lab.switch.poll(lab.now)
-    assert send.message == SrpDeny(1, old.ticket, SrpReason.OVER)
-    lab.reserve(1)
-    lab.run(until=lab.now + DELAY)
-    before = lab.switch._links[1].reserve
-    lab.switch.receive(SrpRelease(1, old.ticket), 1, lab.now)
-    assert lab.switch._links[1].reserve == before
-    assert lab.held
-
-
-def test_a_release_that_overtakes_its_reserve() -> None:
-    """SRP-5."""
-    lab = Lab()
-    lab.switch.receive(SrpRelease(1, 9), 1, 0)
-    lab.switch.receive(SrpReserve(1, 9, 10, 0, 0), 1, 0)
-    (send,) = lab.switch.poll(0)
-    assert send.message.reason == SrpReason.OVER
-
-
-def test_a_restarted_node_reserves_anew() -> None:
-    """SRP-1, SRP-4, SRP-5: its tickets go on growing, and what its former life had asked for is freed."""
-    lab = Lab(analysers=1)
-    lab.want(6, 1)
-    lab.reserve(1)
-    lab.run(until=2 * DELAY)
-    lab.replace(1, lab.new_node(1))
-    lab.want(1)
-    lab.finish()
-    assert lab.done == {6: 1, 1: 1}
-    tickets = [m.ticket for m in lab.messages(SrpReserve) if m.link == 1]
-    assert tickets == sorted(tickets)
-
-
-def test_a_dead_nodes_reservation_is_forgotten() -> None:
-    """SRP-3: while the analyser is in use, for longer than any node is silent."""
-    lab = Lab(analysers=1)
-    lab.reserve(6)
-    lab.run(until=DELAY)
-    (grant,) = lab.messages(SrpGrant)
-    assert lab.switch.train_comes(6, grant.first_slot, grant.first_slot + 10 * LONGEST // SLOT, lab.now) is False
-    lab.switch.train_comes(6, grant.first_slot, grant.first_slot, lab.now)
-    lab.switch._timers.cancel((_Timer.END, 6))
-    lab.reserve(1)
-    lab.run(until=3 * DELAY)
-    lab.cut.add(1)
-    lab.run(until=2 * DELAY + REFRESHES * LONGEST - 1)
-    assert lab.switch._waiting
-    lab.run(until=2 * DELAY + REFRESHES * LONGEST)
-    assert not lab.switch._waiting
-
-
-def test_a_dead_switch_is_given_up() -> None:
-    """SRP-2."""
-    lab = Lab()
-    lab.cut = {SWITCH}
-    lab.reserve(1)
-    lab.run(until=1_000_000_000_000)
-    assert lab.of(1, Refused) == [Refused(1, None)]
-    times = [time for time, *_ in lab.sent]
-    assert len(times) == TRIES
-    assert times[1] - times[0] == 6 * DELAY
-    assert times[2] - times[1] == 12 * DELAY
-
-
-def test_a_restarted_switch_hears_of_who_waits() -> None:
-    """SRP-2, SRP-3: at the next refresh."""
-    lab = Lab(analysers=1)
-    lab.want(1, 2)
-    lab.want(6, 2)
-    lab.run(until=5 * DELAY)
-    lab.held.clear()
-    lab.replace(SWITCH, lab.new_switch())
-    lab.finish()
-    assert lab.done == {1: 2, 6: 2}
 
 
 # ---------------------------------------------------------------------------------------------- all together
@@ -601,40 +264,7 @@ def test_nothing_leaks_whatever_happens(
     for link in lab.links:
         lab.want(link, 3)
     for node, time in deaths:
-        lab.at(time, lambda node=node: lab_restart(lab, node))  # type: ignore[misc]
+        lab.at(time, lambda node=node: lab.restart(node))  # type: ignore[misc]
     lab.finish()
     assert all(count == 3 for count in lab.done.values())
     assert set(lab.done) == set(lab.links)
-
-
-def lab_restart(lab: Lab, node: int) -> None:
-    """A switch (0) or a node dies, and lives again; a node then wants what it has not got."""
-    if node == 0:
-        lab.held.clear()
-        lab.replace(SWITCH, lab.new_switch())
-        return
-    lab.replace(node, lab.new_node(node))
-    for link, ends in lab.links.items():
-        if min(ends) == node and lab.wants[link]:
-            lab.at(lab.now + 1, lambda link=link: lab.reserve(link))  # type: ignore[misc]
-
-
-def test_the_tables_leave_out_no_state() -> None:
-    assert {state for state, _ in NODE_TABLE} == set(NodeState)
-    assert {stimulus for _, stimulus in NODE_TABLE} == set(NodeInput)
-    assert {state for state, _ in RESERVATION_TABLE} == set(ReservationState)
-    assert {stimulus for _, stimulus in RESERVATION_TABLE} == set(ReservationInput)
-
-
-def test_queued_says_when_to_come_back() -> None:
-    """SRP-2: and the node does, once in that time."""
-    lab = Lab(analysers=1)
-    lab.reserve(6, slots=LONGEST // SLOT)
-    lab.run(until=DELAY)
-    (grant,) = lab.messages(SrpGrant)
-    lab.switch.train_comes(6, grant.first_slot, grant.first_slot + grant.slots - 1, lab.now)
-    lab.reserve(1)
-    lab.run(until=LONGEST + 4 * DELAY)
-    asked = [time for time, _, _, m in lab.sent if isinstance(m, SrpReserve) and m.link == 1]
-    assert len(lab.messages(SrpQueued)) == 2
-    assert asked == [DELAY, DELAY + 2 * DELAY + LONGEST]

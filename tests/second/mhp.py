@@ -14,7 +14,7 @@ MODULUS = 2**16 - 1  # of the MHP sequence
 REMEMBERED = 64  # ended trains of a link
 AT_A_TIME = 16  # Replies to one INFO
 FARTHEST = 3600 * 10**12  # how far ahead a train may begin
-ASKS = 12
+ASKS = 259
 
 Name = tuple[int, int]  # queue id and first slot
 
@@ -234,7 +234,8 @@ class Heralding:
             return
         self.asks += 1
         self.world.send(self.station, self.gen._replace(kind=INFO, pairs=self.known))
-        self._at(self.world.now() + self.asks * (4 * self.world.delay[self.station] + self.world.allowance + MS))
+        first = 4 * self.world.delay[self.station] + self.world.allowance + MS
+        self._at(self.world.now() + min(self.asks, 12) * first)
 
     def cannot(self) -> None:
         """This node cannot go on."""

@@ -38,11 +38,12 @@ class Node:
 
     def receive(self, source: int, life: int, message: Any) -> None:
         """A frame has come."""
+        self.streams[source].met(life)
         match message:
             case Ping() | Pong():
                 self.echo.receive(source, message)
             case Data() | Ack() | Reset():
-                self.streams[source].receive(life, message)
+                self.streams[source].receive(message)
             case Gen() if message.link in self.stations:
                 self.stations[message.link].receive(source, message)
             case Reply() if self.layer is not None:
@@ -68,6 +69,9 @@ class Node:
             self.world.zero_ns = order["start"]["monotonic_ns"]
             for station in self.stations.values():
                 station.born = self.world.now()
+            if self.world.incarnation != 1:
+                for stream in self.streams.values():
+                    stream.announce()
             return
         do = order.pop("do", None)
         if do == "ping":

@@ -8,7 +8,8 @@ from wire import Ack, Data, Probe, Reset, encode
 from world import MS, Timer, World
 
 WINDOW = 64
-TRIES = 12
+TRIES = 259
+DOUBLINGS = 4  # of the timeout, at most
 PART = 1100
 LONGEST = 1 << 20  # of a body that is put together
 KEEP_ALIVE = 2_000 * MS
@@ -44,7 +45,6 @@ class Outward:
 
     epoch: int
     next: int
-    peer_life: int | None
     opened: bool = False  # the first segment has been acknowledged
 
 
@@ -54,6 +54,7 @@ class Inward:
 
     epoch: int
     expected: int
+    over: bool = False  # with the stream to the peer
 
 
 class Reliable:
@@ -75,7 +76,8 @@ class Reliable:
         self.owed: Timer | None = None
         self.life: int | None = None
         self.watched = False
-        self.was_reset = False  # and nothing has come of the peer's stream since then
+        self.told = False  # of the end of the peer's stream, of which nothing has come since then
+        self.brought = False  # anything, by the peer, since the last Broken
         self.probe: Timer | None = None
         self._fresh()
 
@@ -84,6 +86,8 @@ class Reliable:
         self.smooth: int | None = None
         self.variation = 0
         self.doublings = 0
+        self.timeouts = 0  # in a row
+        self.unsure = 0  # acknowledgements in a row that measured nothing
         self.repeated = -1  # when something was last sent again
 
     def timeout(self) -> int:
@@ -122,7 +126,7 @@ class Reliable:
     def _push(self) -> None:
         if self.waiting and self.out is None:
             epoch = (self.world.incarnation << 16 | self.ended % 2**16) % 2**32
-            self.out = Outward(epoch, first_of(epoch), self.life)
+            self.out = Outward(epoch, first_of(epoch))
         while self.out and self.waiting and len(self.flying) < (WINDOW if self.out.opened else 1):
             segment = self.waiting.popleft()
             segment.sequence = self.out.next
@@ -144,10 +148,13 @@ class Reliable:
     def _timeout(self) -> None:
         self.resend = None
         if self.flying[0].tries >= TRIES:
-            self.end()
-            self.broken()
+            if self.inward is not None:
+                self.inward.over = self.told = True  # REL-17
+            self._lost()
             return
-        self.doublings += 1
+        self.timeouts += 1
+        if self.timeouts % 2 == 0:
+            self.doublings = min(self.doublings + 1, DOUBLINGS)
         self.repeated = self.world.now()
         self._transmit(self.flying[0])
         self.resend = self.world.after(self.timeout(), self._timeout)
@@ -164,22 +171,41 @@ class Reliable:
             self.resend = None
         self._fresh()
 
-    def receive(self, life: int, message: object) -> None:
-        """A frame of the peer has come."""
-        self.life = life
-        if self.out is not None and self.out.peer_life is None:
-            self.out.peer_life = life
+    def met(self, life: int) -> None:
+        """A frame of the peer, whatever it carries: of a life that is new (REL-13)?"""
+        known, self.life = self.life, life
+        if known is None or known == life:
+            return
+        if self.brought or (self.out is not None and self.out.opened):
+            self._lost()
+        self._settle()
+        self.early.clear()
+        self.parts = b""
+        self.told = True
+
+    def announce(self) -> None:
+        """This is not the first life of the node (REL-16)."""
+        if self.out is None:
+            self.send(Probe())
+
+    def _lost(self) -> None:
+        """The stream ends, and whoever uses it hears of that."""
+        self.end()
+        self.brought = False
+        self.broken()
+
+    def receive(self, message: object) -> None:
+        """A segment or an acknowledgement of the peer has come."""
         if isinstance(message, Data):
             self._acknowledged(message.acknowledged)
-            self._data(life, message)
+            self._data(message)
             if self.owed is not None and self.owed.due <= self.world.now():
                 self._acknowledge()
         elif isinstance(message, Ack) and self.out is not None and message.stream_epoch == self.out.epoch:
             self._acknowledged(message.acknowledged)
         elif isinstance(message, Reset) and self.out is not None and message.stream_epoch == self.out.epoch:
-            self.end()
-            self.was_reset = True
-            self.broken()
+            self._lost()
+            self.told = True
 
     def _acknowledged(self, below: int) -> None:
         if self.out is None or not self.flying:
@@ -192,7 +218,8 @@ class Reliable:
         if all(segment.tries == 1 and segment.sent > self.repeated for segment in done):
             self._sample(self.world.now() - done[-1].sent)
         else:
-            self.doublings = min(self.doublings, 2)
+            self.timeouts, self.unsure = 0, self.unsure + 1
+            self.doublings = min(self.unsure // 4, 2)
         if self.resend is not None:
             self.resend.cancel()
         self.resend = self.world.after(self.timeout(), self._timeout) if self.flying else None
@@ -202,26 +229,32 @@ class Reliable:
         if self.smooth is None:
             self.smooth, self.variation = trip, trip // 2
         else:
+            trip = min(trip, 2 * self.smooth)
             self.variation = (3 * self.variation + abs(self.smooth - trip)) // 4
             self.smooth = (7 * self.smooth + trip) // 8
-        self.doublings = 0
+        self.doublings = self.timeouts = self.unsure = 0
 
-    def _data(self, life: int, data: Data) -> None:
+    def _data(self, data: Data) -> None:
         if self.inward is None or data.stream_epoch != self.inward.epoch:
             if self.inward is not None and not newer(data.stream_epoch, self.inward.epoch):
                 return
-            if data.sequence != first_of(data.stream_epoch):
+            if data.sequence != first_of(data.stream_epoch) or not self._meant(data.acknowledged):
                 self.world.send(self.peer, Reset(data.stream_epoch))
                 return
-            self._begin(life, data.stream_epoch)
-        self.was_reset = False
+            self._begin(data.stream_epoch)
+        elif self.inward.over and not self._known(data.acknowledged):
+            if self.out is None:
+                self.world.send(self.peer, Reset(data.stream_epoch))
+            return
         assert self.inward is not None
+        self.told = self.inward.over = False
         ahead = (data.sequence - self.inward.expected) % 2**32
         filled = bool(self.early)
         if ahead == 0:
             first = data.sequence == first_of(data.stream_epoch)
             self._owe(0 if first or filled else self.ack_delay)
             self._quiet(KEEP_ALIVE)
+            self.brought = True
             self.early[data.sequence] = data
             ready = []
             while self.inward.expected in self.early:
@@ -235,16 +268,25 @@ class Reliable:
         elif ahead >= 2**31:
             self._owe(0)
 
-    def _begin(self, life: int, epoch: int) -> None:
-        """A newer stream of the peer (REL-12, REL-13)."""
-        known, self.inward = self.inward, Inward(epoch, first_of(epoch))
+    def _meant(self, below: int) -> bool:
+        """Is this said to this life of the node, and to its stream (REL-11)?"""
+        return self.inward is not None or below == 0 or self._known(below)
+
+    def _known(self, below: int) -> bool:
+        """Does the peer have the stream of this node?"""
+        if self.out is None:
+            return False
+        first = first_of(self.out.epoch)
+        return (below - first) % 2**32 <= (self.out.next - first) % 2**32
+
+    def _begin(self, epoch: int) -> None:
+        """A newer stream of the peer (REL-12)."""
+        news = self.inward is not None and not self.told
+        self.inward = Inward(epoch, first_of(epoch))
         self.early.clear()
         self.parts = b""
-        stale = self.out is not None and self.out.peer_life is not None and newer(life, self.out.peer_life, 16)
-        if stale:
-            self.end()
-        told = self.was_reset and known is not None and newer(epoch >> 16, known.epoch >> 16, 16)
-        if (known is not None or stale) and not told:
+        if news:
+            self.brought = False
             self.broken()
 
     def _part(self, data: Data) -> None:

@@ -38,6 +38,7 @@ LEAD_NS = 500_000_000  # our nodes boot when they have been told when time 0 is
 LINK, PURPOSE, STATION, ENDS = 1, 0xFF07, 3, (1, 2)
 PSI_PLUS = 2
 QUARTER = 1 << 30
+_PATIENCE_S = 100  # on a machine that has much else to do
 OURS = [sys.executable, "-m", "testbed.conformance.iut"]
 SECOND = [sys.executable, str(Path(__file__).parent / "node.py")]
 ARRANGEMENTS = {
@@ -134,7 +135,7 @@ class Meeting:
         role, qubits = ("station", 0) if node == STATION else ("end", 2)
         others = tuple(peer for peer in self.processes if peer != node)
         scene = Scene("talk", role, node, others, (LinkRow(LINK, *ENDS, STATION),), qubits, success_probability=SUCCESS)
-        told = scene.configuration(1)
+        told = scene.configuration()
         told["allowance_ps"] = DELAY_PS
         told["links"][0] |= {"slot_ps": SLOT_PS, "arm_a_ps": ARM_PS, "arm_b_ps": ARM_PS, "attempt_ps": ATTEMPT_PS}
         for peer in others:
@@ -280,9 +281,9 @@ def talk(name: str, keep: int, measure: int, loss: float, seed: int = 1) -> str:
     began = time.monotonic()
     meeting = Meeting(ARRANGEMENTS[name], loss, seed)
     try:
-        kept = meeting.make("K", keep, 30 + keep)
-        measured = meeting.make("M", -(-measure // 2), 30 + measure)
-        measured += meeting.make("M", measure // 2, 30 + measure, rotated=True)
+        kept = meeting.make("K", keep, _PATIENCE_S + keep)
+        measured = meeting.make("M", -(-measure // 2), _PATIENCE_S + measure)
+        measured += meeting.make("M", measure // 2, _PATIENCE_S + measure, rotated=True)
     finally:
         meeting.close()
     errors = Counter(code for user in meeting.users.values() for code in user.errors)

@@ -35,7 +35,7 @@ def test_what_the_compiler_writes_is_fine():
     ops = [Op(H, (0,)), *(Op(CX, (0, n)) for n in range(1, 4)), Op(MEASURE, (0,), 0, 0)]
     ops += [Op(X, (3,), when=(Clause((0,), 1),)), *(Op(MEASURE, (n,), 0, n) for n in range(1, 4))]
     circuit = Circuit(4, 4, tuple(ops))
-    planner = CutPlanner({1: {2: 1.0}, 2: {1: 1.0}})
+    planner = CutPlanner({1: {2: 1.0}, 2: {1: 1.0}}, {1: 1, 2: 1})
     parts = planner.place(Order("x", 4, 4, 1, circuit), {1: ROOM, 2: ROOM}, ())
     assert sorted(parts) == [1, 2]
     for node, part in parts.items():

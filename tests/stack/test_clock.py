@@ -31,9 +31,13 @@ def allan(errors_ps: list[int], knots: int, knot_ps: int) -> tuple[float, int]:
     return sqrt(sum(d * d for d in second) / (2 * len(second))) / (knots * knot_ps), len(second)
 
 
+@pytest.mark.parametrize("bends", [[], [(S, 1_000_000), (3 * S, -1_000_000), (4 * S, 0), (2_000 * S, 7)]])
+@pytest.mark.parametrize("noise", [ROUGH, None])
 @pytest.mark.parametrize("offset_ps", [-3 * S, 0, 1_000 * S])
-def test_it_is_inverted_to_the_picosecond(offset_ps: int) -> None:
-    clock = oscillator(offset_ps=offset_ps, rate_ppb=-40_000)
+def test_it_is_inverted_to_the_picosecond(offset_ps: int, noise: Noise | None, bends: list[tuple[int, int]]) -> None:
+    clock = oscillator(noise, offset_ps=offset_ps, rate_ppb=-40_000)
+    for bend in bends:
+        clock.bend(*bend)
     draw = random.Random(5)
     for _ in range(300):
         true = draw.randrange(10 ** draw.randrange(4, 17))
@@ -44,6 +48,14 @@ def test_it_is_inverted_to_the_picosecond(offset_ps: int) -> None:
         assert clock.reading(first - 1) < reading
         skipped = clock.true_time(reading + 1)
         assert clock.reading(skipped - 1) <= reading < clock.reading(skipped)
+
+
+def test_a_bend_changes_nothing_before_it_and_its_end_leaves_what_was_gained() -> None:
+    clock, straight = oscillator(), oscillator()
+    clock.bend(2 * S, 50_000)
+    clock.bend(5 * S, 0)
+    off = {t: clock.reading(t) - straight.reading(t) for t in (0, S, 2 * S, 3 * S, 5 * S, 6 * S, 1_000 * S)}
+    assert list(off.values()) == [0, 0, 0, 50 * US, 150 * US, 150 * US, 150 * US]
 
 
 def test_it_never_runs_backwards() -> None:

@@ -61,12 +61,13 @@ def both_clocks(path: Path, code: int = 0) -> list[bytes]:
 
 
 def test_programs_see_one_time_in_every_placement_however_long_they_think(tmp_path):
-    quick = both_clocks(scenario(tmp_path / "quick", talk(2), talk(1)))
-    assert len(events(tmp_path / "quick" / "virtual", "call")) == 8
-    assert both_clocks(scenario(tmp_path / "slow", talk(2, think=0.2), talk(1))) == quick
-    packed = bellwire(tmp_path / "slow" / "case.yaml", "--processes", "1", "--out", tmp_path / "packed")
-    assert packed.returncode == 0, packed.stderr
-    assert three(tmp_path / "packed") == quick
+    quick = scenario(tmp_path / "quick", talk(2), talk(1))
+    slow = scenario(tmp_path / "slow", talk(2, think=0.2), talk(1))
+    runs = {"virtual": [quick], "local": [slow, "--clock", "local"], "packed": [slow, "--processes", "1"]}
+    for done in together(*([*how, "--out", tmp_path / way] for way, how in runs.items())):
+        assert done.returncode == 0, done.stderr
+    assert len(events(tmp_path / "virtual", "call")) == 8
+    assert three(tmp_path / "virtual") == three(tmp_path / "local") == three(tmp_path / "packed")
 
 
 def test_a_paced_run_serves_programs_too(tmp_path):
@@ -77,8 +78,9 @@ def test_a_paced_run_serves_programs_too(tmp_path):
     assert len(events(tmp_path / "out", "detached")) == 2
 
 
-def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(tmp_path):
-    program = """
+# ------------------------------------------------------------------ many programs of one run, each its own way
+
+BAD_CALLS = """
         import json, os, socket
         from stack.sdk import CallFailed, Session
 
@@ -99,7 +101,7 @@ def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(tmp_path):
             assert set(reply) == {"t_ps", "error"}, (line, reply)
             assert reply["t_ps"] == 0 and "\\n" not in reply["error"] and len(reply["error"]) < 300, reply
 
-        node = Session(raw, "a")
+        node = Session(raw, "bad-calls")
         for name, arguments, word in (
             ("levitate", {}, "ping, sleep"),
             ("sleep", {}, "duration_ps"),
@@ -109,7 +111,7 @@ def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(tmp_path):
             ("sleep", {"duration_ps": True}, "duration_ps"),
             ("sleep", {"duration_ps": 10**30}, "duration_ps"),
             ("sleep", {"duration_ps": 1, "pillow": 1}, "pillow"),
-            ("ping", {"destination": 9}, "node 9"),
+            ("ping", {"destination": 99}, "node 99"),
             ("ping", {"destination": "b"}, "destination"),
             ("ping", {"destination": 2, "count": 0}, "count"),
             ("ping", {"destination": 2, "padding": 10**6}, "padding"),
@@ -125,70 +127,131 @@ def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(tmp_path):
                 raise AssertionError((name, arguments))
         assert node.t_ps == 0
         assert node.call("ping", destination=2)["answered"] == 1
-    """
-    both_clocks(scenario(tmp_path, program))
-    assert [e["call"] for e in events(tmp_path / "local", "call")][-1] == "ping"
+"""
+
+MOURNER = """
+    import time
+    from stack.sdk import SessionEnded, attach
+    node = attach()
+    try:
+        node.call("sleep", duration_ps=10**12)
+    except SessionEnded:
+        print("heard", flush=True)
+        {reaction}
+    else:
+        raise AssertionError("the node should have died")
+"""
+
+AT_HOME = """
+    import json, sys
+    import helper
+    from pathlib import Path
+    if __name__ == "__main__":
+        Path(__file__).with_name("said.json").write_text(json.dumps([helper.WORD, sys.argv]))
+"""
+
+SLEEPER = "from stack.sdk import attach\nimport os, sys\nnode = attach()\nnode.call('sleep', duration_ps=5)\n"
+
+CROWD = {
+    "bad-calls": BAD_CALLS,
+    "talks": talk(1),
+    "exits": SLEEPER + "sys.exit()",
+    "vanishes": SLEEPER + "os._exit(0)",
+    "never-calls": "print('nothing to do')",
+    "server": SLEEPER + "while True:\n    node.call('sleep', duration_ps=10**9)\n",
+    "dies-loudly": MOURNER.format(reaction="raise"),
+    "dies-never": MOURNER.format(reaction="time.sleep(600)"),
+    "at-home": AT_HOME,
+}
+"""A program for each node; its number is its place in the log's name, too."""
 
 
-def test_a_program_may_just_end(tmp_path):
-    program = "import os, sys\nfrom stack.sdk import attach\nnode = attach()\nnode.call('sleep', duration_ps=5)\n"
-    both_clocks(scenario(tmp_path, program + "os._exit(0)", program + "sys.exit()"))
-    assert len(events(tmp_path / "local", "detached")) == 2
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory) -> Path:
+    """The folder of a run, of equal bytes under both clocks: all nodes around the second, which is the one asked."""
+    folder = tmp_path_factory.mktemp("crowd")
+    (folder / "helper.py").write_text("WORD = 'beside'\n")
+    for node, program in CROWD.items():
+        (folder / f"at-{node}.py").write_text(textwrap.dedent(program))
+    dying = [{"kill": f"dies-{how}", "at_s": 0.001} for how in ("loudly", "never")]
+    dying += [{"restart": f"dies-{how}", "at_s": 0.002} for how in ("loudly", "never")]
+    text = {
+        "nodes": {node: {"kind": "controller"} for node in CROWD},
+        "links": {
+            f"to-{node}": {"kind": "classical", "a": "talks", "b": node, "length_m": 100}
+            for node in CROWD
+            if node != "talks"
+        },
+        "programs": [{"node": node, "run": f"at-{node}.py"} for node in CROWD],
+        "faults": dying,
+        "duration_s": 0.01,
+    }
+    both_clocks(write(folder, text))
+    return folder
 
 
-def test_a_program_that_never_calls_does_not_hold_the_run(tmp_path):
-    both_clocks(scenario(tmp_path, "print('nothing to do')", talk(1)))
+def log(folder: Path, clock: str, node: str) -> str:
+    return (folder / clock / "logs" / f"program-{list(CROWD).index(node)}.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("end", "word"), [("raise SystemExit(7)", "exit code 7"), ("raise ValueError('no more tea')", "no more tea")]
-)
-def test_a_program_that_fails_ends_the_run_and_is_named(tmp_path, end, word):
-    path = scenario(tmp_path, talk(2, end=end), talk(1))
-    outs = [tmp_path / "virtual", tmp_path / "local"]
-    for done in together(*([path, "--out", out, "--clock", out.name] for out in outs)):
-        assert done.returncode == 3
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        assert "program-0 (at-a.py)" in done.stderr
-        assert word in done.stderr
-    for out in outs:
-        assert run_facts(out)["exit_code"] == 3
-        assert events(out, "started"), "the trace so far is there"
+def detached(folder: Path) -> set[str]:
+    return {event["node"] for event in events(folder / "local", "detached")}
+
+
+def test_a_bad_call_is_answered_with_an_error_and_the_node_lives(crowd):
+    """The program fails, and the run with it, if an answer is not as it should be."""
+    assert [e["call"] for e in events(crowd / "local", "call") if e["node"] == "bad-calls"][-1] == "ping"
+    assert "bad-calls" in detached(crowd)
+
+
+def test_a_program_may_just_end(crowd):
+    assert detached(crowd) >= {"exits", "vanishes", "talks"}
+
+
+def test_a_program_that_never_calls_does_not_hold_the_run(crowd):
+    assert "nothing to do" in log(crowd, "virtual", "never-calls")
 
 
 @pytest.mark.parametrize("how", ["loudly", "never"])
-def test_a_session_ends_with_its_node(tmp_path, how):
+def test_a_session_ends_with_its_node(crowd, how):
     """The node dies by plan while its program sleeps: the program hears of it, the run goes on to its end."""
-    program = """
-        import time
-        from stack.sdk import SessionEnded, attach
-        node = attach()
-        try:
-            node.call("sleep", duration_ps=10**12)
-        except SessionEnded:
-            print("heard", flush=True)
-            {reaction}
-        else:
-            raise AssertionError("the node should have died")
-    """
-    reaction = {"loudly": "raise", "never": "time.sleep(600)"}[how]
-    faults = [{"kill": "a", "at_s": 0.001}, {"restart": "a", "at_s": 0.002}]
-    other = "from stack.sdk import attach\nattach().call('sleep', duration_ps=3 * 10**9)\n"
-    both_clocks(scenario(tmp_path, program.format(reaction=reaction), other, faults=faults))
     for clock in ("virtual", "local"):
-        log = (tmp_path / clock / "logs" / "program-0.log").read_text()
-        assert "heard" in log
-        assert ("had to be killed" in log) == (how == "never")
-    mine = [e["event"] for e in read_events(tmp_path / "local" / "events.jsonl") if e["node"] == "a"]
+        said = log(crowd, clock, f"dies-{how}")
+        assert "heard" in said
+        assert ("had to be killed" in said) == (how == "never")
+    mine = [e["event"] for e in read_events(crowd / "local" / "events.jsonl") if e["node"] == f"dies-{how}"]
     assert mine[-2:] == ["killed", "started"]
 
 
-def test_a_program_that_outlasts_the_run_is_cut_off_without_blame(tmp_path):
+def test_a_program_that_outlasts_the_run_is_cut_off_without_blame(crowd):
     """A server has no end of its own: the scenario's duration is its end."""
-    server = "from stack.sdk import attach\nnode = attach()\nwhile True:\n    node.call('sleep', duration_ps=10**9)\n"
-    both_clocks(scenario(tmp_path, server, talk(1), duration_s=0.01))
-    assert [e["node"] for e in events(tmp_path / "local", "detached")] == ["b"]
-    assert "SessionEnded" in (tmp_path / "virtual" / "logs" / "program-0.log").read_text()
+    assert "server" not in detached(crowd)
+    assert "SessionEnded" in log(crowd, "virtual", "server")
+
+
+def test_a_programs_own_folder_and_name_are_what_python_gives_it(crowd):
+    assert json.loads((crowd / "said.json").read_text()) == ["beside", [str(crowd / "at-at-home.py")]]
+
+
+# ------------------------------------------------------------------ how runs with programs end
+
+
+@pytest.mark.parametrize(
+    ("clock", "end", "word"),
+    [
+        ("virtual", "raise SystemExit(7)", "exit code 7"),
+        ("local", "raise ValueError('no more tea')", "no more tea"),
+    ],
+)
+def test_a_program_that_fails_ends_the_run_and_is_named(tmp_path, clock, end, word):
+    out = tmp_path / "out"
+    done = bellwire(scenario(tmp_path, talk(2, end=end), talk(1)), "--out", out, "--clock", clock)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "program-0 (at-a.py)" in done.stderr
+    assert word in done.stderr
+    assert run_facts(out)["exit_code"] == 3
+    assert events(out, "started"), "the trace so far is there"
 
 
 def test_a_run_in_which_all_wait_for_ever_says_who(tmp_path):
@@ -203,16 +266,3 @@ def test_attach_says_so_to_a_program_that_nobody_attached(monkeypatch):
         monkeypatch.setenv("BELLWIRE_SESSION", fd)
         with pytest.raises(SessionEnded, match="programs:"):
             attach()
-
-
-def test_a_programs_own_folder_and_name_are_what_python_gives_it(tmp_path):
-    (tmp_path / "helper.py").write_text("WORD = 'beside'\n")
-    program = """
-        import json, sys
-        import helper
-        from pathlib import Path
-        if __name__ == "__main__":
-            Path(__file__).with_name("said.json").write_text(json.dumps([helper.WORD, sys.argv]))
-    """
-    assert bellwire(scenario(tmp_path, program), "--out", tmp_path / "out").returncode == 0
-    assert json.loads((tmp_path / "said.json").read_text()) == ["beside", [str(tmp_path / "at-a.py")]]

@@ -20,14 +20,17 @@ _ONE: Final = frozenset({*ONE_QUBIT, DeviceOpcode.INIT})
 _GATES: Final = frozenset({*ONE_QUBIT, *TWO_QUBIT})
 
 
-def check_steps(steps: Any, data_qubits: int, reaches: Callable[[int], bool]) -> None:
-    """Raises ValueError, TypeError, KeyError or IndexError for what is no list of steps for a QPU with so many data
-    qubits that reaches these nodes."""
-    _Checker(data_qubits, reaches).steps(steps, 0)
+def check_steps(steps: Any, data_qubits: int, reaches: Callable[[int], bool]) -> set[int]:
+    """The data qubits that the steps name.  Raises ValueError, TypeError, KeyError or IndexError for what is no list of
+    steps for a QPU with so many data qubits that reaches these nodes."""
+    checker = _Checker(data_qubits, reaches)
+    checker.steps(steps, 0)
+    return checker.qubits
 
 
 class _Checker:
     def __init__(self, data_qubits: int, reaches: Callable[[int], bool]) -> None:
+        self.qubits: set[int] = set()
         self._data_qubits = data_qubits
         self._reaches = reaches
 
@@ -98,6 +101,7 @@ class _Checker:
     def _qubit(self, qubit: Any, copies: bool = False) -> None:
         if not (copies and qubit == COPY and type(qubit) is int):
             _whole(qubit, self._data_qubits - 1)
+            self.qubits.add(qubit)
 
     def _peer(self, peer: Any) -> None:
         _whole(peer, 0xFFFF)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from protocols.device import MAX_OPS, Program
 from protocols.pairs import Pair
+from stack.application.data_qubits import AllHeld, DataQubits
 from stack.physical.interface import PhysicalLayer
 from stack.runtime.session import CallError
 
@@ -42,26 +43,6 @@ class Held:
     """That pair is a pair no more."""
 
 
-class DataQubits:
-    """The data qubits of a node that programs may take: the highest first, as circuits take the lowest."""
-
-    def __init__(self, physical: PhysicalLayer, number: int) -> None:
-        self._physical = physical
-        self._number = number
-        self._taken: set[int] = set()
-
-    def take(self) -> Held:
-        """Raises CallError when none is free."""
-        for index in reversed(range(self._number)):
-            if index not in self._taken:
-                self._taken.add(index)
-                return Held(self._physical.memory.data(index), index, fresh=True)
-        raise CallError(f"all {self._number} data qubits of this node are in use", "full")
-
-    def give_back(self, index: int) -> None:
-        self._taken.discard(index)
-
-
 class Holdings:
     """The qubits of one program, by number."""
 
@@ -79,7 +60,11 @@ class Holdings:
 
     def new(self) -> int:
         """A data qubit in |0>.  Raises CallError when none is free."""
-        return self.add(self._data.take())
+        try:
+            index = self._data.take()
+        except AllHeld as held:
+            raise CallError(str(held), "full") from None
+        return self.add(Held(self._physical.memory.data(index), index, fresh=True))
 
     def find(self, number: object, damaged: bool = False) -> Held:
         """Raises CallError for what is no qubit of the program's, and, unless ``damaged`` will do, for half a pair that
@@ -101,7 +86,7 @@ class Holdings:
     def gone(self, held: Held) -> None:
         """The device has released it."""
         if held.data is not None:
-            self._data.give_back(held.data)
+            self._data.give_back([held.data])
 
     def lost(self, pair: Pair) -> None:
         """It is a pair no more; its half may be here still."""

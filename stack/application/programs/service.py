@@ -13,18 +13,23 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import trio
+
 from protocols.device import Program
 from protocols.qtp.service import CloseReason
 from protocols.rgp.service import Role
 from protocols.wire import QtpService, RgpKind
+from stack.application.data_qubits import DataQubits
 from stack.application.gates import GateFailed, RemoteGates
-from stack.application.programs.qubits import DataQubits, Held, Holdings
+from stack.application.keys import KeyService
+from stack.application.programs.keys import KeyCalls
+from stack.application.programs.qubits import Held, Holdings
 from stack.config import NodeConfig
 from stack.physical.interface import PhysicalLayer
-from stack.runtime.kernel import Kernel
+from stack.runtime.kernel import Kernel, Waiter
 from stack.runtime.session import CallError, whole
 from stack.runtime.times import NEVER
-from stack.transport.service import Session, SessionClosed, SessionRefused, Transport
+from stack.transport.interface import Session, SessionClosed, SessionRefused, TransportLayer
 
 FIRST_PORT: Final = 16
 """Ports below are the node's own."""
@@ -32,21 +37,30 @@ _FIRST_PAUSE_PS: Final = 100_000_000
 _LONGEST_PAUSE_PS: Final = 100_000_000_000
 _MOST_PAIRS: Final = 1_000_000
 _GATE_NUMBERS: Final = 1 << 16
+_SLOWEST: Final = 1e-6
+"""Pairs a second."""
 
 
 class Programs:
     """What attached programs can do at one node."""
 
     def __init__(
-        self, kernel: Kernel, config: NodeConfig, physical: PhysicalLayer, transport: Transport, gates: RemoteGates
+        self,
+        kernel: Kernel,
+        config: NodeConfig,
+        physical: PhysicalLayer,
+        transport: TransportLayer,
+        gates: RemoteGates,
+        data: DataQubits,
+        keys: KeyService,
     ) -> None:
-        assert config.device is not None
         self.kernel = kernel
         self.config = config
         self.physical = physical
         self.transport = transport
         self.gates = gates
-        self.data = DataQubits(physical, config.device.data_qubits)
+        self.data = data
+        self.keys = keys
         self.ports: set[int] = set()
         kernel.for_programs.append(lambda: _Program(self))
 
@@ -75,9 +89,12 @@ class _Program:
     def __init__(self, node: Programs) -> None:
         self._node = node
         self._kernel = node.kernel
-        self.waits = frozenset({"accept", "receive", "hear", "pair", "outcome", "gate", "reserve"})
+        self.waits = frozenset(
+            {"open", "accept", "send", "receive", "reserve", "hear", "pair", "outcome", "gate", "enc_keys"}
+        )
         self._qubits = Holdings(node.physical, node.data)
         self._channels: dict[int, _Channel] = {}
+        self._keys = KeyCalls(node.kernel, node.config, node.keys)
         self._opened = 0
         self._ports: set[int] = set()
         self.calls: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -100,6 +117,7 @@ class _Program:
             "ask_pairs": self._ask_pairs,
             "pair": self._pair,
             "outcome": self._outcome,
+            **self._keys.calls,
         }
 
     async def _hello(self) -> dict[str, Any]:
@@ -118,11 +136,12 @@ class _Program:
         """It has gone: its sessions close, its qubits are free again."""
         for channel in self._channels.values():
             channel.session.abandon()
-            channel.session.close()
+            channel.session.close(give_back=True)
         for port in sorted(self._ports):
             self._node.ports.discard(port)
-            self._kernel.spawn(self._node.transport.unlisten, port, name=f"unlisten-{port}")
+            self._node.transport.unlisten(port)
         self._qubits.release_all()
+        self._keys.close_all()
 
     # -- qubits ----------------------------------------------------------------------------------------------------
 
@@ -149,7 +168,7 @@ class _Program:
         self._check_port(port)
         self._ports.discard(port)
         self._node.ports.discard(port)
-        await self._node.transport.unlisten(port)
+        self._node.transport.unlisten(port)
 
     async def _accept(self, port: int) -> dict[str, int]:
         """The next session on a port that this program listens on."""
@@ -166,6 +185,8 @@ class _Program:
         whole("peer", peer, 1, 0xFFFF)
         whole("port", port, FIRST_PORT, 0xFFFF)
         whole("patience_ps", patience_ps, 0, NEVER)
+        if (path := self._node.config.paths.get(peer)) is not None and not path.qubits:
+            raise CallError(f"{path.name} has no qubits: no session leads there", "refused")
         if type(minimum_fidelity) not in (int, float) or not 0 <= minimum_fidelity <= 1:
             raise CallError("minimum_fidelity must lie between 0 and 1")
         kind, kernel = _service(service), self._kernel
@@ -176,15 +197,15 @@ class _Program:
                 return self._keep(_Channel(session, kernel.number, peer, port))
             except SessionRefused as refused:
                 if str(refused) != "NO_LISTENER" or kernel.now + pause_ps > end_ps:
-                    raise CallError(f"port {port} of node {peer}: {refused}", "refused") from None
+                    raise CallError(f"port {port} of {self._name(peer)}: {refused}", "refused") from None
             except SessionClosed as closed:
-                raise CallError(f"port {port} of node {peer}: {closed}", "closed") from None
+                raise CallError(f"port {port} of {self._name(peer)}: {closed.reason}", "closed") from None
             await kernel.sleep(pause_ps)
             pause_ps = min(2 * pause_ps, _LONGEST_PAUSE_PS)
 
     async def _send(self, channel: int, qubit: int, before: list[Any] | None = None) -> bool:
         """Teleport a qubit; whether it was delivered, or is lost."""
-        session = self._channel(channel).session
+        session = self._session(channel, QtpService.TELEPORT)
         held = self._qubits.find(qubit)
         # What was done to it becomes one program with the Bell measurement; a frame that is due goes with the qubit.
         frame = held.frame if not before else 0
@@ -192,33 +213,42 @@ class _Program:
             held.frame = 0
         program = self._qubits.before(before or [], qubit)
         self._qubits.pop(qubit)
+        sending: Waiter[bool] | None = None
         try:
-            delivered = await session.teleport(held.handle, program or None, frame)
+            sending = session.send(held.handle, program or None, frame)
+            delivered = await sending.wait()
         except SessionClosed as closed:
             held.frame ^= frame
             self._qubits.put_back(qubit, held)
-            raise _over(session, closed) from None
+            raise self._over(session, closed) from None
+        except trio.Cancelled:  # the program has gone
+            session.close(give_back=True)
+            if sending is not None and sending.failed:
+                self._qubits.put_back(qubit, held)
+            else:
+                self._qubits.gone(held)
+            raise
         self._qubits.gone(held)
         return delivered
 
     async def _receive(self, channel: int) -> int:
         """The next qubit; its number."""
-        session = self._channel(channel).session
-        with _while_open(session):
+        session = self._session(channel, QtpService.TELEPORT)
+        with self._while_open(session):
             incoming = await session.receive()
         return self._qubits.add(Held(incoming.qubit, None, frame=incoming.x << 1 | incoming.z))
 
     async def _reserve(self, channel: int, pairs: int) -> None:
         """Keep so many pairs ready for qubits to be sent, and wait until they are."""
-        session = self._channel(channel).session
-        with _while_open(session):
+        session = self._session(channel, QtpService.TELEPORT)
+        with self._while_open(session):
             session.reserve(whole("pairs", pairs, 0, 0xFFFF))
         await session.filled(pairs)
 
     async def _tell(self, channel: int, data: str) -> None:
         """Classical data to the program at the other end: base64."""
         session = self._channel(channel).session
-        with _while_open(session):
+        with self._while_open(session):
             try:
                 session.note(b64decode(data, validate=True))
             except (binascii.Error, TypeError, ValueError) as error:
@@ -227,12 +257,12 @@ class _Program:
     async def _hear(self, channel: int) -> str:
         """What it says next: base64."""
         session = self._channel(channel).session
-        with _while_open(session):
+        with self._while_open(session):
             return b64encode(await session.heard()).decode()
 
     async def _finish(self, channel: int) -> None:
         session = self._channel(channel).session
-        with _while_open(session):
+        with self._while_open(session):
             session.finish()
 
     async def _close(self, channel: int) -> None:
@@ -245,10 +275,10 @@ class _Program:
 
     async def _ask_pairs(self, channel: int, pairs: int | None = None, pairs_per_s: float = 0.0) -> None:
         """So many, as fast as they come; or without end, at a rate."""
-        session = self._channel(channel).session
-        if type(pairs_per_s) not in (int, float) or not 0 <= pairs_per_s < 1e12:
-            raise CallError("pairs_per_s must be a number from 0 on")
-        with _while_open(session):
+        session = self._session(channel, QtpService.PAIRS)
+        if type(pairs_per_s) not in (int, float) or (pairs_per_s != 0 and not _SLOWEST <= pairs_per_s < 1e12):
+            raise CallError(f"pairs_per_s must be a number from {_SLOWEST:g} on, or 0")
+        with self._while_open(session):
             if pairs_per_s:
                 session.stream(float(pairs_per_s))
             else:
@@ -256,8 +286,8 @@ class _Program:
 
     async def _pair(self, channel: int) -> dict[str, Any]:
         """The next pair, as Phi+: its qubit here, its name, and how good it is thought to be."""
-        session = self._channel(channel).session
-        with _while_open(session):
+        session = self._session(channel, QtpService.PAIRS)
+        with self._while_open(session):
             pair = await session.pair()
         ours = pair.head == self._kernel.number
         held = Held(pair.qubit, None, frame=pair.bell_index if ours else 0, pair=pair)
@@ -266,8 +296,8 @@ class _Program:
 
     async def _outcome(self, channel: int) -> dict[str, Any]:
         """The next pair, measured at once."""
-        session = self._channel(channel).session
-        with _while_open(session):
+        session = self._session(channel, QtpService.PAIRS)
+        with self._while_open(session):
             outcome = await session.outcome()
         pair = outcome.pair
         name = {"head": pair.head, "pair_id": pair.pair_id, "fidelity": pair.goodness / (2**32 - 1)}
@@ -291,10 +321,9 @@ class _Program:
         if (qubit is None) == (block is None):
             raise CallError("this end has either the control or the target")
         if known.session.closed is not None:
-            raise CallError(f"the session has ended: {known.session.closed.name}", "closed")
-        if not known.gates:
-            self._node.gates.enter([known.session.ident.peer])
-        peer, gate = known.session.ident.peer, known.next_gate()
+            with_whom = self._name(known.session.ident.peer)
+            raise CallError(f"the session with {with_whom} has ended: {known.session.closed.name}", "closed")
+        peer = known.session.ident.peer
         if qubit is not None:
             held = self._qubits.find(qubit)
             program = self._qubits.before(before or [], qubit)
@@ -307,10 +336,15 @@ class _Program:
             def add(program: Program, copy: int) -> None:
                 self._qubits.add_block(program, copy, ops)
 
+        # The other end counts as well: a call that is refused above is no gate.
+        if not known.gates:
+            self._node.gates.enter([peer])
+        gate = known.next_gate()
         try:
             due = await self._node.gates.gate(known.job, gate, role, RgpKind[kind], handle, peer, add, program or None)
         except GateFailed as failed:
-            raise CallError(f"{failed}", "refused" if failed.intact else "spoilt") from None
+            kind = "refused" if failed.intact else "spoilt"
+            raise CallError(f"{failed}, with {self._name(peer)}", kind) from None
         if qubit is not None:
             self._qubits.find(qubit).frame ^= due
 
@@ -336,6 +370,13 @@ class _Program:
             raise CallError(f"this program has no channel {number!r:.40}", "closed")
         return channel
 
+    def _session(self, number: object, service: QtpService) -> Session:
+        """Raises CallError for a channel of another service, too: what is asked of it is done over no such session."""
+        session = self._channel(number).session
+        if session.service is not service:
+            raise CallError(f"channel {number} is a session of {session.service.name}: this call needs {service.name}")
+        return session
+
     def _forget(self, number: int) -> _Channel:
         """The program has done with it: what still comes is let go of."""
         channel = self._channel(number)
@@ -343,24 +384,26 @@ class _Program:
         channel.session.abandon()
         return channel
 
+    @contextmanager
+    def _while_open(self, session: Session) -> Iterator[None]:
+        """What is asked of a session that has ended, or ends meanwhile, cannot be served."""
+        try:
+            yield
+        except SessionClosed as closed:
+            raise self._over(session, closed) from None
+
+    def _over(self, session: Session, closed: SessionClosed) -> CallError:
+        """The session has ended: ``over`` if that is as it should be."""
+        well = session.closed is CloseReason.CLOSED_BY_PEER or (session.closed is None and session.peer_finished)
+        return CallError(f"the session with {self._name(closed.peer)}: {closed.reason}", "over" if well else "closed")
+
+    def _name(self, node: int) -> str:
+        path = self._node.config.paths.get(node)
+        return f"node {node}" if path is None else path.name
+
     def _check_port(self, port: object) -> None:
         if type(port) is not int or port not in self._ports:
             raise CallError(f"this program does not listen on port {port!r:.40}")
-
-
-@contextmanager
-def _while_open(session: Session) -> Iterator[None]:
-    """What is asked of a session that has ended, or ends meanwhile, cannot be served."""
-    try:
-        yield
-    except SessionClosed as closed:
-        raise _over(session, closed) from None
-
-
-def _over(session: Session, closed: SessionClosed) -> CallError:
-    """The session has ended: ``over`` if that is as it should be."""
-    well = session.closed is CloseReason.CLOSED_BY_PEER or (session.closed is None and session.peer_finished)
-    return CallError(str(closed), "over" if well else "closed")
 
 
 def _service(name: object) -> QtpService:

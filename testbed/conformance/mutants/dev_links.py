@@ -8,7 +8,7 @@ from stack.runtime.clock import NodeClock
 from testbed.conformance.devices import NS, SLOT_PS
 from testbed.conformance.mutants import Wrong, breaks
 from testbed.conformance.mutants.means import fails_as, instead, nothing, value
-from testbed.plane import trains
+from testbed.plane import remembered
 from testbed.plane.config import LinkConfig
 from testbed.plane.devices import Device
 from testbed.plane.events import Answers
@@ -16,7 +16,8 @@ from testbed.plane.measured import effects
 from testbed.plane.plane import Plane
 from testbed.plane.slot_clock import SlotClock
 from testbed.plane.switches import Switch
-from testbed.plane.trains import Link, Train
+from testbed.plane.train import Train
+from testbed.plane.trains import Link
 
 
 def _due(kind: type, by_ps: int) -> Wrong:
@@ -79,7 +80,7 @@ def emits_and_keeps() -> Wrong:
 @breaks("DEV-12")
 def waits_no_flight() -> Wrong:
     """A train is over with its last emission."""
-    return instead(Link, "home_ps", lambda right, link, train, slot: train.emission_ps(slot))
+    return instead(Train, "home_ps", lambda right, train, slot: train.emission_ps(slot))
 
 
 @breaks("DEV-12")
@@ -133,26 +134,26 @@ def measures_in_no_time() -> Wrong:
 @breaks("DEV-15")
 def chooses_one_basis() -> Wrong:
     """The slot does not matter."""
-    return value(trains, "basis_at", lambda measure, slot: basis_at(measure, 0))
+    return value(remembered, "basis_at", lambda measure, slot: basis_at(measure, 0))
 
 
 @breaks("DEV-15")
 def does_not_turn() -> Wrong:
     """The rotation before a measurement is left out."""
-    return value(trains, "effects", lambda device, how, basis: effects(device, PLAIN, basis))
+    return value(remembered, "effects", lambda device, how, basis: effects(device, PLAIN, basis))
 
 
 @breaks("DEV-16")
 def remembers_little() -> Wrong:
     """Half as many results are kept."""
-    return value(trains, "REMEMBERED", 512)
+    return value(remembered, "REMEMBERED", 512)
 
 
 @breaks("DEV-16")
 def knows_everything() -> Wrong:
     """What did not herald is remembered as 0."""
     return instead(
-        Link, "recall", lambda right, link, side, slot: right(link, side, slot)._replace(known=1)
+        remembered.Results, "recall", lambda right, known, side, slot: right(known, side, slot)._replace(known=1)
     )
 
 

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from protocols.egp import link as egp_link
+from protocols.egp import delivery as egp_delivery
+from protocols.egp import patience as egp_patience
+from protocols.egp import proposals as egp_proposals
 from protocols.egp import queue as egp_queue
+from protocols.egp.delivery import Delivery
 from protocols.egp.facts import LinkFacts
 from protocols.egp.link import LinkEnd
 from protocols.egp.node import Egp
@@ -129,39 +132,39 @@ def invites_nobody() -> Wrong:
 @breaks("EGP-8")
 def knows_one_bell_state() -> Wrong:
     """Every pair is called Psi+."""
-    return rows(egp_link._BELL, {MhpOutcome.PSI_MINUS: BellIndex.PSI_PLUS})
+    return rows(egp_delivery._BELL, {MhpOutcome.PSI_MINUS: BellIndex.PSI_PLUS})
 
 
 @breaks("EGP-8")
 def tells_the_next_sequence() -> Wrong:
     """An OK carries the sequence that comes next."""
     return instead(
-        LinkEnd,
+        Delivery,
         "_ok",
         lambda right, *row: (ok := right(*row))._replace(link_sequence=ok.link_sequence + 1),
     )
 
 
 def _on_success(spoil: Any) -> Wrong:
-    """`spoil(end, missed, outcome)` before a success is handled; what it returns is called after."""
+    """`spoil(delivery, missed)` before a success is handled; what it returns is called after."""
 
-    def on_success(right: Any, end: LinkEnd, train: Train, outcome: Any, *rest: Any) -> None:
-        expected = outcome.mhp_sequence if end._expected is None else end._expected
-        after = spoil(end, (outcome.mhp_sequence - expected) % SEQUENCE_MODULUS)
-        right(end, train, outcome, *rest)
+    def last(right: Any, delivery: Delivery, train: Train, outcome: Any, *rest: Any) -> None:
+        expected = outcome.mhp_sequence if delivery.expected is None else delivery.expected
+        after = spoil(delivery, (outcome.mhp_sequence - expected) % SEQUENCE_MODULUS)
+        right(delivery, train, outcome, *rest)
         if after is not None:
             after()
 
-    return instead(LinkEnd, "_on_success", on_success)
+    return instead(Delivery, "last", last)
 
 
 @breaks("EGP-9")
 def delivers_what_is_ahead() -> Wrong:
     """A sequence ahead of the expected one is as good as that."""
 
-    def spoil(end: LinkEnd, missed: int) -> None:
+    def spoil(delivery: Delivery, missed: int) -> None:
         if 0 < missed <= SEQUENCE_MODULUS // 2:
-            end._expected = None
+            delivery.expected = None
 
     return _on_success(spoil)
 
@@ -170,9 +173,9 @@ def delivers_what_is_ahead() -> Wrong:
 def delivers_what_is_behind() -> Wrong:
     """A sequence behind the expected one is delivered."""
 
-    def spoil(end: LinkEnd, missed: int) -> None:
+    def spoil(delivery: Delivery, missed: int) -> None:
         if missed > SEQUENCE_MODULUS // 2:
-            end._expected = None
+            delivery.expected = None
 
     return _on_success(spoil)
 
@@ -181,11 +184,11 @@ def delivers_what_is_behind() -> Wrong:
 def keeps_its_count() -> Wrong:
     """A sequence behind the expected one does not begin a new count."""
 
-    def spoil(end: LinkEnd, missed: int) -> Any:
+    def spoil(delivery: Delivery, missed: int) -> Any:
         if missed <= SEQUENCE_MODULUS // 2:
             return None
-        expected = end._expected
-        return lambda: setattr(end, "_expected", expected)
+        expected = delivery.expected
+        return lambda: setattr(delivery, "expected", expected)
 
     return _on_success(spoil)
 
@@ -216,11 +219,7 @@ def acknowledges_no_expire() -> Wrong:
 def keeps_void_pairs() -> Wrong:
     """Delivered pairs stay good."""
 
-    def on_expire(right: Any, end: LinkEnd, message: EgpExpire) -> None:
-        end._given.clear()
-        right(end, message)
-
-    return instead(LinkEnd, "on_expire", on_expire)
+    return nothing(Delivery, "void")
 
 
 @breaks("EGP-13")
@@ -232,18 +231,18 @@ def says_no_expectation() -> Wrong:
 @breaks("EGP-13")
 def trusts_its_own_count() -> Wrong:
     """The peer's expectation is not looked at."""
-    return nothing(LinkEnd, "_adopt")
+    return nothing(Delivery, "adopt")
 
 
 @breaks("EGP-14")
 def forgets_no_request() -> Wrong:
     """A request that has all its pairs is still known."""
 
-    def end(right: Any, link: LinkEnd, request: Request, code: Any, *range_: Any) -> None:
+    def end(right: Any, queue: RequestQueue, request: Request, code: Any, *range_: Any) -> None:
         if code is not None:
-            right(link, request, code, *range_)
+            right(queue, request, code, *range_)
 
-    return instead(LinkEnd, "_end", end)
+    return instead(RequestQueue, "end", end)
 
 
 @breaks("EGP-15")
@@ -297,7 +296,7 @@ def hears_no_answer() -> Wrong:
 @breaks("EGP-18")
 def withdraws_in_silence() -> Wrong:
     """The peer is not told."""
-    return nothing(LinkEnd, "_tell_withdrawn")
+    return nothing(Delivery, "tell_withdrawn")
 
 
 @breaks("EGP-18")
@@ -312,7 +311,7 @@ def withdraws_under_its_train() -> Wrong:
 
     def withdraw(right: Any, link: LinkEnd, request: Request) -> None:
         request.withdrawn = True
-        link._end(request, EgpError.OTHER)
+        link.requests.end(request, EgpError.OTHER)
 
     return instead(LinkEnd, "withdraw", withdraw)
 
@@ -350,7 +349,7 @@ def tells_no_result() -> Wrong:
 @breaks("EGP-23")
 def counts_test_rounds() -> Wrong:
     """The pair of a test round is delivered."""
-    return instead(LinkEnd, "_on_test", lambda right, end, *row: end._deliver(*row))
+    return instead(Delivery, "_test", lambda right, delivery, *row: delivery._deliver(*row))
 
 
 @breaks("EGP-23")
@@ -378,13 +377,13 @@ def tells_the_wrong_basis() -> Wrong:
         told = right(*row)
         return told._replace(basis=EgpBasis.Z) if hasattr(told, "basis") else told
 
-    return instead(LinkEnd, "_ok", ok)
+    return instead(Delivery, "_ok", ok)
 
 
 @breaks("EGP-28")
 def has_a_train_for_every_pair() -> Wrong:
     """Measured pairs do not share a train."""
-    return value(egp_link, "MOST_PAIRS", 1)
+    return value(egp_proposals, "MOST_PAIRS", 1)
 
 
 @breaks("EGP-28")
@@ -402,7 +401,7 @@ def numbers_nothing() -> Wrong:
 @breaks("EGP-27")
 def believes_in_its_station() -> Wrong:
     """A station that tells nothing any more is tried for ever."""
-    return value(egp_link, "SILENT_TRAINS", 1_000)
+    return value(egp_patience, "SILENT_TRAINS", 1_000)
 
 
 @breaks("EGP-27")

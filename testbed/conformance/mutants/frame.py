@@ -81,8 +81,8 @@ def keeps_the_window_of_the_last_life() -> Wrong:
     """A newer incarnation goes on where the last one stopped."""
 
     def accept(right: Any, window: ReplayWindow, incarnation: int, sequence: int) -> str | None:
-        if window._incarnation is not None and 0 < (incarnation - window._incarnation) & 0xFFFF < 0x8000:
-            window._incarnation = incarnation
+        if window.incarnation is not None and 0 < (incarnation - window.incarnation) & 0xFFFF < 0x8000:
+            window.incarnation = incarnation
         refused: str | None = right(window, incarnation, sequence)
         return refused
 

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from protocols.job import qpu
 from protocols.job.qpu import QpuLeases
 from protocols.job.states import LEASE_TABLE, LeaseDo, LeaseInput, LeaseState
 from protocols.wire import JobCensus, JobHere, JobLoad, JobLoaded, JobOutcome, JobReleased, JobWhy
 from stack.application import leases
+from stack.application.data_qubits import PROGRAM, DataQubits
 from testbed.conformance.mutants import Wrong, breaks
 from testbed.conformance.mutants.means import instead, never_says, nothing, rows, says, value
 
@@ -31,6 +33,42 @@ def hears_no_census() -> Wrong:
 def hides_its_lease() -> Wrong:
     """It always says that it is free."""
     return says(JobHere, lambda message: message._replace(lease=0))
+
+
+@breaks("JOB-4")
+def keeps_its_room_to_itself() -> Wrong:
+    """It does not say when there is more of it."""
+    return nothing(QpuLeases, "room")
+
+
+@breaks("JOB-4")
+def says_nothing_again() -> Wrong:
+    """What was lost with its controller is not said again."""
+    return value(qpu, "LONGEST_PS", 0)
+
+
+@breaks("JOB-21")
+def takes_what_others_hold() -> Wrong:
+    """A program runs on qubits that are another's."""
+    return instead(DataQubits, "claim", lambda right, data, indices, holder: None)
+
+
+@breaks("JOB-21")
+def gives_away_what_is_leased() -> Wrong:
+    """Whoever asks gets the qubits of a lease."""
+
+    def take(right: Any, data: DataQubits) -> int:
+        for index in [index for index, holder in data._holders.items() if holder != PROGRAM]:
+            del data._holders[index]
+        return int(right(data))
+
+    return instead(DataQubits, "take", take)
+
+
+@breaks("JOB-21")
+def is_in_use_in_silence() -> Wrong:
+    """It does not say how much room is left."""
+    return says(JobHere, lambda message: None if message.lease else message)
 
 
 @breaks("JOB-5")
@@ -78,7 +116,7 @@ def takes_pieces_as_they_come() -> Wrong:
 @breaks("JOB-7")
 def checks_no_program() -> Wrong:
     """Qubits that there are not are no matter."""
-    return value(leases, "check_steps", lambda steps, data_qubits, reaches: None)
+    return value(leases, "check_steps", lambda steps, data_qubits, reaches: set())
 
 
 @breaks("JOB-8")
@@ -98,6 +136,12 @@ def says_nothing_when_loaded() -> Wrong:
 def numbers_no_shots() -> Wrong:
     """Every Outcome begins with shot 0."""
     return says(JobOutcome, lambda message: message._replace(first_shot=0))
+
+
+@breaks("JOB-9")
+def keeps_no_time() -> Wrong:
+    """What shots took is told at the end only."""
+    return says(JobOutcome, lambda message: message._replace(elapsed_ps=0))
 
 
 @breaks("JOB-9")

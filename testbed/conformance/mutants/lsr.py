@@ -5,7 +5,9 @@ from typing import Any
 from protocols.lsr import damper, database
 from protocols.lsr import node as lsr_node
 from protocols.lsr.database import Database
+from protocols.lsr.flooding import Flooding
 from protocols.lsr.node import Lsr
+from protocols.lsr.repeats import Repeats
 from protocols.lsr.states import TABLE, Input, State
 from protocols.wire import LsrAck, LsrAdvert, LsrHello, LsrRequest, LsrSummary
 from testbed.conformance.mutants import Wrong, breaks
@@ -80,11 +82,11 @@ def keeps_adverts_to_itself() -> Wrong:
 def sends_adverts_once() -> Wrong:
     """What is not acknowledged is not repeated."""
 
-    def give(right: Any, machine: Lsr, neighbour: Any, advert: LsrAdvert, now: int) -> None:
-        right(machine, neighbour, advert, now)
+    def give(right: Any, flooding: Flooding, neighbour: Any, advert: LsrAdvert, now: int) -> None:
+        right(flooding, neighbour, advert, now)
         neighbour.flight.clear()
 
-    return instead(Lsr, "_give", give)
+    return instead(Flooding, "give", give)
 
 
 @breaks("LSR-5")
@@ -126,7 +128,7 @@ def sends_summaries_from_both_ends() -> Wrong:
     def summarise(right: Any, machine: Lsr, neighbour: Any, hello: LsrHello, now: int) -> None:
         right(machine, neighbour, hello, now)
         if neighbour.state is State.DIFFER and not neighbour.leads:
-            machine._summarise(neighbour)
+            machine._flooding.summarise(neighbour)
 
     return instead(Lsr, "_on_hello", summarise)
 
@@ -212,14 +214,25 @@ def passes_through_everybody() -> Wrong:
 def asks_at_even_intervals() -> Wrong:
     """A neighbour that is down is asked as often as in the beginning."""
 
-    def timeout(right: Any, machine: Lsr, neighbour: Any) -> int:
+    def timeout(right: Any, repeats: Repeats, neighbour: Any, now: int) -> int:
         timeout_ps: int = neighbour.timeout_ps
         return timeout_ps
 
-    return instead(Lsr, "_timeout", timeout)
+    return instead(Repeats, "_timeout", timeout)
+
+
+@breaks("LSR-13")
+def asks_ever_more_rarely() -> Wrong:
+    """The longer a neighbour was down, the later it is found to be there: by as long again."""
+
+    def timeout(right: Any, repeats: Repeats, neighbour: Any, now: int) -> int:
+        doubled: int = neighbour.timeout_ps << neighbour.back_off
+        return right(repeats, neighbour, now) if neighbour.up else doubled
+
+    return instead(Repeats, "_timeout", timeout)
 
 
 @breaks("LSR-15")
 def keeps_to_itself_what_is_out_of_reach() -> Wrong:
     """A neighbour that comes up is told of nobody whom this node cannot reach yet."""
-    return nothing(Lsr, "_give_unreached")
+    return nothing(Flooding, "give_unreached")

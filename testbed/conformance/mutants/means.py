@@ -43,6 +43,13 @@ def rows(table: dict[Any, Any], wrong: dict[Any, Any]) -> Wrong:
 
 
 @contextmanager
+def both(one: Wrong, other: Wrong) -> Iterator[None]:
+    """Two changes that are wrong together."""
+    with one, other:
+        yield
+
+
+@contextmanager
 def says(kind: type | tuple[type, ...], otherwise: Callable[[Any], Any]) -> Iterator[None]:
     """Messages of a kind leave the node changed: as another one, several, or (None) not at all."""
 

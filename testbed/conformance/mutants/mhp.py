@@ -50,12 +50,13 @@ def waits_for_ever() -> Wrong:
 def asks_at_even_intervals() -> Wrong:
     """The intervals do not grow."""
 
-    def poll(right: Any, machine: NodeMhp, now: int) -> Any:
-        for train in machine._trains.values():
-            train.wait_ps = 0
-        return right(machine, now)
+    return instead(mhp_node, "interval_ps", lambda right, round_trip_ps, asked: right(round_trip_ps, 0))
 
-    return instead(NodeMhp, "poll", poll)
+
+@breaks("MHP-3")
+def asks_less_and_less() -> Wrong:
+    """The intervals have no ceiling."""
+    return instead(mhp_node, "interval_ps", lambda right, round_trip_ps, asked: right(round_trip_ps, 0) << asked)
 
 
 @breaks("MHP-3")
@@ -241,7 +242,7 @@ def tells_all_attempts_at_once() -> Wrong:
     """A train that is to be told attempt by attempt is told as a whole."""
 
     def start(right: Any, machine: NodeMhp, *row: Any) -> None:
-        right(machine, *row[:-1], False)
+        right(machine, *row[:-2], False, row[-1])
 
     return instead(NodeMhp, "start_train", start)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from protocols.qnp import distill, end, purify, testing
+from protocols.qnp import complete, distill, purify, testing
 from protocols.qnp.book import Book
 from protocols.qnp.circuit import Circuit
 from protocols.qnp.demand import Demand
@@ -257,7 +257,7 @@ def forgets_early_halves() -> Wrong:
 @breaks("QNP-19")
 def tells_what_it_read() -> Wrong:
     """A head leaves the pair's frame in its outcome."""
-    return value(end, "folded", lambda basis, outcome, index: outcome)
+    return value(complete, "folded", lambda basis, outcome, index: outcome)
 
 
 @breaks("QNP-19")

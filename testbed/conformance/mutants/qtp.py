@@ -8,6 +8,8 @@ from protocols.labels import LabelSpace
 from protocols.qnp.end import End
 from protocols.qtp.node import Qtp
 from protocols.qtp.pacing import Pacer
+from protocols.qtp.receiving import Receiving
+from protocols.qtp.sending import Sending
 from protocols.qtp.service import SessionId
 from protocols.qtp.states import SESSION_TABLE, Do, SessionInput, SessionState
 from protocols.wire import (
@@ -24,7 +26,7 @@ from protocols.wire import (
     QtpStatus,
     QtpTeleport,
 )
-from stack.transport.service import Session
+from stack.transport.session import QtpSession
 from testbed.conformance.mutants import Wrong, breaks
 from testbed.conformance.mutants.means import instead, never_says, nothing, rows, says, value
 
@@ -61,23 +63,23 @@ def takes_on_everything() -> Wrong:
 def measures_at_once() -> Wrong:
     """A qubit is used as soon as the user hands it over."""
 
-    def send(right: Any, session: Session, qubit: int, preparation: Program | None = None, frame: int = 0) -> Any:
-        session._transport.run_before(Program().z(qubit))
+    def send(right: Any, session: QtpSession, qubit: int, preparation: Program | None = None, frame: int = 0) -> Any:
+        session._qubits.run_before(Program().z(qubit))
         return right(session, qubit, preparation, frame)
 
-    return instead(Session, "send", send)
+    return instead(QtpSession, "send", send)
 
 
 @breaks("QTP-3")
 def trusts_its_own_half() -> Wrong:
     """A pair is good when its half is here."""
 
-    def track(right: Any, one: End, record: Any) -> None:
-        right(one, record)
+    def track(right: Any, one: End, record: Any, now: int) -> None:
+        right(one, record, now)
         half = record.half
         name, index = (record.name.link, record.name.number), half.bell_index
         row: Any = (one.id.label, record.pair_id, *name, index, index, PairUse.DELIVER, 0, 0, 0, 0, 0)
-        one.take_track(QnpTrack(*row), half.time_of_goodness)
+        one.take_track(QnpTrack(*row), now)
 
     return instead(End, "_track", track)
 
@@ -114,7 +116,7 @@ def hands_up_what_comes() -> Wrong:
 
     def on_teleport(right: Any, one: Qtp, message: QtpTeleport, source: int, now: int) -> None:
         session = one._sessions[SessionId(source, message.session)]
-        session.expected = message.index
+        session.receiving.expected = message.index
         right(one, message, source, now)
 
     return instead(Qtp, "_on_teleport", on_teleport)
@@ -150,11 +152,11 @@ def believes_that_all_arrive() -> Wrong:
 def leaves_at_once() -> Wrong:
     """Close does not wait for what is under way."""
 
-    def close(right: Any, one: Qtp, session: Any, now: int) -> None:
+    def close(right: Any, one: Qtp, session: Any, *rest: Any) -> None:
         known = one._sessions[session]
-        known.sent.clear()
-        known.unpaired.clear()
-        right(one, session, now)
+        known.sending.sent.clear()
+        known.sending.unpaired.clear()
+        right(one, session, *rest)
 
     return instead(Qtp, "close", close)
 
@@ -242,7 +244,7 @@ def resets_itself_only() -> Wrong:
 @breaks("QTP-13")
 def loses_what_it_has() -> Wrong:
     """What waits at a reset is gone."""
-    return nothing(Qtp, "_return_unpaired")
+    return nothing(Sending, "return_unpaired")
 
 
 @breaks("QTP-13")
@@ -260,10 +262,7 @@ def _drains_not(stimulus: str) -> Wrong:
 def hands_up_pieces() -> Wrong:
     """A note comes as its pieces."""
 
-    def on_note(right: Any, one: Qtp, message: QtpNote, source: int) -> None:
-        right(one, message._replace(more=0), source)
-
-    return instead(Qtp, "_on_note", on_note)
+    return instead(Receiving, "note", lambda right, one, message: right(one, message._replace(more=0)))
 
 
 @breaks("QTP-14")

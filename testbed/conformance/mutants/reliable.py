@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from protocols import reliable
-from protocols.reliable import Delivered, Reliable, RoundTrip, _Outgoing
+from protocols.reliable import Delivered, Reliable, RoundTrip, node, timing
+from protocols.reliable.streams import Outgoing
 from protocols.wire import RelAck, RelData, RelReset
 from testbed.conformance.mutants import Wrong, breaks
 from testbed.conformance.mutants.means import instead, never_says, nothing, says, value
@@ -38,35 +38,35 @@ def delivers_parts() -> Wrong:
 @breaks("REL-2")
 def counts_no_streams() -> Wrong:
     """The next stream has the epoch of the last."""
-    return instead(_Outgoing, "begin", lambda right, outgoing, epoch: right(outgoing, epoch & 0xFFFF0000))
+    return instead(Outgoing, "begin", lambda right, outgoing, epoch: right(outgoing, epoch & 0xFFFF0000))
 
 
 @breaks("REL-3")
 def sends_all_at_once() -> Wrong:
     """Nothing waits for the first segment's acknowledgement."""
 
-    def begin(right: Any, outgoing: _Outgoing, epoch: int) -> None:
+    def begin(right: Any, outgoing: Outgoing, epoch: int) -> None:
         right(outgoing, epoch)
         outgoing.begun = True
 
-    return instead(_Outgoing, "begin", begin)
+    return instead(Outgoing, "begin", begin)
 
 
 @breaks("REL-4")
 def counts_from_one() -> Wrong:
     """Every stream begins with segment 1."""
 
-    def begin(right: Any, outgoing: _Outgoing, epoch: int) -> None:
+    def begin(right: Any, outgoing: Outgoing, epoch: int) -> None:
         right(outgoing, epoch)
         outgoing.next_sequence = outgoing.recover = 1
 
-    return instead(_Outgoing, "begin", begin)
+    return instead(Outgoing, "begin", begin)
 
 
 @breaks("REL-5")
 def splits_short_bodies() -> Wrong:
     """Segments have at most 1,000 bytes."""
-    return value(reliable, "MAX_PAYLOAD", 1_000)
+    return value(node, "MAX_PAYLOAD", 1_000)
 
 
 @breaks("REL-6")
@@ -109,6 +109,18 @@ def answers_no_copies() -> Wrong:
 def repeats_at_even_times() -> Wrong:
     """The timeout does not double."""
     return nothing(RoundTrip, "back_off")
+
+
+@breaks("REL-8")
+def doubles_without_end() -> Wrong:
+    """The timeout has no ceiling."""
+    return value(timing, "DOUBLINGS", 40)
+
+
+@breaks("REL-8")
+def believes_every_sample() -> Wrong:
+    """What was late because an acknowledgement was lost counts like any other sample."""
+    return value(timing, "_MOST_SAMPLE", 1_000)
 
 
 @breaks("REL-8")
@@ -161,6 +173,12 @@ def resets_nothing() -> Wrong:
 
 
 @breaks("REL-11")
+def takes_what_was_said_to_the_dead() -> Wrong:
+    """What answers to an earlier life, or to a stream that has ended, is delivered."""
+    return instead(Reliable, "_knows", lambda right, peer, acknowledged: True)
+
+
+@breaks("REL-11")
 def believes_any_reset() -> Wrong:
     """A Reset of another epoch ends the stream as well."""
 
@@ -178,11 +196,29 @@ def says_nothing_of_a_newer_stream() -> Wrong:
     return nothing(Reliable, "_supersede")
 
 
+@breaks("REL-12")
+def knows_no_life_after_the_last() -> Wrong:
+    """Epochs are compared as plain numbers."""
+    return instead(node, "serial_newer", lambda right, a, b, bits: a > b)
+
+
 @breaks("REL-13")
 def keeps_its_stream_to_a_restarted_peer() -> Wrong:
-    """The stream of a newer incarnation is taken for one more of the known incarnation."""
+    """What a peer has forgotten by a restart is taken to be known to it."""
+    return nothing(Reliable, "_forgotten")
+
+
+@breaks("REL-13")
+def notices_restarts_by_streams() -> Wrong:
+    """A newer incarnation in the header of a frame says nothing."""
+    return nothing(Reliable, "restarted")
+
+
+@breaks("REL-13")
+def gives_up_what_is_new_to_both() -> Wrong:
+    """A restart ends every stream to the peer, whatever the peer knows of it."""
     return instead(
-        Reliable, "_supersede", lambda right, machine, peer, old, new: right(machine, peer, old, old | new & 0xFFFF)
+        Reliable, "restarted", lambda right, machine, peer, now: machine._break(machine._peer(peer))
     )
 
 
@@ -201,3 +237,31 @@ def asks_once() -> Wrong:
         machine._silence.cancel(peer.number)
 
     return instead(Reliable, "_on_silence", on_silence)
+
+
+@breaks("REL-17")
+def gives_up_without_a_word() -> Wrong:
+    """The stream of a peer that was given up goes on."""
+    return instead(Reliable, "_give_up", lambda right, machine, peer: machine._break(peer))
+
+
+@breaks("REL-17")
+def resets_what_it_has_begun_anew() -> Wrong:
+    """The stream of a peer that was given up is never taken again."""
+
+    def knows(right: Any, peer: Any, acknowledged: int) -> bool:
+        return right(peer, acknowledged) and not (peer.incoming is not None and peer.incoming.ended)
+
+    return instead(Reliable, "_knows", knows)
+
+
+@breaks("REL-16")
+def comes_back_in_silence() -> Wrong:
+    """A node that lives again waits to be spoken to."""
+    return nothing(Reliable, "announce")
+
+
+@breaks("REL-16")
+def comes_back_for_one() -> Wrong:
+    """It tells the first of its peers only."""
+    return instead(Reliable, "announce", lambda right, machine, peers, now: right(machine, list(peers)[:1], now))

@@ -9,7 +9,7 @@ from protocols.rgp.states import CONTROL_TABLE, TARGET_TABLE, Do, GateInput, Gat
 from protocols.wire import RgpCat, RgpReady, RgpRefused, RgpUncat
 from protocols.wire.codec import DeviceOpcode, DeviceProgram
 from testbed.conformance.mutants import Wrong, breaks
-from testbed.conformance.mutants.means import commands, instead, never_says, nothing, rows, says, value
+from testbed.conformance.mutants.means import both, commands, instead, never_says, nothing, rows, says, value
 
 _S, _I = GateState, GateInput
 
@@ -76,6 +76,35 @@ def keeps_nothing() -> Wrong:
 
     def keep(right: Any, one: Rgp, source: int, name: Any, message: Any) -> None:
         if isinstance(message, RgpCat):
+            right(one, source, name, message)
+
+    return instead(Rgp, "_keep", keep)
+
+
+@breaks("RGP-5")
+def keeps_refusals() -> Wrong:
+    """A Refused that comes before its gate ends the gate when that is started."""
+    early: set[Any] = set()
+
+    def keep(right: Any, one: Rgp, source: int, name: Any, message: Any) -> None:
+        right(one, source, name, message)
+        if isinstance(message, RgpRefused):
+            early.add(name)
+
+    def start(right: Any, one: Rgp, job: int, gate: int, *rest: Any) -> None:
+        right(one, job, gate, *rest)
+        if (known := one._gates.get((job, gate))) is not None and (job, gate) in early:  # type: ignore[call-overload]
+            one._move(known, _I.REFUSED)
+
+    return both(instead(Rgp, "_keep", keep), instead(Rgp, "start", start))
+
+
+@breaks("RGP-5")
+def says_it_once() -> Wrong:
+    """Who asks for a gate that was refused gets no answer."""
+
+    def keep(right: Any, one: Rgp, source: int, name: Any, message: Any) -> None:
+        if name not in one._told:
             right(one, source, name, message)
 
     return instead(Rgp, "_keep", keep)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocols.egp.link import LinkEnd
+from protocols.srp import node as srp_node
 from protocols.srp import switch as srp_switch
 from protocols.srp.node import NodeSrp
 from protocols.srp.switch import SwitchSrp, _Timer
@@ -29,12 +30,13 @@ def has_one_ticket() -> Wrong:
 def asks_at_even_intervals() -> Wrong:
     """The intervals do not double."""
 
-    def ask(right: Any, machine: NodeSrp, reservation: Any, now: int) -> None:
-        tries, reservation.tries = reservation.tries, 0
-        right(machine, reservation, now)
-        reservation.tries = tries + 1
+    return instead(srp_node, "interval_ps", lambda right, round_trip_ps, asked: right(round_trip_ps, 0))
 
-    return instead(NodeSrp, "_ask", ask)
+
+@breaks("SRP-2")
+def asks_less_and_less() -> Wrong:
+    """The intervals have no ceiling."""
+    return instead(srp_node, "interval_ps", lambda right, round_trip_ps, asked: right(round_trip_ps, 0) << asked)
 
 
 @breaks("SRP-2")

@@ -11,7 +11,7 @@ from testbed.conformance.scene import Scene
 
 FAMILIES: Final = (
     *("frame", "echo", "reliable", "mhp", "egp", "srp", "ttp", "lsr", "dev", "dev_links"),
-    *("qnp", "qnp_relay", "qtp", "rgp", "job", "job_lease", "job_control"),
+    *("qnp", "qnp_relay", "qtp", "rgp", "job", "job_lease", "job_control", "key"),
 )
 """Files of scripts, and of the mutants that they catch."""
 

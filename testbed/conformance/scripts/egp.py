@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from protocols.asking import TRIES
 from protocols.wire import (
     DeviceMeasuringTrain,
     DeviceOpcode,
@@ -303,14 +304,14 @@ async def a_success_overwritten_expires(stage: Stage) -> None:
 
 @decides("EGP-11", "MHP-3", scene=FOLLOWER, patient=True)
 async def an_outcome_nobody_tells_expires(stage: Stage) -> None:
-    """The station is silent for good: it is asked twelve times, then Expire from the expected sequence to itself, ERR
+    """The station is silent for good: it is asked 259 times, then Expire from the expected sequence to itself, ERR
     EXPIRE."""
     await _delivered(stage, await followed(stage, 1, 1), 3)
     await followed(stage, 2, 2)
     await stage.peers[1].expect(EgpExpire, 3_000_000 * MS, create_id=2, old_sequence=4, new_sequence=4)
     asked_for = sum(seen.message.kind == MhpKind.INFO for seen in stage.peers[STATION].seen)
-    if asked_for != 12:
-        raise NotMet(f"the station was asked {asked_for} times, not 12")
+    if asked_for != TRIES:
+        raise NotMet(f"the station was asked {asked_for} times, not {TRIES}")
     await stage.user.expect("err", create_id=2, code="EXPIRE")
 
 
@@ -539,6 +540,7 @@ async def a_failed_train_is_followed_by_another(stage: Stage) -> None:
     for error in (MhpError.NONE, MhpError.NO_CLASSICAL_OTHER, MhpError.TIME_MISMATCH):
         outcome = MhpOutcome.ERROR if error else MhpOutcome.FAIL
         await stage.wait_slot(running.gen.first_slot)
+        stage.peers[STATION].forget()  # where Gens get lost, each may come twice (MHP-1)
         stage.peers[STATION].send(reply(running, outcome, error=error))
         _, running = await _next(stage, running.request)
     await stage.user.silence("ok", "err", during=0)

@@ -131,9 +131,39 @@ async def nothing_is_done_before_run(stage: Stage) -> None:
     await stage.devices.expect(DeviceProgram)
 
 
+@decides("JOB-4", "JOB-21", scene=LEASED)
+async def qubits_have_one_holder(stage: Stage) -> None:
+    """A program holds all data qubits: Here with none, IN_USE, and Here again when it has given them back.  Then the
+    lease holds one, and the program gets three, before the shots and while they go on; after them it gets all."""
+    controller, user = stage.peers[5], stage.user
+    await controller.expect(JobHere, data_qubits=4)
+    user.order("hold", qubits=4)
+    await user.expect("held", qubits=4)
+    _send(controller, _loads(1))
+    await controller.expect(JobHere, data_qubits=0)
+    await controller.expect(JobReleased, lease=1, why=JobWhy.IN_USE)
+    await controller.silence(JobHere, JobLoaded)
+    user.order("hold", qubits=0)
+    await user.expect("held", qubits=0)
+    await controller.expect(JobHere, data_qubits=4, lease=0)
+    await _loaded(stage, 2)
+    for shots in (0, 1_000_000):
+        if shots:
+            controller.send(JobRun(2, shots))
+            await stage.devices.expect(DeviceProgram)
+        user.order("hold", qubits=4)
+        await user.expect("held", qubits=3)
+    controller.send(JobStop(2))
+    await controller.expect(JobReleased, SHOTS_PS, lease=2)
+    user.told.clear()
+    user.order("hold", qubits=4)
+    await user.expect("held", qubits=4)
+
+
 @decides("JOB-9", "JOB-10", scene=LEASED)
 async def every_shot_is_told_once_and_in_order(stage: Stage) -> None:
-    """Thirty shots that read 1, 0, 1, ...: as many rows, none spoilt, all before the one Released."""
+    """Thirty shots that read 1, 0, 1, ...: as many rows, none spoilt, all before the one Released; each word says how
+    long it has taken until then, and that no pair was used."""
     read: list[int] = []
 
     def bits(program: DeviceProgram) -> bytes:
@@ -144,13 +174,17 @@ async def every_shot_is_told_once_and_in_order(stage: Stage) -> None:
     stage.devices.bits = bits
     controller = await _loaded(stage)
     controller.send(JobRun(1, 30))
-    await controller.expect(JobReleased, 10 * SHOTS_PS, lease=1, why=JobWhy.DONE)
+    released = await controller.expect(JobReleased, 10 * SHOTS_PS, lease=1, why=JobWhy.DONE)
     told: list[int] = []
+    took_ps = 0
     for seen in controller.seen:
         if isinstance(seen.message, JobOutcome):
             if seen.message.first_shot != len(told) or len(seen.message.rows) != seen.message.shots:
                 raise NotMet(f"{seen.message} comes when {len(told)} shots have been told")
+            if seen.message.pairs or not took_ps < seen.message.elapsed_ps <= released.elapsed_ps:
+                raise NotMet(f"{seen.message}, after {took_ps} ps and before {released}")
             told += seen.message.rows
+            took_ps = seen.message.elapsed_ps
     if told != read or len(told) != 30:
         raise NotMet(f"{read} was read in {len(read)} shots, and {told} is told")
     controller.forget()
@@ -186,3 +220,12 @@ async def a_lost_controller_leases_nothing(stage: Stage) -> None:
     controller.seen = [seen for seen in controller.seen if not isinstance(seen.message, JobHere)]
     await controller.expect(JobHere, lease=0)
     await _loaded(stage, 5)
+
+
+@decides("JOB-4", scene=LEASED)
+async def a_qpu_says_that_it_is_there_after_a_loss(stage: Stage) -> None:
+    """Its controller restarts, and asks nothing: Here comes all the same."""
+    controller = await _loaded(stage, 4)
+    controller.restart()
+    controller.send(JobStop(77))
+    await controller.expect(JobHere, SHOTS_PS)

@@ -280,18 +280,19 @@ async def a_train_is_told_to_the_station(stage: Stage) -> None:
 
 @decides("MHP-3", scene=MASTER)
 async def a_missing_reply_is_asked_for(stage: Stage) -> None:
-    """No Reply when it should be there: Gen INFO, equal but for its kind and `pairs`, at growing intervals."""
+    """No Reply when it should be there: Gen INFO, equal but for its kind and `pairs`, at growing intervals, of
+    16 times the first at most."""
     running = await led(stage)
     station = stage.peers[3]
     times = []
-    for _ in range(4):
+    for _ in range(18):
         seen = await station.expect_seen(MhpGen, within=20_000 * MS)
         if seen.message != running.gen._replace(kind=MhpKind.INFO, pairs=0):
             raise NotMet(f"{seen.message} asks about {running.gen}")
         times.append(seen.at)
     gaps = [b - a for a, b in pairwise(times)]
-    if any(b <= a for a, b in pairwise(gaps)):
-        raise NotMet(f"intervals of {[round(gap / MS) for gap in gaps]} ms do not grow")
+    if any(b <= a for a, b in pairwise(gaps[:3])) or max(gaps) > 16 * gaps[0] + 60 * MS:
+        raise NotMet(f"intervals of {[round(gap / MS) for gap in gaps]} ms do not grow, or without end")
     station.send(reply(running, MhpOutcome.FAIL))
     await station.silence(MhpGen, during=4 * gaps[-1], where=lambda gen: gen.queue_id == running.queue_id)
 

@@ -188,17 +188,43 @@ async def a_qubit_moves_here(stage: Stage) -> None:
 
 
 @decides("RGP-5", scene=QPU)
-async def what_comes_early_is_kept(stage: Stage) -> None:
-    """Ready before the gate is started here: it asks at once then.  Refused before: refused as soon as it is started,
-    without a word."""
-    _ready(stage, 1)
+async def a_ready_that_comes_early_is_kept(stage: Stage) -> None:
+    """Before the gate is started here: it asks at once then.  A Refused undoes it: then the gate waits for another."""
+    for gate in (1, 2):
+        _ready(stage, gate)
     stage.peers[2].send(RgpRefused(JOB, 2, 5))
     await stage.wait(2 * SOON_PS)
+    _start(stage, 2, "CONTROL", qubit=DATA[1])
+    await stage.peers[2].silence(QnpInstall)
+    await stage.user.silence("gate-refused")
     _start(stage, 1, "CONTROL")
     await stage.peers[2].expect(QnpInstall)
-    _start(stage, 2, "TARGET", qubit=DATA[1])
-    await _refused_to_user(stage, 2, True)
-    await stage.peers[2].silence(*ANY, where=lambda message: message.gate == 2)
+
+
+@decides("RGP-5", scene=QPU)
+async def a_refusal_that_comes_early_is_not_kept(stage: Stage) -> None:
+    """A target that starts the gate says Ready all the same, and is refused by the answer to that."""
+    stage.peers[2].send(RgpRefused(JOB, 1, 5))
+    await stage.wait(2 * SOON_PS)
+    _start(stage, 1, "TARGET")
+    await stage.peers[2].expect(RgpReady, job=JOB, gate=1)
+    await stage.user.silence("gate-refused")
+    stage.peers[2].send(RgpRefused(JOB, 1, 5))
+    await _refused_to_user(stage, 1, True)
+
+
+@decides("RGP-5", scene=QPU)
+async def what_was_refused_is_refused_again(stage: Stage) -> None:
+    """A Ready of a target, of a control, and a Cat, for gates that were given up here: the same Refused once more."""
+    stage.user.order("cancel", job=JOB, gates=[1, 2, 3], node=2)
+    for gate in (1, 2, 3):
+        await _refuses(stage, gate, told=False)
+    stage.peers[2].forget()
+    _ready(stage, 1)
+    _ready(stage, 2, control=1)
+    stage.peers[2].send(_cat(3, 997))
+    for gate in (1, 2, 3):
+        await _refuses(stage, gate, told=False)
 
 
 async def _refuses(stage: Stage, gate: int, told: bool = True) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from testbed.conformance.traces.trace import Trace
 
-FILES: Final = ("frames", "streams", "links", "networks")
+FILES: Final = ("frames", "streams", "links", "networks", "keys")
 
 
 class Shown(NamedTuple):

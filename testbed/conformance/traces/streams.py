@@ -1,9 +1,10 @@
 """Rules of REL: streams, their segments, what is sent again, what is acknowledged."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from protocols.reliable import MAX_PAYLOAD, TRIES, WINDOW, first_sequence
+from protocols.reliable import DOUBLINGS, MAX_PAYLOAD, TRIES, WINDOW, first_sequence
 from protocols.wire import RelAck, RelData
 from testbed.conformance.traces import Broken, Found, Shown, shows
 from testbed.conformance.traces.trace import Frame, Trace, newer
@@ -151,7 +152,9 @@ def a_window_is_under_way(trace: Trace) -> Found:
 
 @shows("REL-8", "REL-10")
 def what_is_sent_again_waits_longer(trace: Trace) -> Found:
-    """While nothing comes back the time between two transmissions of a segment doubles; there are twelve at most."""
+    """While nothing comes back the time between two transmissions of a segment is twice what it was two transmissions
+    ago, up to a ceiling.  That is no less than four times where it began, for two doublings may have been left, and no
+    more than sixteen times; there are 259 transmissions at most."""
     for stream, sendings in _streams(trace).items():
         times: dict[int, list[Sending]] = {}
         for sending in sendings:
@@ -162,14 +165,18 @@ def what_is_sent_again_waits_longer(trace: Trace) -> Found:
             numbers = tuple(one.frame.number for one in row)
             if len(row) > TRIES:
                 yield Broken(stream.source, f"a segment is sent {len(row)} times in vain", numbers)
-            if len(row) < 4:
-                continue
-            last, before = (row[-1 - n].frame.t_ps - row[-2 - n].frame.t_ps for n in (0, 1))
-            if last < (2 - _TIMER) * before or last > (2 + _TIMER) * before + _SOON_PS:
-                why = f"sent again after {last / 1e9:.3f} ms, and after {before / 1e9:.3f} ms before that"
-                yield Broken(stream.source, why, numbers[-3:])
+            if len(row) < 5:
+                continue  # from the first of them the timeout of another segment may have been left over
+            gaps = [b.frame.t_ps - a.frame.t_ps for a, b in pairwise(row)]
+            last, before, begun = gaps[-1], gaps[-3], gaps[1]
+            most = (1 << DOUBLINGS) * begun
+            steady = before >= (1 << DOUBLINGS - 2) * (1 - _TIMER) * begun
+            least = before * (1 - _TIMER) if steady else (2 - _TIMER) * before
+            if last < least or last > min((2 + _TIMER) * before, (1 + _TIMER) * most) + _SOON_PS:
+                why = f"sent again after {last / 1e9:.3f} ms, and after {before / 1e9:.3f} ms two times before"
+                yield Broken(stream.source, why, numbers[-4:])
             else:
-                yield Shown(stream.source, numbers[-3:])
+                yield Shown(stream.source, numbers[-4:])
 
 
 @shows("REL-6", "REL-7")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from protocols.wire.keys import derive_key
-from testbed.conformance.kit import FAIL, INCONCLUSIVE, PASS, Result
+from testbed.conformance.results import FAIL, INCONCLUSIVE, PASS, Result
 from testbed.conformance.traces import load, looked
 from testbed.conformance.traces.capture import read
 from testbed.conformance.traces.trace import Key, Trace

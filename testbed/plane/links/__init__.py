@@ -6,6 +6,7 @@ from testbed.plane.links.barrett_kok import BarrettKok
 from testbed.plane.links.delivery import SenderReceiver, SourceMidpoint
 from testbed.plane.links.dual_rail import DualRail
 from testbed.plane.links.model import (
+    ALONE,
     NEVER_ATTEMPT,
     ON_TIME,
     PSI_MINUS,
@@ -15,6 +16,7 @@ from testbed.plane.links.model import (
     Done,
     Grade,
     Herald,
+    LinkId,
     LinkModel,
     LinkParameters,
 )
@@ -36,18 +38,9 @@ LINKS: Final[dict[str, type[BarrettKok] | type[SingleClick] | type[SourceMidpoin
 
 
 def make_link(
-    kind: str,
-    parameters: LinkParameters,
-    grade: Grade = "sampled",
-    name: str = "link",
-    seed: int = 0,
-    priority: int = 0,
+    kind: str, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE
 ) -> LinkModel:
-    """A link by its name in LINKS; ValueError for an unknown kind or grade.
-
-    name and seed key the photonic grade's random streams; `priority` is that of its events on the timeline,
-    and must differ between links of one timeline if the order of their decisions in one picosecond matters.
-    """
+    """A link by its name in LINKS; ValueError for an unknown kind or grade."""
     if kind not in LINKS:
         raise ValueError(f"link: {kind!r} is none of {', '.join(LINKS)}")
     if grade not in ("sampled", "photonic"):
@@ -55,7 +48,7 @@ def make_link(
     if parameters.abort and (kind != "barrett-kok" or parameters.modes > 1):
         raise ValueError(f"abort: {kind} with {parameters.modes} modes has no second round to leave out")
     known = BarrettKokRounds if parameters.abort else LINKS[kind]
-    link: LinkModel = known(parameters, grade, name, seed, priority)
+    link: LinkModel = known(parameters, grade, ident)
     # All modes of a link pass the switch alike.
     link = link if parameters.modes == 1 else Modes(link)
     return Switched(link) if parameters.fidelity_cost else link
@@ -75,6 +68,7 @@ __all__ = [
     "DualRail",
     "Grade",
     "Herald",
+    "LinkId",
     "LinkModel",
     "LinkParameters",
     "Modes",

@@ -11,12 +11,14 @@ from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
 from testbed.plane.links.model import (
+    ALONE,
     PSI_PLUS,
     Arrivals,
     Brightness,
     Done,
     Grade,
     Herald,
+    LinkId,
     LinkParameters,
     Optics,
     draw_first,
@@ -101,20 +103,16 @@ class BarrettKok(Retimed):
 
     rounds, rails = 2, 1
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
-        self.parameters, self.grade = parameters, grade
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        if self.rounds == 2 and parameters.round_gap_ps <= parameters.window_ps:
+            raise ValueError(
+                f"round_gap_ps: {parameters.round_gap_ps} is not longer than window_ps {parameters.window_ps}"
+            )
+        super().__init__(parameters, grade, ident)
         optics = parameters.optics
-        # A second photon in any round tells which node was bright in it.
-        once = optics.rounds_coherence * parameters.emitted_once**self.rounds
+        # Each node is bright in one of both rounds: if it then emits twice, that tells in which.
+        once = optics.rounds_coherence * parameters.emitted_once
         self.optics = optics._replace(rounds_coherence=once)
-        self._name, self._seed, self._priority = name, seed, priority
         self._p = success_probability(self.optics)
 
     @cached_property
@@ -122,10 +120,7 @@ class BarrettKok(Retimed):
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
         from testbed.plane.links.photonic import Bench
 
-        known = self.parameters
-        return Bench(
-            known, self.rounds, self._name, self._seed, self._priority, rails=self.rails, waits=known.abort
-        )
+        return Bench(self.parameters, self.rounds, self.ident, rails=self.rails, waits=self.parameters.abort)
 
     @property
     def first_rounds(self) -> int:

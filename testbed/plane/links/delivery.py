@@ -18,6 +18,7 @@ from numpy.random import Generator
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import heralded_state
 from testbed.plane.links.model import (
+    ALONE,
     ON_TIME,
     PSI_PLUS,
     Arrivals,
@@ -25,6 +26,7 @@ from testbed.plane.links.model import (
     Done,
     Grade,
     Herald,
+    LinkId,
     LinkParameters,
     draw_first,
 )
@@ -73,15 +75,8 @@ class SourceMidpoint(Retimed):
     receiver_only: ClassVar[bool] = False
     meeting = False
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
-        self.parameters, self.grade, self._priority = parameters, grade, priority
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        super().__init__(parameters, grade, ident)
         known, timing = parameters, (parameters.offset_ps * 1e-12, parameters.jitter_ps * 1e-12)
         self._kept = known.detection_a * known.gate_a, known.detection_b * known.gate_b
         noise_a, noise_b = known.converter_noise
@@ -99,7 +94,7 @@ class SourceMidpoint(Retimed):
         rails *= known.visibility * known.packets.mean_visibility(*timing)
         self._law = delivered(*self._kept, flag_a, flag_b, rails, self._pairs)
         self._p = float(np.trace(self._law).real)
-        self._rng = keyed_generator(seed, "photonic", name, "delivery")
+        self._rng = keyed_generator(ident.seed, "photonic", ident.name, "delivery")
 
     @property
     def attempt_ps(self) -> int:
@@ -129,25 +124,38 @@ class SourceMidpoint(Retimed):
     def renew(self) -> None:
         pass  # attempts are independent
 
+    def _emission_ps(self, slot_ps: int, late: Arrivals) -> int:
+        """The source is the station's own: whatever the nodes' clocks show, it emits at the slot's time."""
+        return slot_ps
+
     def start_attempt(
         self, timeline: "Timeline", slot_ps: int, alpha: Brightness, done: Done, arrivals: Arrivals | None = None
     ) -> None:
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
         from testbed.plane.simulator import Event, Process
 
-        earliest = slot_ps + min(0, *self.births_ps)
-        if earliest < timeline.now():
-            raise ValueError(f"slot at {slot_ps} ps: its earliest emission, {earliest} ps, is before now")
-        gates = self.gates(arrivals or ON_TIME)
+        late = arrivals or ON_TIME
+        emission_ps = self._emission_ps(slot_ps, late)
+        if emission_ps < timeline.now():
+            raise ValueError(f"slot at {slot_ps} ps: its emission, at {emission_ps} ps, is before now")
+        gates = self.gates(late)
         kept_a, kept_b = (kept * gate for kept, gate in zip(self._kept, gates, strict=True))
         attempt = _Attempt(self.parameters, (kept_a, kept_b), self._dark, self._noise, self._pairs, self._rng)
 
         def at(time_ps: int, act: Callable[[], None]) -> None:
-            timeline.schedule(Event(time_ps, Process(_Call(act), "run", []), self._priority))
+            timeline.schedule(Event(time_ps, Process(_Call(act), "run", []), self.ident.priority))
 
-        at(slot_ps, attempt.emit)
-        at(slot_ps + self.parameters.arm_a_ps, partial(attempt.arrive, 0))
-        at(slot_ps + self.parameters.arm_b_ps, partial(attempt.arrive, 1))
+        def emit() -> None:
+            attempt.emit()
+            # Scheduled from here: an arrival that is due at once must not come before its emission.
+            if self.receiver_only:
+                attempt.arrive(0)
+            else:
+                at(slot_ps + self.parameters.arm_a_ps, partial(attempt.arrive, 0))
+            # Over a short fibre a photon may start later than one that is on time arrives.
+            at(max(slot_ps + self.parameters.arm_b_ps, emission_ps), partial(attempt.arrive, 1))
+
+        at(emission_ps, emit)
         at(slot_ps + self.attempt_ps, lambda: done(attempt.report()))
 
 
@@ -158,6 +166,10 @@ class SenderReceiver(SourceMidpoint):
     """
 
     receiver_only = True
+
+    @override
+    def _emission_ps(self, slot_ps: int, late: Arrivals) -> int:
+        return slot_ps - self.parameters.arm_a_ps + late.a_ps
 
     @override
     def gates(self, arrivals: Arrivals) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import override
 
 from testbed.plane.links.barrett_kok import BarrettKok
-from testbed.plane.links.model import Grade, LinkParameters
+from testbed.plane.links.model import ALONE, Grade, LinkId, LinkParameters
 
 
 class DualRail(BarrettKok):
@@ -16,17 +16,10 @@ class DualRail(BarrettKok):
 
     rounds, rails = 1, 2
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
         # Both rails of a photon arrive at once, and every rail has its own detectors: none is ever blind.
         known = replace(parameters, jitter_frozen=True, dead_time_ps=0.0)
-        super().__init__(known, grade, name, seed, priority)
+        super().__init__(known, grade, ident)
 
     @property
     @override

@@ -67,11 +67,11 @@ class LinkParameters:
     visibility: Hong-Ou-Mandel visibility M of the photons (their overlap squared).
     coherence: kappa, what is left of the phase between the paths, e^(-sigma_phi^2/2) and more (single click).
     alpha: bright-state population that a node uses when told nothing else (single click).
-    round_gap_ps: from the first to the second excitation (Barrett-Kok).
+    round_gap_ps: from the first to the second excitation (Barrett-Kok: longer than window_ps).
     window_ps: how long the detectors are gated open.
     phase_sigma_rad: spread of the optical phase between the two paths (single click, delivery).
-    double_excitation: chance per node and round that it emits twice, which leaves no coherence; of node b
-    if double_excitation_b says nothing else.
+    double_excitation: chance that a bright node emits twice, which leaves no coherence; of node b if
+    double_excitation_b says nothing else.
     conversion_a, conversion_b: efficiency of wavelength conversion; conversion_noise: photons that each
     converter adds per window at its output (Poisson); b's if conversion_noise_b says nothing else.
     noise_photons: thermal noise N in the photon's own mode (transducers), or in the microwave mode (pairs);
@@ -150,10 +150,6 @@ class LinkParameters:
             raise ValueError(f"speed_m_per_s: {self.speed_m_per_s} is not positive")
         if self.window_ps < 1:
             raise ValueError(f"window_ps: {self.window_ps} is shorter than 1 ps")
-        if self.round_gap_ps <= self.window_ps:
-            raise ValueError(
-                f"round_gap_ps: {self.round_gap_ps} is not longer than window_ps {self.window_ps}"
-            )
 
     @property
     def arm_a_ps(self) -> int:
@@ -199,13 +195,17 @@ class LinkParameters:
 
     @property
     def doubles(self) -> tuple[float, float]:
-        """Chance per round that node a, that node b emits twice."""
+        """Chance that node a, that node b emits twice where it is bright."""
         b = self.double_excitation if self.double_excitation_b is None else self.double_excitation_b
         return self.double_excitation, b
 
     @property
     def emitted_once(self) -> float:
-        """Chance that neither node emits twice in a round."""
+        """What double excitation leaves of an attempt's coherence.
+
+        Exact for two clicks, where each node emits in one of two rounds or rails. With one click only one of them is
+        bright in either term, and amplitudes give sqrt((1 - a)(1 - b)): 1 - p2 per node is the published convention.
+        """
         a, b = self.doubles
         return (1 - a) * (1 - b)
 
@@ -232,9 +232,9 @@ class LinkParameters:
 
     @property
     def thermal_click(self) -> float:
-        """p_dc = eta N per detector: noise in the photon's own mode, clipped to a probability."""
+        """p_dc = eta N per detector: noise in the photon's own mode. Where it is 1 there is no such link."""
         a, b = self.noise
-        return min(1.0, (a * self.detection_a + b * self.detection_b) / 2)
+        return (a * self.detection_a + b * self.detection_b) / 2
 
     @property
     def noise_click(self) -> float:
@@ -271,6 +271,22 @@ class Optics(NamedTuple):
     """What jitter that differs from round to round leaves of M in the coherence of two clicks."""
     dead: bool = False
     """A detector that clicked in the first round is blind in the second."""
+
+
+class LinkId(NamedTuple):
+    """Which link of which run: keys of the photonic grade's random streams.
+
+    ``priority`` is that of its events on the timeline, and must differ between links of one timeline if the order of
+    their decisions in one picosecond matters.
+    """
+
+    name: str = "link"
+    seed: int = 0
+    priority: int = 0
+
+
+ALONE: Final = LinkId()
+"""A link that has its timeline to itself."""
 
 
 class Arrivals(NamedTuple):

@@ -135,12 +135,3 @@ def _side(x: float, mean: float) -> float:
     if x > 25:
         return exp(-(mean**2) / 2) * (1 - 1 / (2 * x**2)) / (x * sqrt(pi))
     return exp(x**2 - mean**2 / 2) * erfc(x)
-
-
-def frame_fidelity(frequency_hz: float, offset_s: float, rms: bool = True) -> float:
-    """What a qubit frame read at the wrong time leaves of F.
-
-    The phase is phi = 2 pi f dt; (1 + e^(-phi^2/2))/2 if dt is an rms, (1 + cos phi)/2 if it is one offset.
-    """
-    phase = 2 * pi * frequency_hz * offset_s
-    return (1 + (exp(-(phase**2) / 2) if rms else cos(phase))) / 2

@@ -25,7 +25,17 @@ from sequence.components.photon import Photon
 
 from testbed.keyed import keyed_generator
 from testbed.plane.links.interference import ClickMasks, click_masks
-from testbed.plane.links.model import ON_TIME, PSI_MINUS, PSI_PLUS, Arrivals, Brightness, Done, LinkParameters, both
+from testbed.plane.links.model import (
+    ON_TIME,
+    PSI_MINUS,
+    PSI_PLUS,
+    Arrivals,
+    Brightness,
+    Done,
+    LinkId,
+    LinkParameters,
+    both,
+)
 from testbed.plane.simulator import Entity, Event, Process
 from testbed.plane.state.engine import StateEngine
 
@@ -91,9 +101,9 @@ class Analyser:
     """Our own Bell-state analyser: any overlap, any pair of arms, any brightness."""
 
     def __init__(
-        self, parameters: LinkParameters, rounds: int, engine: StateEngine, keys: list[int], rng: Generator
+        self, parameters: LinkParameters, engine: StateEngine, keys: list[int], rng: Generator
     ) -> None:
-        self.parameters, self.rounds, self.engine, self.keys, self.rng = parameters, rounds, engine, keys, rng
+        self.parameters, self.engine, self.keys, self.rng = parameters, engine, keys, rng
         self.packets = parameters.packets
         self._masks: ClickMasks | None = None
         self.late = UNTOUCHED
@@ -112,8 +122,9 @@ class Analyser:
         self.phase = complex(known.coherence) if single else 1.0 + 0.0j
         if single and known.phase_sigma_rad:
             self.phase *= rect(1.0, float(self.rng.normal(0.0, known.phase_sigma_rad)))
-        if any(known.doubles) and (self.rng.random((self.rounds, 2)) < known.doubles).any():
-            self.phase = 0j  # the second photon tells which node was bright
+        # Once per node: in two rounds, or rails, it is bright in one. With one click, as LinkParameters.emitted_once.
+        if any(known.doubles) and (self.rng.random(2) < known.doubles).any():
+            self.phase = 0j  # the second photon tells which node was bright, and when
 
     def jitter(self) -> None:
         known = self.parameters
@@ -195,7 +206,7 @@ class Lane(Entity):
         self.bench = bench
         known = bench.parameters
         self.rng, rng_a, rng_b = (
-            keyed_generator(bench.seed, "photonic", bench.name, number, part)
+            keyed_generator(bench.ident.seed, "photonic", bench.ident.name, number, part)
             for part in ("station", "a", "b")
         )
         # Loss is loss wherever it is: that of a switch stands with the emitters', SeQUeNCe has no switch.
@@ -222,7 +233,7 @@ class Lane(Entity):
                 f"{name}.bsm", timeline, self, known.detector_efficiency, self.rng
             )
         else:
-            self.analyser = Analyser(known, bench.rounds, engine, self.keys, self.rng)
+            self.analyser = Analyser(known, engine, self.keys, self.rng)
         self.arrived: dict[str, Photon] = {}
         self.heralds: list[int] = []
         self.done: Done | None = None
@@ -328,9 +339,7 @@ class Bench:
 
     parameters: LinkParameters
     rounds: int
-    name: str
-    seed: int
-    priority: int
+    ident: LinkId
     free: list[Lane] = field(default_factory=list)
     timeline: "Timeline | None" = None
     lanes: int = 0
@@ -389,7 +398,7 @@ class Bench:
         if self.free:
             lane = self.free.pop()
         else:
-            lane = Lane(f"{self.name}.lane{self.lanes}", timeline, self, self.lanes)
+            lane = Lane(f"{self.ident.name}.lane{self.lanes}", timeline, self, self.lanes)
             self.lanes += 1
         return lane, emissions, self.late(arrivals or ON_TIME)
 
@@ -411,4 +420,4 @@ class Bench:
         # Equal (time, priority) are not FIFO in SeQUeNCe; none of a lane's own events ever tie in a way that
         # matters.
         assert self.timeline is not None
-        self.timeline.schedule(Event(time_ps, Process(owner, method, arguments), self.priority))
+        self.timeline.schedule(Event(time_ps, Process(owner, method, arguments), self.ident.priority))

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, override
 from numpy.random import Generator
 
 from testbed.plane.links.barrett_kok import BarrettKok, first_round_probability
-from testbed.plane.links.model import NEVER_ATTEMPT, Arrivals, Brightness, Done, Grade, LinkParameters, draw_first
+from testbed.plane.links.model import (
+    ALONE,
+    NEVER_ATTEMPT,
+    Arrivals,
+    Brightness,
+    Done,
+    Grade,
+    LinkId,
+    LinkParameters,
+    draw_first,
+)
 
 if TYPE_CHECKING:
     from sequence.kernel.timeline import Timeline
@@ -22,15 +32,8 @@ if TYPE_CHECKING:
 class BarrettKokRounds(BarrettKok):
     """`round_gap_ps` is the least distance of rounds, a slot. Halves live from the first round's emission on."""
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
-        super().__init__(parameters, grade, name, seed, priority)
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        super().__init__(parameters, grade, ident)
         self._first = first_round_probability(self.optics)
 
     @property

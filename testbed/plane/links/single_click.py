@@ -1,5 +1,6 @@
 """Single click: both nodes weakly bright, one photon heralds; the detector that clicks names Psi+ or Psi-."""
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING, Final
@@ -9,12 +10,14 @@ from numpy.random import Generator
 
 from testbed.plane.links.interference import click_masks, heralded_state
 from testbed.plane.links.model import (
+    ALONE,
     PSI_PLUS,
     Arrivals,
     Brightness,
     Done,
     Grade,
     Herald,
+    LinkId,
     LinkParameters,
     Optics,
     both,
@@ -65,8 +68,10 @@ def heralded_fidelity(alpha_a: float, alpha_b: float, optics: Optics) -> float:
 def estimated_fidelity(alpha_a: float, alpha_b: float, optics: Optics) -> float:
     """What a node may estimate: the estimator of Humphreys et al., Nature 558, 268 (2018), SI.
 
-    The SIGCOMM 2019 link layer uses it. It takes dark counts for coherent, so it lies about .001 above the
-    exact law. The published form has no coherence factor; here kappa scales its second term.
+    The SIGCOMM 2019 link layer uses it. It takes dark counts for coherent, which puts it about .001 above the exact law
+    where photons are rare, as in the links it was published for; and it lets two photons always leave by one port, as
+    if M were 1, which puts it below where they are not rare: by .0024 at pA = pB = .3, M = .8, alpha = .2.
+    The published form has no coherence factor; here kappa scales its second term.
     """
     a, b = optics.pa, optics.pb
     none = (1 - optics.dark) ** 2
@@ -85,22 +90,27 @@ _LEAST_ALPHA: Final = 1e-9
 def best_alpha(optics: Optics) -> float:
     """The bright-state population, alike at both nodes, with the largest exact fidelity; at least 1e-9.
 
-    By golden section: the fidelity rises from dark counts' to a peak and falls again. Without dark counts the less
-    bright the better, and the least there is comes out. To leading order: transducer.best_alpha.
+    Without dark counts the less bright the better, and the least there is comes out. To leading order:
+    transducer.best_alpha.
     """
+    return brightness_of_peak(lambda alpha: heralded_fidelity(alpha, alpha, optics), 0.5)
+
+
+def brightness_of_peak(fidelity: Callable[[float], float], most: float) -> float:
+    """Where a fidelity is largest that rises from dark counts' to a peak and falls again: by golden section."""
     # On a logarithmic scale, since peaks lie where alpha equals a dark count's probability.
-    low, high = log(_LEAST_ALPHA), log(0.5)
+    low, high = log(_LEAST_ALPHA), log(most)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = (heralded_fidelity(exp(x), exp(x), optics) for x in (left, right))
+    at_left, at_right = (fidelity(exp(x)) for x in (left, right))
     while high - low > 1e-9:
         if at_left > at_right:
             high, right, at_right = right, left, at_left
             left = high - _GOLDEN * (high - low)
-            at_left = heralded_fidelity(exp(left), exp(left), optics)
+            at_left = fidelity(exp(left))
         else:
             low, left, at_left = left, right, at_right
             right = low + _GOLDEN * (high - low)
-            at_right = heralded_fidelity(exp(right), exp(right), optics)
+            at_right = fidelity(exp(right))
     return exp((low + high) / 2)
 
 
@@ -127,16 +137,9 @@ class SingleClick(Retimed):
 
     rounds = 1
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
-        self.parameters, self.grade, self.optics = parameters, grade, parameters.optics
-        self._name, self._seed, self._priority = name, seed, priority
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        super().__init__(parameters, grade, ident)
+        self.optics = parameters.optics
         # A link sees few different alphas, and asks for each of them per pair.
         self._states = lru_cache(maxsize=256)(self._heralded_states)
 
@@ -145,7 +148,7 @@ class SingleClick(Retimed):
         # Imported when a photon is to fly: the closed forms need no simulator, whose import takes a second.
         from testbed.plane.links.photonic import Bench
 
-        return Bench(self.parameters, self.rounds, self._name, self._seed, self._priority)
+        return Bench(self.parameters, self.rounds, self.ident)
 
     @property
     def attempt_ps(self) -> int:
@@ -164,6 +167,10 @@ class SingleClick(Retimed):
 
     def estimate(self, alpha: Brightness) -> float:
         return estimated_fidelity(*both(alpha), self.optics)
+
+    def best_alpha(self) -> float:
+        """The brightness of both nodes with the largest fidelity."""
+        return best_alpha(self.optics)
 
     def draw_attempts(self, rng: Generator, alpha: Brightness) -> int:
         return draw_first(rng, success_probability(*both(alpha), self.optics))

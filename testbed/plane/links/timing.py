@@ -12,21 +12,22 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from testbed.plane.links.model import ON_TIME, Arrivals, Brightness, Grade, LinkParameters
+from testbed.plane.links.model import ALONE, ON_TIME, Arrivals, Brightness, Grade, LinkId, LinkParameters
 from testbed.plane.state.gates import Complex
 
 
 class Retimed:
     """Part of every link class."""
 
-    parameters: LinkParameters
-    grade: Grade
     meeting: ClassVar[bool] = True
     """Photons of both nodes interfere, so that their relative arrival matters."""
 
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        self.parameters, self.grade, self.ident = parameters, grade, ident
+
     def altered(self, **changes: float) -> Self:
         """The same link with other parameters, for its law."""
-        return type(self)(replace(self.parameters, **changes), self.grade)  # type: ignore[call-arg, arg-type]
+        return type(self)(replace(self.parameters, **changes), self.grade)  # type: ignore[arg-type]
 
     def gates(self, arrivals: Arrivals) -> tuple[float, float]:
         """Shares of what is detected on time that fall into the gate all the same."""

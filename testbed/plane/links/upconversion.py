@@ -14,7 +14,18 @@ from numpy.random import Generator
 from testbed.keyed import keyed_generator
 from testbed.plane.links import single_click
 from testbed.plane.links.interference import heralded_state
-from testbed.plane.links.model import Arrivals, Brightness, Done, Grade, Herald, LinkParameters, both, draw_first
+from testbed.plane.links.model import (
+    ALONE,
+    Arrivals,
+    Brightness,
+    Done,
+    Grade,
+    Herald,
+    LinkId,
+    LinkParameters,
+    both,
+    draw_first,
+)
 from testbed.plane.links.single_click import SingleClick
 from testbed.plane.state.gates import Complex
 
@@ -24,6 +35,14 @@ if TYPE_CHECKING:
 
 class TransducerUpconversion(SingleClick):
     """Single click; `noise_photons` is N, `efficiency_a`, `efficiency_b` the whole chain of conversion."""
+
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
+        if parameters.thermal_click >= 1:
+            raise ValueError(
+                f"noise_photons: {parameters.thermal_click:g} of them per detector and window, after all losses,"
+                " is not less than 1"
+            )
+        super().__init__(parameters, grade, ident)
 
     @override
     def estimate(self, alpha: Brightness) -> float:
@@ -51,30 +70,35 @@ def _damping(share: float) -> tuple[Complex, Complex]:
     return stays.astype(np.complex128), goes.astype(np.complex128)
 
 
+def mean_pair(alpha: float, n: float) -> float:
+    """<min(1, alpha (k + 1))> over a thermal k of mean n: alpha (1 + n), less where many photons make a pair certain.
+
+    k is j or more with chance x^j, x = n/(1 + n): each j adds alpha, up to the K-th, beyond which it adds the rest.
+    """
+    if alpha <= 0:
+        return 0.0
+    most = int(1 / alpha)
+    beyond = (n / (1 + n)) ** most
+    return alpha * (1 + n) * (1 - beyond) + (1 - alpha * most) * beyond
+
+
 class TransducerPair(SingleClick):
     """Blue-detuned: alpha is the chance of a pair from vacuum, `noise_photons` n of the microwave mode.
 
-    From k photons the pair is k + 1 times as likely, and the state leaves the qubit: that leakage is booked
-    as |11>, which no Bell state heralded here overlaps. A microwave photon that does not get into its qubit
-    (`extraction_a`, `extraction_b`) leaves it in |0>, whatever the optical one does. Leading order in alpha:
+    From k photons the pair is k + 1 times as likely, at most certain, and the state leaves the qubit: that leakage
+    is booked as |11>, which no Bell state heralded here overlaps. A microwave photon that does not get into its
+    qubit (`extraction_a`, `extraction_b`) leaves it in |0>, whatever the optical one does. Leading order in alpha:
     p = 2 eta alpha (1+n), F = extraction/(1+n)^3 with both alike at both ends.
     """
 
-    def __init__(
-        self,
-        parameters: LinkParameters,
-        grade: Grade = "sampled",
-        name: str = "link",
-        seed: int = 0,
-        priority: int = 0,
-    ) -> None:
+    def __init__(self, parameters: LinkParameters, grade: Grade = "sampled", ident: LinkId = ALONE) -> None:
         # n is no noise in the optical mode: it makes no click by itself.
         quiet = replace(parameters, noise_photons=0.0, noise_photons_b=None)
-        super().__init__(quiet, grade, name, seed, priority)
+        super().__init__(quiet, grade, ident)
         self._n = parameters.noise
         self._cold = 1 / ((1 + self._n[0]) * (1 + self._n[1]))
         """Chance that both microwave modes start empty."""
-        self._photon_rng = keyed_generator(seed, "photonic", name, "thermal")
+        self._photon_rng = keyed_generator(ident.seed, "photonic", ident.name, "thermal")
 
     @override
     def altered(self, **changes: float) -> Self:
@@ -82,11 +106,16 @@ class TransducerPair(SingleClick):
         return super().altered(**(quanta | changes))
 
     def _bright(self, alpha: Brightness) -> tuple[float, float]:
-        """Mean chance of a pair at each node: sums over k are linear in alpha (k + 1)."""
-        a, b = (x * (1 + n) for x, n in zip(both(alpha), self._n, strict=True))
-        if max(a, b) > 1:
+        """Mean chance of a pair at each node, in which the chance of a click is linear."""
+        if max(x * (1 + n) for x, n in zip(both(alpha), self._n, strict=True)) > 1:
             raise ValueError(f"alpha: {alpha} (1 + n) is more than 1")
+        a, b = (mean_pair(x, n) for x, n in zip(both(alpha), self._n, strict=True))
         return a, b
+
+    @override
+    def best_alpha(self) -> float:
+        """Where its own law has the largest fidelity, among those that there can be."""
+        return single_click.brightness_of_peak(self.heralded_fidelity, min(0.5, 1 / (1 + max(self._n))))
 
     @property
     def _extractions(self) -> tuple[float, float]:

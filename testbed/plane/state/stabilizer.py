@@ -17,6 +17,7 @@ import stim
 from testbed.plane.state.density import Decay, Decays, Draw, Draws
 from testbed.plane.state.gates import NAMED, Complex, Gate1, Gate2, Real
 from testbed.plane.state.noise import coherence, damping
+from testbed.plane.state.pauli_draws import PauliDraws
 from testbed.plane.state.trajectory import TrajectoryGroup
 
 # Up to here a marginal is taken from the ket; beyond, from one expectation value per Pauli string.
@@ -50,7 +51,7 @@ def _method(gate: Gate1 | Gate2) -> str:
     return ""
 
 
-class StabilizerGroup:
+class StabilizerGroup(PauliDraws):
     """Qubits that share one sampled stabilizer state.
 
     A qubit that leaves makes its slot in the tableau free; a free slot is in |0>.
@@ -130,18 +131,6 @@ class StabilizerGroup:
         self._apply(gate, self._slots[a], self._slots[b])
         if error:
             self.depolarise2(a, b, error, draws[0])
-
-    def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
-        sample = draw()
-        if sample < x + y + z:
-            self._pauli(axis, 1 if sample < x else 2 if sample < x + y else 3)
-
-    def depolarise2(self, a: int, b: int, probability: float, draw: Draw) -> None:
-        sample = draw()
-        if sample < probability:
-            which = 1 + min(14, int(15 * sample / probability))
-            self._pauli(a, which >> 2)
-            self._pauli(b, which & 3)
 
     def _pauli(self, axis: int, which: int) -> None:
         if which & 1:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from testbed.plane.state.density import Decay, Decays, Draw, Draws, from_pauli, to_pauli
 from testbed.plane.state.gates import Complex, Gate1, Gate2, Indices, Real, Rows
 from testbed.plane.state.noise import coherence, damping, phase_flip
+from testbed.plane.state.pauli_draws import PauliDraws
 
 # Up to so many amplitudes in a row are moved as one item, which numpy would else loop over one by one.
 _RUN = 8
@@ -48,7 +49,7 @@ def _row_phases(rows: Rows, a: int, b: int, count: int) -> Complex:
     return np.moveaxis(np.broadcast_to(phases, (2,) * count), (0, 1), (a, b)).reshape(-1).copy()
 
 
-class TrajectoryGroup:
+class TrajectoryGroup(PauliDraws):
     """Qubits that share one sampled pure state; `keys` gives the order of the axes."""
 
     __slots__ = ("ket", "keys")
@@ -225,18 +226,6 @@ class TrajectoryGroup:
         else:
             cube[:, 0] /= sqrt(1.0 - excited)
         cube[:, 1] = 0.0
-
-    def pauli1(self, axis: int, x: float, y: float, z: float, draw: Draw) -> None:
-        sample = draw()
-        if sample < x + y + z:
-            self._pauli(axis, 1 if sample < x else 2 if sample < x + y else 3)
-
-    def depolarise2(self, a: int, b: int, probability: float, draw: Draw) -> None:
-        sample = draw()
-        if sample < probability:
-            which = 1 + min(14, int(15 * sample / probability))
-            self._pauli(a, which >> 2)
-            self._pauli(b, which & 3)
 
     def _pauli(self, axis: int, which: int) -> None:
         if which & 1 ^ which >> 1:  # X or Y
