@@ -1,13 +1,18 @@
 """Timers by name for a sans-IO machine: set, move or cancel at any time, what is due in order of (time,
 creation).
 
-What may live here: that one structure.  (`holds.py` is the simpler one, for things that all wait equally
-long.)
+What may live here: that one structure, and where pauses that double end.  (`holds.py` is the simpler one, for
+things that all wait equally long.)
 """
 
 from collections.abc import Hashable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
+from typing import Final
+
+LONGEST_PAUSE_PS: Final = 10**18
+"""Eleven days.  Who asks again and again, after pauses that double, asks no more after so long, so that a lab in which
+nothing else happens comes to rest."""
 
 
 def soonest(*dues: int | None) -> int | None:

@@ -6,6 +6,8 @@ What may live here: frozen dataclasses and their JSON form.  No defaults that hi
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from protocols.timers import LONGEST_PAUSE_PS
+
 SETTLES_WITHIN: Final = 64
 """Exchanges with its time server, after which a node comes up with the clock that it has."""
 
@@ -296,6 +298,8 @@ class NodeConfig:
     """Why this life does not know what earlier ones have written down, if so, in words."""
     allowance_ps: int = 0
     """What ``paced`` adds to protocol timers for the host's own slowness."""
+    longest_pause_ps: int = LONGEST_PAUSE_PS
+    """After a pause of so long it asks no more for who cannot be heard."""
 
     def reborn(self, t_ps: int) -> "NodeConfig":
         """The next incarnation, born at ``t_ps``: nothing volatile is kept, programs that ran there are gone.

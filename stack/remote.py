@@ -72,7 +72,7 @@ def run_node(
     announce: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Be ``node`` of the lab's run until it ends, with frames at ``address``; the exit code.  ``keeps``: a folder, made
-    if need be, for what its next life is to find; ``announce`` is told when it begins.
+    if need be, for what its next life is to find; ``announce`` is told when it begins, and when it ends by itself.
 
     Raises LabGone, or OSError if the address is not ours or taken.
     """

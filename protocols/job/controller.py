@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from protocols.ignored import Ignored
 from protocols.job.book import Accepted, Book, Counted, Freed, Job, Over, Placed, Record, Unplaced, Unwanted
-from protocols.job.qpu import LONGEST_PS, PIECE, row_bytes
+from protocols.job.qpu import PIECE, row_bytes
 from protocols.job.service import (
     Compile,
     JobChanged,
@@ -32,7 +32,7 @@ from protocols.job.service import (
 )
 from protocols.job.states import JOB_TABLE, JobDo, JobInput, JobState
 from protocols.machine import Output, Send
-from protocols.timers import Timers
+from protocols.timers import LONGEST_PAUSE_PS, Timers
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -137,10 +137,13 @@ class _Lease:
 class Controller:
     """One controller and its QPUs."""
 
-    def __init__(self, qpus: Mapping[int, Qpu], planner: Planner) -> None:
+    def __init__(
+        self, qpus: Mapping[int, Qpu], planner: Planner, longest_pause_ps: int = LONGEST_PAUSE_PS
+    ) -> None:
         self._book = Book()
         self._qpus = {node: _Qpu(*qpu) for node, qpu in sorted(qpus.items())}
         self._planner = planner
+        self._longest_pause_ps = longest_pause_ps
         self._outputs: list[Output] = []
         self._asked: set[int] = set()  # QPUs of which it is not known yet whether they are there
         self._queue: list[Job] = []
@@ -292,7 +295,7 @@ class Controller:
         elif qpu.up is not False:
             self._ask(peer, qpu)  # messages were lost: it may be there all the same
         qpu.in_doubt |= qpu.lease != 0
-        if qpu.up is False and qpu.in_doubt and qpu.again_ps <= LONGEST_PS:  # JOB-23
+        if qpu.up is False and qpu.in_doubt and qpu.again_ps <= self._longest_pause_ps:  # JOB-23
             self._timers.set((_RECALL, peer), now + qpu.again_ps)
             qpu.again_ps *= 2
         qpu.lease = 0

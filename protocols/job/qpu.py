@@ -19,7 +19,7 @@ from protocols.ignored import Ignored
 from protocols.job.service import Ending, Halt, Offered, Start, Unwatch, Watch
 from protocols.job.states import LEASE_TABLE, LeaseDo, LeaseInput, LeaseState
 from protocols.machine import Output, Send
-from protocols.timers import Timers
+from protocols.timers import LONGEST_PAUSE_PS, Timers
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -40,10 +40,7 @@ MAX_PARTS: Final = 8192
 
 AGAIN_PS: Final = 10 * 10**9
 """How long after the loss of its controller a QPU says Here; twice as long after each further one, until the controller
-is heard."""
-
-LONGEST_PS: Final = 10**18
-"""Eleven days: nothing is said after so long, and a lab whose controller stays away comes to rest."""
+is heard, or stays away for so long that the lab comes to rest."""
 
 _STOPPED: Final = Ending(JobWhy.STOPPED)
 
@@ -63,8 +60,9 @@ class _Lease:
 class QpuLeases:
     """The leases of one QPU by its one controller."""
 
-    def __init__(self, controller: int, data_qubits: int) -> None:
+    def __init__(self, controller: int, data_qubits: int, longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
         self._controller = controller
+        self._longest_pause_ps = longest_pause_ps
         self._room = data_qubits
         self._told = 0  # in the last Here
         self._outputs: list[Output] = []
@@ -147,7 +145,7 @@ class QpuLeases:
         """The node is gone, or has started anew (JOB-11), or could not be reached for a while (JOB-4)."""
         if peer != self._controller:
             return
-        if self._again_ps <= LONGEST_PS:
+        if self._again_ps <= self._longest_pause_ps:
             self._again.set(None, now + self._again_ps)
             self._again_ps *= 2
         if self._lease is not None:

@@ -57,7 +57,7 @@ from protocols.reliable.service import Broken, Delivered, Undelivered
 from protocols.reliable.streams import PROBE, U32, Incoming, Outgoing, Peer, Segment, first_sequence
 from protocols.reliable.timing import RoundTrip
 from protocols.serial import serial_newer
-from protocols.timers import Timers, soonest
+from protocols.timers import LONGEST_PAUSE_PS, Timers, soonest
 from protocols.wire.codec import RelAck, RelData, RelProbe, RelReset
 
 MAX_PAYLOAD: Final = 1_100
@@ -86,9 +86,6 @@ def lost_after_ps(round_trip_ps: int, tries: int = TRIES) -> int:
 KEEPALIVE_PS: Final = 100_000_000_000
 """100 ms: long beside any round trip, short beside any patience."""
 
-_LONGEST_SILENCE_PS: Final = 10**18
-"""Eleven days: nobody is asked again after so long."""
-
 _MOST_DOUBLINGS: Final = 40
 """Of the pauses after which a peer is tried that may not have come up yet."""
 
@@ -99,6 +96,7 @@ class Reliable:
     round_trip_ps: the configured round trip, one for all or a function of the peer.  ack_delay_ps: how long
     an acknowledgement may wait for a Data to ride on; by default one round trip.  keepalive_ps: how long a peer
     that is waited for may be silent before it is asked.  all_up_at: till then a peer may not have come up yet.
+    longest_pause_ps: after it a silent peer is not asked again.
     """
 
     def __init__(
@@ -111,6 +109,7 @@ class Reliable:
         tries: int = TRIES,
         keepalive_ps: int = KEEPALIVE_PS,
         all_up_at: int = 0,
+        longest_pause_ps: int = LONGEST_PAUSE_PS,
     ) -> None:
         if not 0 <= incarnation <= 0xFFFF or window < 1 or tries < 1:
             raise ValueError(f"incarnation {incarnation}, window {window} or tries {tries} is out of range")
@@ -122,6 +121,7 @@ class Reliable:
         self._tries = tries
         self._keepalive_ps = keepalive_ps
         self._all_up_at = all_up_at
+        self._longest_pause_ps = longest_pause_ps
         self._peers: dict[int, Peer] = {}
         self._retransmission: Timers[int] = Timers()
         self._acknowledgement: Timers[int] = Timers()
@@ -352,7 +352,7 @@ class Reliable:
                 self.send(peer.number, *PROBE, b"", now)
             peer.silence_ps *= 2
             due = peer.heard_at + peer.silence_ps
-        if peer.silence_ps <= _LONGEST_SILENCE_PS:
+        if peer.silence_ps <= self._longest_pause_ps:
             self._silence.set(peer.number, due)
 
     def _give_up(self, peer: Peer) -> None:

@@ -53,7 +53,7 @@ class Leases:
         self._gates = gates
         self._results = results
         self._messenger = messenger
-        machine = QpuLeases(config.controller, self._data_qubits)
+        machine = QpuLeases(config.controller, self._data_qubits, config.longest_pause_ps)
         self._driver = Driver(kernel, machine, messenger.send, self._on_event)
         self._part: JobPart | None = None
         self._ahead = 0

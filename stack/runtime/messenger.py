@@ -33,6 +33,7 @@ class Messenger:
             lambda peer: 2 * config.paths[peer].delay_ps,
             keepalive_ps=_keepalive_ps(config),
             all_up_at=0 if config.time is None else kernel.now + config.time.patience_ps,
+            longest_pause_ps=config.longest_pause_ps,
         )
         # On a machine that is slow, acknowledgements come late in whole swarms; were each of them to have sent again
         # what others are still late for, that would be the end of every stream.

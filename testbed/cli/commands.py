@@ -8,6 +8,7 @@ import argparse
 import errno
 import os
 import sys
+from importlib.metadata import version
 
 # Before anything imports numpy: threads inside BLAS turn operations on a few qubits from 0.05 ms into 8 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,6 +29,7 @@ def parser() -> Parser:
         description="A quantum network protocol stack and the testbed to run it.",
         epilog=EXITS,
     )
+    whole.add_argument("--version", action="version", version=f"bellwire {version('bellwire')}")
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for module in COMMANDS:
         module.add(commands)
@@ -42,7 +44,10 @@ def obey(arguments: list[str] | None = None) -> int:
     try:
         whole = parser()
         completion.complete(whole)
-        args = whole.parse_args(arguments)
+        said = sys.argv[1:] if arguments is None else arguments
+        if said and said[0].startswith("-") and not whole.knows(said[0]):
+            whole.error(f"{said[0]}: what is said of a command follows it: {whole.prog} COMMAND {said[0]} ...")
+        args = whole.parse_args(said)
         end_with_owner()
         code: int = args.do(args)
         sys.stdout.flush()

@@ -66,8 +66,8 @@ def add(commands: Commands) -> None:
     results.add_argument("--out", type=Path, metavar="DIR", help="folder for them (default: a new one in out/)")
     results.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
     results.add_argument("--json", type=Path, metavar="FILE", help="also write report.json there")
-    _add_node(commands)
     results.add_argument("--replay", type=Path, metavar="DIR", help="do again the run that left DIR")
+    _add_node(commands)
 
 
 NODE = """Be one node of a run, or of a testbed, that was started on another machine, or in another network, with
@@ -165,6 +165,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     if args.replay is not None:
         options = replayed(options, args.replay)
+        if args.scenario is not None:
+            tell(f"what came from outside to {args.replay}, with {args.scenario} as it is now")
     elif args.scenario is None:
         raise BadInput("command line", "SCENARIO", "no scenario is named", "name a file, or --replay DIR")
     check_writable(args.json)

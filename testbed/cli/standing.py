@@ -230,8 +230,7 @@ def _status_lines(status: "Status") -> list[str]:
         for node in status.nodes.values()
         if node.unrecorded_s
     ]
-    off = [node.name for node in status.nodes.values() if node.drifted]
-    lines += [f"  clock: a fault drift was at {', '.join(off)}; without time_sync it stays off by that"] if off else []
+    lines += _drifted(status)
     lines += [f"  {one.name}: {one.a} - {one.station} - {one.b}, {one.length_m:g} m" for one in status.links]
     lines += [f"  telemetry: {status.telemetry}"] if status.telemetry else []
     lines += [f"  fault: {_fault_line(one)}" for one in status.faults]
@@ -262,15 +261,15 @@ def _ping(args: argparse.Namespace) -> int:
     from testbed.standing.testbed import TestbedError
 
     try:
-        made = _found(args).ping(
-            args.a, args.b, args.pairs, minimum_fidelity=args.fidelity, patience_s=args.patience
-        )
+        bed = _found(args)
+        made = bed.ping(args.a, args.b, args.pairs, minimum_fidelity=args.fidelity, patience_s=args.patience)
+        status = bed.status() if made.pairs < made.asked else None
     except TestbedError as error:
         return _gone(args, error)
     if args.json:
         say([json.dumps(asdict(made), indent=2)], 2)
     else:
-        say(_ping_lines(made, args.fidelity), 2)
+        say(_ping_lines(made, args.fidelity) + ([] if status is None else _amiss(status)), 2)
     return 0 if made.pairs == made.asked else 1
 
 
@@ -289,6 +288,17 @@ def _ping_lines(made: "Ping", fidelity: float) -> list[str]:
     if made.unseen:
         lines.append(f"  fidelity as the oracle has it is not known: {made.unseen}")
     return lines
+
+
+def _amiss(status: "Status") -> list[str]:
+    """What may be why pairs did not come."""
+    lines = [f"  {node.name} is {node.state}" for node in status.nodes.values() if node.state != "up"]
+    return lines + _drifted(status) + [f"  fault: {_fault_line(one)}" for one in status.faults]
+
+
+def _drifted(status: "Status") -> list[str]:
+    off = [node.name for node in status.nodes.values() if node.drifted]
+    return [f"  clock: a fault drift was at {', '.join(off)}; without time_sync it stays off by that"] if off else []
 
 
 def _deed(args: argparse.Namespace) -> int:

@@ -46,6 +46,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **{"formatter_class": HelpFormatter, **options})
         self._negative_number_matcher = _NEGATIVE
 
+    def knows(self, option: str) -> bool:
+        """Whether it is one of its own options, and of no command."""
+        return any(option in action.option_strings for action in self._actions)
+
     def print_help(self, file: Any = None) -> None:
         if file is None:
             say([self.format_help().rstrip("\n")], 2)

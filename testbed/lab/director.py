@@ -51,7 +51,7 @@ class Director:
     """Gives a run its commands.  ``paced``: its time is the wall's."""
 
     def __init__(self, name: str, clock: str) -> None:
-        self._name = name
+        self.name = name
         self._clock = clock
         self._paced = clock == "paced"
         self._launch: Launch | None = None
@@ -229,7 +229,7 @@ class Director:
             for link in self._scenario.links
         ]
         return {
-            "name": self._name,
+            "name": self.name,
             "scenario": str(self._scenario.path),
             "out": str(self._folder.path.resolve()),
             "clock": self._clock,

@@ -72,6 +72,8 @@ type OnEnd = Callable[[int, dict[str, Node]], None]
 class Standing(Protocol):
     """What makes a run a testbed that stays, see ``testbed.standing.service``."""
 
+    name: str
+    """Its folder has it, too, if nobody says another."""
     telemetry: Callable[[], str]
     """Set by the run: why its telemetry reaches nobody, nothing while it does."""
 
@@ -99,7 +101,7 @@ def run(
     trace so far is written, within 5 s if it was broken off.
     """
     made = prepare(options, standing is not None or options.idle)
-    out = options.out or _fresh(made.scenario.name)
+    out = options.out or _fresh(made.scenario.name if standing is None else standing.name)
     with RunFolder.taken(out):
         return _Run(made, RunFolder.create(out, options.force), standing, on_end).whole(progress, announce, warn)
 

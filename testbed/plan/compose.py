@@ -1,13 +1,14 @@
 """From a checked scenario to a plan: what each node is told, what the plane is built from, what is planned.
 
-What may live here: that translation, and nothing that depends on the clock but the keys.
+What may live here: that translation, and of what depends on the clock only keys and patience.
 """
 
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from protocols.timers import LONGEST_PAUSE_PS
 from stack.config import Control, NodeConfig, Path
 from stack.runtime.times import NEVER
 from testbed.clock.agenda import Deed, Planned
@@ -23,6 +24,9 @@ from testbed.scenario.model import PlannedFault
 
 if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
+
+_VIRTUAL_PAUSE_PS: Final = 10**16
+"""Three hours: where time leaps over pauses, there must be enough of it for many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,13 @@ def compose(
     """The plan of a scenario; ``jobs`` are its circuits, compiled."""
     seed = scenario.seed
     numbers = {n.name: n.number for n in scenario.nodes}
-    secret = clock == "paced"
-    allowance = round(scenario.host_allowance_ps / scenario.dilation) if secret else 0
+    paced = clock == "paced"
+    allowance = round(scenario.host_allowance_ps / scenario.dilation) if paced else 0
     ways = all_ways(scenario)
     clocks, keeping = oscillations(scenario), time_keeping(scenario)
     controllers = _controllers(scenario, ways)
     keys: dict[tuple[int, int], str] = {}
-    for a, there in ways.items() if secret else ():
+    for a, there in ways.items() if paced else ():
         for b in there:
             keys[a, b] = keys.get((b, a)) or secrets.token_hex(32)
     links = {link.name: link_told(scenario, link) for link in scenario.links}
@@ -108,7 +112,7 @@ def compose(
                 noise=clocks[node.number].noise,
                 time=keeping.get(node.number),
                 paths=ways[node.number],
-                keys={n: keys[node.number, n] for n in ways[node.number]} if secret else {},
+                keys={n: keys[node.number, n] for n in ways[node.number]} if paced else {},
                 device=device_told(device) if device else None,
                 circuits=circuits(scenario.circuits),
                 routing=routing(scenario.routing),
@@ -119,6 +123,7 @@ def compose(
                 apps=dict(apps_of(scenario, node.name, jobs)),
                 sessions=sum(1 for p in scenario.programs if p.node == node.name),
                 allowance_ps=allowance,
+                longest_pause_ps=LONGEST_PAUSE_PS if paced else _VIRTUAL_PAUSE_PS,
             )
         )
     routes = {} if scenario.routing else all_routes(scenario, {config.number: config for config in configs})

@@ -332,7 +332,7 @@ def _listening(path: Path) -> socket.socket:
         raise BadInput(path, "--dir", "it is too long for a socket's path", "name a folder with a shorter path")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(str(path))
-    sock.listen(16)
+    sock.listen(128)
     return sock
 
 

@@ -12,6 +12,7 @@ from protocols.job.qpu import QpuLeases
 from protocols.job.service import Compile, Ending, Halt, JobChanged, Offered, Order, Part, Start, Unwatch, Watch
 from protocols.machine import Machine
 from protocols.reliable import Reliable
+from protocols.timers import LONGEST_PAUSE_PS
 from protocols.wire import (
     JobWhy,
 )
@@ -55,10 +56,12 @@ class Lab:
     """A controller with QPUs whose upper layer does a shot in SHOT_PS, with PAIRS, and finds classical bit i to be 1 if
     i is odd."""
 
-    def __init__(self, rooms: Mapping[int, int]) -> None:
+    def __init__(self, rooms: Mapping[int, int], longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
         self.rooms = dict(rooms)
-        self.ctl = Controller({node: Qpu(f"q{node}", room) for node, room in rooms.items()}, Fill())
-        self._qpus = {node: Q(CTL, room) for node, room in rooms.items()}
+        self._longest_pause_ps = longest_pause_ps
+        qpus = {node: Qpu(f"q{node}", room) for node, room in rooms.items()}
+        self.ctl = Controller(qpus, Fill(), longest_pause_ps)
+        self._qpus = {node: Q(CTL, room, longest_pause_ps) for node, room in rooms.items()}
         machines = {node: self._over(node, machine) for node, machine in ((CTL, self.ctl), *self._qpus.items())}
         self.net = Net(machines, DELAY_PS, on_event=self)
         self.compiles = True
@@ -208,14 +211,14 @@ class _Told:
 class ReliableLab(Lab):
     """The same, and all that they say goes over the reliable sublayer: only that tells of losses."""
 
-    def __init__(self, rooms: Mapping[int, int]) -> None:
+    def __init__(self, rooms: Mapping[int, int], longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
         self._lives: Counter[int] = Counter()
-        super().__init__(rooms)
+        super().__init__(rooms, longest_pause_ps)
         self.net.trouble = None
 
     def _over(self, node: int, machine: Controller | QpuLeases) -> Machine:
         self._lives[node] += 1
-        reliable = Reliable(self._lives[node], 2 * DELAY_PS)
+        reliable = Reliable(self._lives[node], 2 * DELAY_PS, longest_pause_ps=self._longest_pause_ps)
         if self._lives[node] > 1:
             reliable.announce(self.rooms if node == CTL else [CTL], self.net.now)
         return OverReliable(reliable, {ProtocolId.JOB: _Told(machine)})

@@ -7,12 +7,13 @@ from job_lab import CTL, DELAY_PS, PAIRS, SHOT_PS, Lab, Q, ReliableLab
 
 from protocols.ignored import Ignored
 from protocols.job.controller import MAX_PLACINGS, PATIENCE_PS, RECALL_PS
-from protocols.job.qpu import AGAIN_PS, LONGEST_PS, PIECE
+from protocols.job.qpu import AGAIN_PS, PIECE
 from protocols.job.service import Ending, Halt, JobProgress, Offered
 from protocols.job.states import JOB_TABLE, LEASE_TABLE, JobInput, JobState, LeaseInput, LeaseState
 from protocols.machine import Send
 from protocols.reliable import Broken
 from protocols.reliable.node import KEEPALIVE_PS
+from protocols.timers import LONGEST_PAUSE_PS
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -170,7 +171,18 @@ def test_what_was_lost_on_the_way_to_the_controller_is_said_again_until_it_arriv
         qpu.poll(now := qpu.next_timeout() or now)
         qpu.peer_lost(CTL, now)
     assert vain < 40
-    assert now < 3 * LONGEST_PS
+    assert now < 3 * LONGEST_PAUSE_PS
+
+
+@pytest.mark.parametrize("pause_ps", [4 * RECALL_PS, LONGEST_PAUSE_PS])
+def test_who_cannot_be_reached_is_asked_for_as_long_as_was_said_and_then_all_is_at_rest(pause_ps: int):
+    """A clock that leaps over pauses needs them to be few; by the wall's there may be a day of them."""
+    lab = ReliableLab({1: 1, 2: 1}, pause_ps)
+    lab.submit(1, 40)
+    lab.net.run(1_000_000)
+    lab.net.trouble = lambda source, destination, message: CTL in (source, destination)
+    lab.net.run()
+    assert pause_ps / 2 < lab.net.now < 4 * pause_ps
 
 
 def test_a_partition_of_which_only_the_qpu_knows_ends_the_lease_at_both_ends():
