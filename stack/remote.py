@@ -109,7 +109,9 @@ async def _be(
             orders = json.loads(said[1])
             host, port = udp.getsockname()
             announce(f"{who['node']}, life {orders['nodes'][0]['incarnation']}, begins; its frames: {host}:{port}")
-            return await _Life(line, lab, who, folder, estate).live(orders, udp)
+            code = await _Life(line, lab, who, folder, estate).live(orders, udp)
+            announce(f"{who['node']} has died, code {code}" if code else f"{who['node']} has ended, with its run")
+            return code
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,19 @@ def test_options_that_mean_nothing_together_are_refused(
     assert said.err.startswith(f"command line: {place}: ")
     assert len(said.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "code"), [("--version", 0), ("-t", 2), ("--dir", 2)])
+def test_before_a_command_stands_no_option_of_it(option: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([option, "two", "status"])
+    assert end.value.code == code
+    said = capsys.readouterr()
+    if code:
+        follows = f"what is said of a command follows it: bellwire COMMAND {option}"
+        assert said.err.startswith(f"command line: {option}: {follows}")
+    else:
+        assert re.fullmatch(r"bellwire \d+\.\d+\.\d+\n", said.out)
 
 
 def test_the_areas_of_validate_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,11 +41,12 @@ class Far:
     """What a person has started elsewhere."""
 
     process: subprocess.Popen[str] | None = None
+    told = ""
 
     def start(self, ticket: Path | None, address: str) -> subprocess.Popen[str]:
         assert ticket is not None
         be = [BELLWIRE, "node", str(ticket), "--address", address]
-        self.process = subprocess.Popen(be, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(be, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         return self.process
 
     @property
@@ -57,7 +58,7 @@ class Far:
 
     def ended(self) -> tuple[int, str]:
         assert self.process is not None
-        said = self.process.communicate(timeout=PATIENCE_S)[1]
+        self.told, said = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, said
 
     def end(self) -> None:
@@ -196,6 +197,7 @@ def test_down_ends_it_and_the_trace_has_all_its_lives(bed, far):
     assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
     out = bed.down()
     assert far.ended() == (0, "")
+    assert far.told.splitlines()[-1] == "bellwire node: east has ended, with its run"
     frames = [frame for frame in read_trace(out / "trace.pcapng") if frame.node == "east"]
     assert {parse(frame.frame).incarnation for frame in frames if frame.direction == "sent"} == {1, 2, 3}
     assert any(frame.note == "dropped: replayed" for frame in frames)

@@ -224,6 +224,7 @@ def test_another_scenario_than_that_of_the_run_is_not_taken_for_it(tmp_path, cap
     assert main([*replay, str(again)]) == 2
     assert "No such file" in capsys.readouterr().err
     assert main(["run", str(moved), *replay[1:], str(again)]) == 0
+    assert f"what came from outside to {out}, with {moved} as it is now" in capsys.readouterr().out
     assert three(again) == three(out)
     assert main([*replay, str(out), "--force"]) == 2
     assert "the run that is to be done again is there" in capsys.readouterr().err

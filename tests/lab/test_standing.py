@@ -327,6 +327,13 @@ def test_the_same_from_the_command_line(bed, folder, capsys):
     assert "  fault: disk, since" in said
     assert "  clock: a fault drift was at east; without time_sync it stays off by that" in said
     assert main(["ping", "west", "east", "-n", "1", "--patience", "60", *where]) == 0
+    assert main(["freeze", "mid", *where]) == 0
+    assert main(["ping", "west", "east", "-n", "1", "--patience", "0.3", *where]) == 1
+    short = capsys.readouterr().out.splitlines()
+    begins = next(n for n, line in enumerate(short) if "0 of 1 pairs (TIMEOUT: --patience was over)" in line)
+    amiss = [line for line in said.splitlines() if line.startswith(("  clock:", "  fault:"))]
+    assert short[begins + 1 :] == ["  mid is frozen", *amiss], "what may be why"
+    assert main(["thaw", "mid", *where]) == 0
     assert main(["heal", "disk", *where]) == main(["heal", *where]) == main(["heal", "disk", *where]) == 0
     assert capsys.readouterr().out.endswith("1 healed\n1 healed\nit has healed already\n")
     assert main(["ping", "west", "east", "--fidelity", "0.9999", *where]) == 1
