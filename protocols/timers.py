@@ -1,18 +1,34 @@
 """Timers by name for a sans-IO machine: set, move or cancel at any time, what is due in order of (time,
 creation).
 
-What may live here: that one structure, and where pauses that double end.  (`holds.py` is the simpler one, for
-things that all wait equally long.)
+What may live here: that one structure, and pauses that double.  (`holds.py` is the simpler one, for things that all
+wait equally long.)
 """
 
 from collections.abc import Hashable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
-LONGEST_PAUSE_PS: Final = 10**18
-"""Eleven days.  Who asks again and again, after pauses that double, asks no more after so long, so that a lab in which
-nothing else happens comes to rest."""
+
+class Pauses(NamedTuple):
+    """How long who hears nothing of another goes on asking, after pauses that double up to `longest_ps`."""
+
+    longest_ps: int = 10**18
+    """Eleven days."""
+    ever: bool = False
+    """The longest is not the last: for a lab in which that alone is no reason for time to pass.  Others must come to
+    rest."""
+
+    def after(self, pause_ps: int) -> int | None:
+        """The next one; None: there is none."""
+        if 2 * pause_ps <= self.longest_ps:
+            return 2 * pause_ps
+        return max(pause_ps, self.longest_ps) if self.ever else None
+
+
+UNTIL_REST: Final = Pauses()
+
 
 
 def soonest(*dues: int | None) -> int | None:
@@ -88,3 +104,10 @@ class Timers[K: Hashable]:
 
     def __contains__(self, key: K) -> bool:
         return key in self._due
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys of those that run."""
+        return iter(self._due)
+
+    def __len__(self) -> int:
+        return len(self._due)

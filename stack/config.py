@@ -6,7 +6,7 @@ What may live here: frozen dataclasses and their JSON form.  No defaults that hi
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from protocols.timers import LONGEST_PAUSE_PS
+from protocols.timers import UNTIL_REST, Pauses
 
 SETTLES_WITHIN: Final = 64
 """Exchanges with its time server, after which a node comes up with the clock that it has."""
@@ -298,8 +298,8 @@ class NodeConfig:
     """Why this life does not know what earlier ones have written down, if so, in words."""
     allowance_ps: int = 0
     """What ``paced`` adds to protocol timers for the host's own slowness."""
-    longest_pause_ps: int = LONGEST_PAUSE_PS
-    """After a pause of so long it asks no more for who cannot be heard."""
+    pauses: Pauses = UNTIL_REST
+    """After which it asks again for who cannot be heard."""
 
     def reborn(self, t_ps: int) -> "NodeConfig":
         """The next incarnation, born at ``t_ps``: nothing volatile is kept, programs that ran there are gone.
@@ -326,6 +326,7 @@ class NodeConfig:
         fields["time"] = None if data["time"] is None else TimeKeeping(**data["time"])
         fields["noise"] = None if data["noise"] is None else Noise(**data["noise"])
         fields["paths"] = {int(n): path_from_json(path) for n, path in data["paths"].items()}
+        fields["pauses"] = Pauses(*data["pauses"])
         fields["plight"] = Plight.from_json(data["plight"])
         fields["keys"] = {int(n): k for n, k in data["keys"].items()}
         fields["device"] = None if data["device"] is None else _own_device(data["device"])

@@ -32,7 +32,7 @@ from protocols.job.service import (
 )
 from protocols.job.states import JOB_TABLE, JobDo, JobInput, JobState
 from protocols.machine import Output, Send
-from protocols.timers import LONGEST_PAUSE_PS, Timers
+from protocols.timers import UNTIL_REST, Pauses, Timers
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -89,7 +89,7 @@ class _Qpu:
     """Which it holds, ours or one that we do not know."""
     in_doubt: bool = False
     """It was lost with a lease: it may live, hold that still, and know of no loss."""
-    again_ps: int = RECALL_PS
+    again_ps: int | None = RECALL_PS
     """Then: how long after the next loss it is asked."""
 
 
@@ -137,13 +137,11 @@ class _Lease:
 class Controller:
     """One controller and its QPUs."""
 
-    def __init__(
-        self, qpus: Mapping[int, Qpu], planner: Planner, longest_pause_ps: int = LONGEST_PAUSE_PS
-    ) -> None:
+    def __init__(self, qpus: Mapping[int, Qpu], planner: Planner, pauses: Pauses = UNTIL_REST) -> None:
         self._book = Book()
         self._qpus = {node: _Qpu(*qpu) for node, qpu in sorted(qpus.items())}
         self._planner = planner
-        self._longest_pause_ps = longest_pause_ps
+        self._pauses = pauses
         self._outputs: list[Output] = []
         self._asked: set[int] = set()  # QPUs of which it is not known yet whether they are there
         self._queue: list[Job] = []
@@ -295,9 +293,9 @@ class Controller:
         elif qpu.up is not False:
             self._ask(peer, qpu)  # messages were lost: it may be there all the same
         qpu.in_doubt |= qpu.lease != 0
-        if qpu.up is False and qpu.in_doubt and qpu.again_ps <= self._longest_pause_ps:  # JOB-23
+        if qpu.up is False and qpu.in_doubt and qpu.again_ps is not None:  # JOB-23
             self._timers.set((_RECALL, peer), now + qpu.again_ps)
-            qpu.again_ps *= 2
+            qpu.again_ps = self._pauses.after(qpu.again_ps)
         qpu.lease = 0
         self._timers.cancel((peer, peer))
         for lease in list(self._leases.values()):
@@ -320,6 +318,10 @@ class Controller:
 
     def next_timeout(self) -> int | None:
         return self._timers.next()
+
+    def at_rest(self) -> bool:
+        """Whether nothing is due but to ask once more who has not been heard, though no job waits for it."""
+        return all(a == _RECALL and b != _ALL for a, b in self._timers)
 
     # QPUs.
 

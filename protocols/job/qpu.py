@@ -19,7 +19,7 @@ from protocols.ignored import Ignored
 from protocols.job.service import Ending, Halt, Offered, Start, Unwatch, Watch
 from protocols.job.states import LEASE_TABLE, LeaseDo, LeaseInput, LeaseState
 from protocols.machine import Output, Send
-from protocols.timers import LONGEST_PAUSE_PS, Timers
+from protocols.timers import UNTIL_REST, Pauses, Timers
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -60,15 +60,15 @@ class _Lease:
 class QpuLeases:
     """The leases of one QPU by its one controller."""
 
-    def __init__(self, controller: int, data_qubits: int, longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
+    def __init__(self, controller: int, data_qubits: int, pauses: Pauses = UNTIL_REST) -> None:
         self._controller = controller
-        self._longest_pause_ps = longest_pause_ps
+        self._pauses = pauses
         self._room = data_qubits
         self._told = 0  # in the last Here
         self._outputs: list[Output] = []
         self._lease: _Lease | None = None
         self._again: Timers[None] = Timers()  # Here is said when it is due
-        self._again_ps = AGAIN_PS
+        self._again_ps: int | None = AGAIN_PS
 
     # The service upward.
 
@@ -145,9 +145,9 @@ class QpuLeases:
         """The node is gone, or has started anew (JOB-11), or could not be reached for a while (JOB-4)."""
         if peer != self._controller:
             return
-        if self._again_ps <= self._longest_pause_ps:
+        if self._again_ps is not None:
             self._again.set(None, now + self._again_ps)
-            self._again_ps *= 2
+            self._again_ps = self._pauses.after(self._again_ps)
         if self._lease is not None:
             self._move(self._lease, LeaseInput.LOST)
 
@@ -159,6 +159,10 @@ class QpuLeases:
 
     def next_timeout(self) -> int | None:
         return self._again.next()
+
+    def at_rest(self) -> bool:
+        """Whether nothing is due but to ask once more who has not been heard."""
+        return True
 
     # Small steps.
 

@@ -57,7 +57,7 @@ from protocols.reliable.service import Broken, Delivered, Undelivered
 from protocols.reliable.streams import PROBE, U32, Incoming, Outgoing, Peer, Segment, first_sequence
 from protocols.reliable.timing import RoundTrip
 from protocols.serial import serial_newer
-from protocols.timers import LONGEST_PAUSE_PS, Timers, soonest
+from protocols.timers import UNTIL_REST, Pauses, Timers, soonest
 from protocols.wire.codec import RelAck, RelData, RelProbe, RelReset
 
 MAX_PAYLOAD: Final = 1_100
@@ -96,7 +96,7 @@ class Reliable:
     round_trip_ps: the configured round trip, one for all or a function of the peer.  ack_delay_ps: how long
     an acknowledgement may wait for a Data to ride on; by default one round trip.  keepalive_ps: how long a peer
     that is waited for may be silent before it is asked.  all_up_at: till then a peer may not have come up yet.
-    longest_pause_ps: after it a silent peer is not asked again.
+    pauses: after which a peer that stays silent is asked again.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Reliable:
         tries: int = TRIES,
         keepalive_ps: int = KEEPALIVE_PS,
         all_up_at: int = 0,
-        longest_pause_ps: int = LONGEST_PAUSE_PS,
+        pauses: Pauses = UNTIL_REST,
     ) -> None:
         if not 0 <= incarnation <= 0xFFFF or window < 1 or tries < 1:
             raise ValueError(f"incarnation {incarnation}, window {window} or tries {tries} is out of range")
@@ -121,7 +121,7 @@ class Reliable:
         self._tries = tries
         self._keepalive_ps = keepalive_ps
         self._all_up_at = all_up_at
-        self._longest_pause_ps = longest_pause_ps
+        self._pauses = pauses
         self._peers: dict[int, Peer] = {}
         self._retransmission: Timers[int] = Timers()
         self._acknowledgement: Timers[int] = Timers()
@@ -227,6 +227,10 @@ class Reliable:
 
     def next_timeout(self) -> int | None:
         return soonest(self._retransmission.next(), self._acknowledgement.next(), self._silence.next())
+
+    def at_rest(self) -> bool:
+        """Whether nothing is due but to ask a peer whether it is still there."""
+        return not self._retransmission and not self._acknowledgement
 
     # The sender.
 
@@ -350,10 +354,14 @@ class Reliable:
         if due <= now:
             if not peer.outgoing.flight:  # else it is being asked as it is
                 self.send(peer.number, *PROBE, b"", now)
-            peer.silence_ps *= 2
-            due = peer.heard_at + peer.silence_ps
-        if peer.silence_ps <= self._longest_pause_ps:
-            self._silence.set(peer.number, due)
+            longer = self._pauses.after(peer.silence_ps)
+            if longer is None:
+                return
+            if longer < 2 * peer.silence_ps:
+                peer.heard_at = now  # from here on it is asked at even pauses
+            peer.silence_ps = longer
+            due = peer.heard_at + longer
+        self._silence.set(peer.number, due)
 
     def _give_up(self, peer: Peer) -> None:
         """It cannot be reached.  If that is news here, it must be so there, should it live (REL-17)."""

@@ -46,12 +46,13 @@ class ControllerService:
         qpus = {node: Qpu(name, room) for node, (name, room) in control.qpus.items()}
         self._names = {node: qpu.name for node, qpu in qpus.items()}
         self._planner = CutPlanner(control.distances, control.communication)
-        machine = Controller(qpus, self._planner, config.longest_pause_ps)
+        machine = Controller(qpus, self._planner, config.pauses)
         path = os.path.join(config.journals, f"{config.name}.jsonl") if config.journals else ""
         self._journal = Journal(path, config.incarnation == 1, lambda: kernel.recorder.full)
         self._life, self._journal_lost = config.incarnation, config.journal_lost
         self._journal_trouble = ""
         self._driver = Driver(kernel, machine, messenger.send, self._on_event)
+        self._driver.at_rest = machine.at_rest
         self._versions: dict[int, int] = {}
         """How often a job has changed."""
         self._watchers: list[Waiter[None]] = []

@@ -53,8 +53,9 @@ class Leases:
         self._gates = gates
         self._results = results
         self._messenger = messenger
-        machine = QpuLeases(config.controller, self._data_qubits, config.longest_pause_ps)
+        machine = QpuLeases(config.controller, self._data_qubits, config.pauses)
         self._driver = Driver(kernel, machine, messenger.send, self._on_event)
+        self._driver.at_rest = machine.at_rest
         self._part: JobPart | None = None
         self._ahead = 0
         self._qubits: set[int] = set()

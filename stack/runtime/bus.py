@@ -32,6 +32,8 @@ LAST: Final = 4
 """Grant: everything before ``end`` is the rest of the run; finish after it."""
 DONE: Final = 8
 """Report (``paced``): an order has been carried out."""
+RESTS: Final = 16
+"""Report, in a testbed that stands: what the host holds is no reason for time to pass."""
 
 KILL, REVIVE, PLIGHT, FREEZE, THAW, CALLS, ATTACH, REPLAY, MOVED, HANGUP = range(1, 11)
 """What a host is ordered to do to one of its nodes.  Deaths and births are ordered where nodes share a process only."""

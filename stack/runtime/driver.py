@@ -31,6 +31,8 @@ class Driver[M: Machine]:
         a time that is past by so much.
         """
         self.machine = machine
+        self.at_rest: Callable[[], bool] | None = None
+        """Whether all that is due is to ask, after a pause, who has not been heard (``Timer.rests``)."""
         self._kernel = kernel
         self._transmit = transmit
         self._on_event = on_event
@@ -83,6 +85,7 @@ class Driver[M: Machine]:
                 return
             timer.cancel()
         self._timer = self._kernel.at(due, self._expired)
+        self._timer.rests = self.at_rest
 
     def _expired(self) -> None:
         self._timer = None

@@ -196,9 +196,13 @@ class Host(Pump):
     def next_ps(self) -> int:
         """The earliest input of a living node."""
         heap = self.heap
-        while heap and not heap[0][7].alive:
+        while heap and _is_void(heap[0]):
             heapq.heappop(heap)
         return heap[0][0] if heap else NEVER
+
+    def rests(self) -> bool:
+        """Whether nothing that it holds is a reason for time to pass."""
+        return all(_is_void(entry) or _rests(entry) for entry in self.heap)
 
     # -- the pump -------------------------------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class Host(Pump):
 
     def _dispatch(self, entry: Entry) -> None:
         due, _, kind, a, _, _, _, kernel, item = entry
-        if not kernel.alive:
+        if not kernel.alive or (kind == TIMER and item.callback is None):
             return
         if kernel.held is not None:
             kernel.held.append(entry)
@@ -244,8 +248,8 @@ class Host(Pump):
         if kind == TIMER:
             timer: Timer = item
             callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
+            assert callback is not None
+            callback()
         elif kind == FRAME:
             kernel.frame(item)
         else:
@@ -265,3 +269,12 @@ class Host(Pump):
     def _hear_program(self) -> None:
         session = self._owing.pop(0)
         session.hear()
+
+
+def _is_void(entry: Entry) -> bool:
+    """Nothing comes of it: its node is dead, or the timer was cancelled."""
+    return not entry[7].alive or (entry[2] == TIMER and entry[8].callback is None)
+
+
+def _rests(entry: Entry) -> bool:
+    return entry[2] == TIMER and entry[8].rests is not None and bool(entry[8].rests())

@@ -35,11 +35,13 @@ type Entry = tuple[int, int, int, int, int, int, int, Kernel, Any]
 class Timer:
     """A callback at a node time; ``cancel`` is cheap and idempotent."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("callback", "rests", "when")
 
     def __init__(self, when: int, callback: Callable[[], None]) -> None:
         self.when = when
         self.callback: Callable[[], None] | None = callback
+        self.rests: Callable[[], bool] | None = None
+        """Whether what is due then is no reason for time to pass, where that stands still without one."""
 
     def cancel(self) -> None:
         self.callback = None

@@ -15,7 +15,7 @@ from stack.config import FIRST_INCARNATION, NodeConfig
 from stack.runtime.driver import Driver
 from stack.runtime.kernel import Kernel
 from stack.runtime.nic import Handler, Nic
-from stack.runtime.times import S
+from stack.runtime.times import MOST_PAUSE, S
 
 
 class Messenger:
@@ -33,13 +33,14 @@ class Messenger:
             lambda peer: 2 * config.paths[peer].delay_ps,
             keepalive_ps=_keepalive_ps(config),
             all_up_at=0 if config.time is None else kernel.now + config.time.patience_ps,
-            longest_pause_ps=config.longest_pause_ps,
+            pauses=config.pauses,
         )
         # On a machine that is slow, acknowledgements come late in whole swarms; were each of them to have sent again
         # what others are still late for, that would be the end of every stream.
         self._driver = Driver(
             kernel, machine, self._transmit, self._on_event, allowance_ps=config.allowance_ps, patient=True
         )
+        self._driver.at_rest = machine.at_rest
         nic.handlers[ProtocolId.REL] = self._driver.receive
         nic.on_restart = self._restarted
 
@@ -147,7 +148,6 @@ _SLOWER = 4
 """Times the configured round trip that a measured one may well be."""
 
 _PAIRS = 4
-_MOST_KEEPALIVE_PS = 60 * S
 
 
 def _keepalive_ps(config: NodeConfig) -> int:
@@ -158,7 +158,7 @@ def _keepalive_ps(config: NodeConfig) -> int:
     slowest = min((link.pairs_per_ks for link in config.links), default=0)
     if not slowest:
         return KEEPALIVE_PS
-    return max(KEEPALIVE_PS, min(_PAIRS * 1000 * S // slowest, _MOST_KEEPALIVE_PS))
+    return max(KEEPALIVE_PS, min(_PAIRS * 1000 * S // slowest, MOST_PAUSE))
 
 
 __all__ = ["Messenger"]

@@ -14,6 +14,9 @@ US: Final = 1_000_000
 MS: Final = 1_000_000_000
 S: Final = 1_000_000_000_000
 
+MOST_PAUSE: Final = 60 * S
+"""Where pauses are no reason for time to pass, whoever waits for a peer asks after it at least so often."""
+
 LEAST_DELAY: Final = NS
 """No effect follows its cause by less: the clock's order rests on it."""
 

@@ -193,7 +193,7 @@ class VirtualHost(Host):
         taken = sum(kernel.frames_in for kernel in self.kernels.values())
         report = bus.Report(
             self.next_ps(),
-            flags,
+            flags | (bus.RESTS if self.doors and self.rests() else 0),
             self.open_programs,
             self.last_closed,
             taken,

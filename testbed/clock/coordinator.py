@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stack.runtime import bus
-from stack.runtime.times import NEVER
+from stack.runtime.times import MOST_PAUSE, NEVER
 from stack.runtime.virtual import CountError
 from testbed.clock.agenda import Agenda, Deed, Ending, Inputs, Planned
 from testbed.clock.federate import Federate
@@ -79,6 +79,7 @@ class HostLink:
         self.taken = 0
         self.lost: dict[int, int] = {}
         self.more = False
+        self._resting = False
         self.granted: dict[int, int] = dict.fromkeys(nodes, 0)
         self._frozen: set[int] = set()
         self.on_thinks: Callable[[int, bool, int], None] = lambda node, still, process: None
@@ -93,6 +94,21 @@ class HostLink:
         for answer in self.answers:
             e = min(e, answer.due)
         return e
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing that it is to do is a reason for time to pass."""
+        return self._resting and self.flight == NEVER and not self.answers
+
+    def reports(self, report: bus.Report) -> None:
+        """It has come to the end of its window."""
+        self.next = report.next
+        self.programs = report.programs
+        self.closed_at = report.closed_at
+        self.taken = report.taken
+        self.lost.update(report.lost)
+        self.more = bool(report.flags & bus.MORE)
+        self._resting = bool(report.flags & bus.RESTS)
 
     def turns(self, node: int, frozen: bool) -> bool:
         """A node is to be frozen, or thawed; False if it is so already."""
@@ -179,6 +195,7 @@ class Coordinator:
         self._orders = orders
         self._done_ps = 0
         """What comes from outside counts from here on: something may have been done at all times before."""
+        self._asks_until = 0
         self._told_end = NEVER
         self._interrupted = False
         self._dead: set[int] = set()
@@ -209,10 +226,13 @@ class Coordinator:
             planned = self._agenda.next_ps()
             devices = self._plane.next_ps()
             stop = self._stop_ps()
-            if first == devices == planned == stop == NEVER and self._orders is not None and self._orders.standing:
-                self._lab.progress(self._done_ps, self.windows)
-                self._hear_outside(None)
-                continue
+            cap = min(stop, planned, self._program_cap(effective))
+            if devices == planned == stop == NEVER and self._at_rest():
+                if first > self._asks_until:
+                    self._lab.progress(self._done_ps, self.windows)
+                    self._hear_outside(None)
+                    continue
+                cap = min(cap, self._asks_until + 1)
             if min(first, devices, planned) >= stop or first == devices == planned == NEVER:
                 self.stuck = stop == NEVER and any(h.programs for h in self._hosts)
                 self.end_ps = stop if stop != NEVER else max(h.closed_at for h in self._hosts)
@@ -225,11 +245,17 @@ class Coordinator:
                 if deed.order:
                     self._lab.obeyed(deed.order, deed.t_ps)
                 continue
-            self._window(effective, min(stop, planned, self._program_cap(effective)))
+            self._window(effective, cap)
 
     def end_soon(self) -> None:
         """The run is to end as soon as it can; may be called from a signal's handler."""
         self._interrupted = True
+
+    def _at_rest(self) -> bool:
+        """A testbed that stands has nothing to do but to ask, after pauses, whether peers still live.  After whatever
+        may be why they do not everybody has the time to do so; else time stands still."""
+        standing = self._orders is not None and self._orders.standing
+        return standing and all(self._hosts[i].at_rest for i in self._live)
 
     def _stop_ps(self) -> int:
         open_programs = sum(h.programs for h in self._hosts) or self._agenda.owed
@@ -322,12 +348,7 @@ class Coordinator:
         for index in indices:
             host = self._hosts[index]
             report, commands = host.hear()
-            host.next = report.next
-            host.programs = report.programs
-            host.closed_at = report.closed_at
-            host.taken = report.taken
-            host.lost.update(report.lost)
-            host.more = bool(report.flags & bus.MORE)
+            host.reports(report)
             for node, count, due in report.sent:
                 self._sent[node] += count
                 self.frames += count
@@ -371,6 +392,8 @@ class Coordinator:
         if deed is Deed.END:
             self._told_end = t
             return
+        if deed not in (Deed.ATTACH, Deed.HANGUP):
+            self._asks_until = t + 2 * MOST_PAUSE
         if deed in (Deed.FAULT, Deed.HEAL):
             self._disturb(planned)
             return

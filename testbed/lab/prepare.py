@@ -77,7 +77,7 @@ def prepare(options: Options, stands: bool) -> Prepared:
         from testbed.telemetry import parse_broker  # an MQTT client takes a third of what this module does to import
 
         parse_broker(mqtt, *(("command line", "--mqtt") if options.mqtt else (str(options.scenario), "mqtt")))
-    plan = replace(compose(scenario, options.clock, jobs), standing=stands)
+    plan = compose(scenario, options.clock, jobs, stands)
     if options.inputs:
         outside = Outside(scenario, None, None)
         plan = replace(plan, inputs=tuple(outside.planned(one["t_ps"], one) for one in options.inputs))

@@ -6,11 +6,11 @@ What may live here: that translation, and of what depends on the clock only keys
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from protocols.timers import LONGEST_PAUSE_PS
+from protocols.timers import UNTIL_REST, Pauses
 from stack.config import Control, NodeConfig, Path
-from stack.runtime.times import NEVER
+from stack.runtime.times import MOST_PAUSE, NEVER
 from testbed.clock.agenda import Deed, Planned
 from testbed.clock.federate import Federate
 from testbed.hardware import device_model, device_told, link_config, link_told, switch_told
@@ -24,9 +24,6 @@ from testbed.scenario.model import PlannedFault
 
 if TYPE_CHECKING:
     from testbed.circuits import CompiledJob
-
-_VIRTUAL_PAUSE_PS: Final = 10**16
-"""Three hours: where time leaps over pauses, there must be enough of it for many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,9 @@ def compose(
     scenario: Scenario,
     clock: str,
     jobs: "list[CompiledJob]",
+    standing: bool = False,
 ) -> Plan:
-    """The plan of a scenario; ``jobs`` are its circuits, compiled."""
+    """The plan of a scenario; ``jobs`` are its circuits, compiled; ``standing``: its end is not its own."""
     seed = scenario.seed
     numbers = {n.name: n.number for n in scenario.nodes}
     paced = clock == "paced"
@@ -123,7 +121,7 @@ def compose(
                 apps=dict(apps_of(scenario, node.name, jobs)),
                 sessions=sum(1 for p in scenario.programs if p.node == node.name),
                 allowance_ps=allowance,
-                longest_pause_ps=LONGEST_PAUSE_PS if paced else _VIRTUAL_PAUSE_PS,
+                pauses=Pauses(MOST_PAUSE, ever=True) if standing or paced else UNTIL_REST,
             )
         )
     routes = {} if scenario.routing else all_routes(scenario, {config.number: config for config in configs})
@@ -139,6 +137,7 @@ def compose(
         plane=PlaneSpec(scenario, seed) if scenario.links else NoPlaneMaker(),
         dilation=scenario.dilation,
         network=scenario,
+        standing=standing,
     )
 
 

@@ -12,7 +12,7 @@ from protocols.job.qpu import QpuLeases
 from protocols.job.service import Compile, Ending, Halt, JobChanged, Offered, Order, Part, Start, Unwatch, Watch
 from protocols.machine import Machine
 from protocols.reliable import Reliable
-from protocols.timers import LONGEST_PAUSE_PS
+from protocols.timers import UNTIL_REST, Pauses
 from protocols.wire import (
     JobWhy,
 )
@@ -56,12 +56,12 @@ class Lab:
     """A controller with QPUs whose upper layer does a shot in SHOT_PS, with PAIRS, and finds classical bit i to be 1 if
     i is odd."""
 
-    def __init__(self, rooms: Mapping[int, int], longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
+    def __init__(self, rooms: Mapping[int, int], pauses: Pauses = UNTIL_REST) -> None:
         self.rooms = dict(rooms)
-        self._longest_pause_ps = longest_pause_ps
+        self._pauses = pauses
         qpus = {node: Qpu(f"q{node}", room) for node, room in rooms.items()}
-        self.ctl = Controller(qpus, Fill(), longest_pause_ps)
-        self._qpus = {node: Q(CTL, room, longest_pause_ps) for node, room in rooms.items()}
+        self.ctl = Controller(qpus, Fill(), pauses)
+        self._qpus = {node: Q(CTL, room, pauses) for node, room in rooms.items()}
         machines = {node: self._over(node, machine) for node, machine in ((CTL, self.ctl), *self._qpus.items())}
         self.net = Net(machines, DELAY_PS, on_event=self)
         self.compiles = True
@@ -211,14 +211,14 @@ class _Told:
 class ReliableLab(Lab):
     """The same, and all that they say goes over the reliable sublayer: only that tells of losses."""
 
-    def __init__(self, rooms: Mapping[int, int], longest_pause_ps: int = LONGEST_PAUSE_PS) -> None:
+    def __init__(self, rooms: Mapping[int, int], pauses: Pauses = UNTIL_REST) -> None:
         self._lives: Counter[int] = Counter()
-        super().__init__(rooms, longest_pause_ps)
+        super().__init__(rooms, pauses)
         self.net.trouble = None
 
     def _over(self, node: int, machine: Controller | QpuLeases) -> Machine:
         self._lives[node] += 1
-        reliable = Reliable(self._lives[node], 2 * DELAY_PS, longest_pause_ps=self._longest_pause_ps)
+        reliable = Reliable(self._lives[node], 2 * DELAY_PS, pauses=self._pauses)
         if self._lives[node] > 1:
             reliable.announce(self.rooms if node == CTL else [CTL], self.net.now)
         return OverReliable(reliable, {ProtocolId.JOB: _Told(machine)})

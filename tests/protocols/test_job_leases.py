@@ -13,7 +13,7 @@ from protocols.job.states import JOB_TABLE, LEASE_TABLE, JobInput, JobState, Lea
 from protocols.machine import Send
 from protocols.reliable import Broken
 from protocols.reliable.node import KEEPALIVE_PS
-from protocols.timers import LONGEST_PAUSE_PS
+from protocols.timers import UNTIL_REST, Pauses
 from protocols.wire import (
     JobCensus,
     JobHere,
@@ -171,13 +171,13 @@ def test_what_was_lost_on_the_way_to_the_controller_is_said_again_until_it_arriv
         qpu.poll(now := qpu.next_timeout() or now)
         qpu.peer_lost(CTL, now)
     assert vain < 40
-    assert now < 3 * LONGEST_PAUSE_PS
+    assert now < 3 * UNTIL_REST.longest_ps
 
 
-@pytest.mark.parametrize("pause_ps", [4 * RECALL_PS, LONGEST_PAUSE_PS])
+@pytest.mark.parametrize("pause_ps", [4 * RECALL_PS, UNTIL_REST.longest_ps])
 def test_who_cannot_be_reached_is_asked_for_as_long_as_was_said_and_then_all_is_at_rest(pause_ps: int):
     """A clock that leaps over pauses needs them to be few; by the wall's there may be a day of them."""
-    lab = ReliableLab({1: 1, 2: 1}, pause_ps)
+    lab = ReliableLab({1: 1, 2: 1}, Pauses(pause_ps))
     lab.submit(1, 40)
     lab.net.run(1_000_000)
     lab.net.trouble = lambda source, destination, message: CTL in (source, destination)

@@ -2,6 +2,7 @@
 protocols/reliable/reliable.toml."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from protocols.reliable import (
     Undelivered,
     first_sequence,
 )
+from protocols.reliable.node import lost_after_ps
+from protocols.timers import Pauses
 from protocols.wire.codec import ProtocolId, RelAck, RelData, RelProbe, RelReset
 
 # ----------------------------------------------------------------------------------------------- restarts
@@ -271,6 +274,26 @@ def test_a_silent_peer_is_asked_ever_more_rarely() -> None:
     assert len(asked) < 30
     assert bodies(net, B) == [b"x"]
     assert not net.of(A, Broken)
+
+
+def test_where_pauses_cost_nothing_a_silent_peer_is_asked_for_ever() -> None:
+    """REL-14, where time stands still till then: at even pauses in the end, and after an answer all is at rest."""
+    longest = 7 * KEEPALIVE_PS
+    net = pair(pauses=Pauses(longest, ever=True))
+    a = net.machines[A]
+    send(net, A, b"x")
+    assert not a.at_rest()
+    a.watch(B, 0)
+    net.run(until=100 * KEEPALIVE_PS)
+    asked = probes(net)
+    assert asked[:4] == [KEEPALIVE_PS, 2 * KEEPALIVE_PS, 4 * KEEPALIVE_PS, 11 * KEEPALIVE_PS]
+    assert {later - earlier for earlier, later in pairwise(asked[2:])} == {longest}
+    assert a.at_rest()
+    net.cut.add(B)
+    net.run(until=asked[-1] + longest)
+    assert not a.at_rest(), "it waits for an answer"
+    net.run(until=asked[-1] + longest + 4 * lost_after_ps(ROUND_TRIP))
+    assert net.of(A, Broken)
 
 
 def test_whoever_says_something_is_not_asked() -> None:

@@ -35,7 +35,8 @@ def test_fires_what_a_dict_would_fire_in_order_of_time_and_creation(steps: list[
             for _, key in due:
                 del model[key]
         assert timers.next() == (min(model.values())[0] if model else None)
-        assert [key for key in range(5) if key in timers] == sorted(model)
+        assert [key for key in range(5) if key in timers] == sorted(model) == sorted(timers)
+        assert len(timers) == len(model)
 
 
 def test_a_timer_that_moves_at_every_step_takes_no_room() -> None:

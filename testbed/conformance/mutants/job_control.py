@@ -138,7 +138,12 @@ def does_not_wait_for_the_others() -> Wrong:
 @breaks("JOB-23")
 def forgets_who_was_lost() -> Wrong:
     """Who could not be reached is asked for when a job waits for it, and not before."""
-    return instead(Controller, "__init__", lambda right, machine, qpus, planner, _: right(machine, qpus, planner, 0))
+
+    def here(right: Any, machine: Controller, node: int, qpu: Any, message: JobHere) -> None:
+        right(machine, node, qpu, message)
+        qpu.again_ps = None
+
+    return instead(Controller, "_here", here)
 
 
 @breaks("JOB-16")

@@ -1,0 +1,108 @@
+"""A testbed that stands in virtual time: when that passes, and what is noticed though it does not.
+
+Elsewhere: programs that keep the floor (test_hangups), inputs and their replay (test_replay).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from command_lab import PATIENCE_S, three
+from slice_lab import SCENARIOS
+
+from stack.runtime.times import MOST_PAUSE
+from stack.sdk import ChannelClosed, SessionEnded, connect
+from testbed import Testbed
+from testbed.cli import main
+
+NEVER_ENDS = 10**5
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Pair:
+    """Two programs with a channel between them, each of which waits for a word of the other."""
+
+    def __init__(self, bed: Testbed, folder: Path) -> None:
+        self.ends: dict[str, str] = {}
+        self._bed, self._folder = bed, folder
+        self._ready = threading.Semaphore(0)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._west, self._east)]
+        for thread in self._threads:
+            thread.start()
+        for _ in self._threads:  # which wait for nobody here: they have the floor
+            assert self._ready.acquire(timeout=PATIENCE_S)
+
+    def _west(self) -> None:
+        try:
+            with connect("west", testbed=self._bed.name, folder=self._folder) as qpu, qpu.open("east", 20) as east:
+                self._ready.release()
+                east.hear()
+        except (ChannelClosed, SessionEnded) as error:
+            self.ends["west"] = str(error)
+
+    def _east(self) -> None:
+        try:
+            with connect("east", testbed=self._bed.name, folder=self._folder) as qpu:
+                qpu.listen(20)
+                west = qpu.accept(20)
+                self._ready.release()
+                west.hear()
+        except (ChannelClosed, SessionEnded) as error:
+            self.ends["east"] = str(error)
+
+    def over(self) -> dict[str, str]:
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+        return self.ends
+
+
+@pytest.mark.parametrize("fault", ["kill", "partition"])
+def test_two_that_wait_make_no_time_pass_and_hear_that_the_other_is_gone(fault: str, tmp_path: Path) -> None:
+    """Though time has come to rest; and what was done is done again to the byte."""
+    out = tmp_path / "out"
+    with Testbed(SCENARIOS / "two-qpus.yaml", clock="virtual", out=out, folder=tmp_path) as bed:
+        pair = Pair(bed, tmp_path)
+        assert bed.ping("west", "east", 2, patience_s=60).pairs == 2, "nobody keeps the floor"
+        time.sleep(0.5)  # for what would let it pass
+        rests = bed.status().t_s
+        assert rests < 1
+        assert pair.ends == {}
+        if fault == "kill":
+            bed.kill("east")
+        else:
+            bed.fault("partition", None, "east")
+        ends = pair.over()
+        assert "PEER_LOST" in ends["west"]
+        assert ("there no more" if fault == "kill" else "PEER_LOST") in ends["east"]
+        assert bed.status().t_s < rests + 2 * MOST_PAUSE * 1e-12
+    for clock in ("virtual", "local"):
+        again = tmp_path / clock
+        assert main(["run", "--replay", str(out), "--clock", clock, "--out", str(again)]) == 0
+        assert three(again) == three(out)
+
+
+def test_a_controller_that_is_cut_off_costs_no_days_and_has_its_qpus_again_when_that_heals(tmp_path: Path) -> None:
+    """What has no other end is asked for by both; time has none to spare for that."""
+    bell = SCENARIOS / "bell-2.qasm"
+    scenario = tmp_path / "scenario.yaml"
+    text = yaml.safe_load((SCENARIOS / "controller.yaml").read_text())
+    scenario.write_text(yaml.safe_dump({key: text[key] for key in text.keys() - {"jobs", "faults"}}))
+    with Testbed(scenario, clock="virtual", out=tmp_path / "out", folder=tmp_path) as bed:
+        for _ in range(3):
+            began = bed.status().t_s
+            job = bed.submit(bell, NEVER_ENDS).job
+            eventually(lambda job=job: bed.job(job).state == "RUNNING")  # type: ignore[misc]
+            bed.fault("partition", None, "ctl")
+            eventually(lambda job=job: bed.job(job).state == "FAILED")  # type: ignore[misc]
+            assert bed.status().t_s - began < 600
+            bed.heal()
+            assert bed.wait(bed.submit(bell, 3).job).state == "DONE"
