@@ -223,7 +223,7 @@ class Director:
                 "unrecorded_s": sum(launch.unrecorded_s.get(config.name, [])),
                 "journal_lost": launch.journals_lost.get(config.name, ""),
             }
-            nodes.append(facts | ({"why": self._why[config.name]} if state == "down" else {}))
+            nodes.append(facts | ({"why": self._why.get(config.name, "")} if state == "down" else {}))
         links = [
             {"name": link.name, "a": link.a, "b": link.b, "station": link.station, "length_m": link.length_m}
             for link in self._scenario.links
@@ -271,8 +271,11 @@ class Director:
         """A node's next life; one that lives is killed first.  Of one elsewhere that is for a person to begin."""
         if self._known(node) not in ("killed", "down"):
             await self._kill(node)
+        self._why.pop(node, None)
         await self._input("restart", node=node)
         await self._until(node, ("awaited",) if self._elsewhere(node) else ("up",))
+        if node in self._why:
+            raise Refused(node, f"its next life {self._why[node]}", f"look at logs/{node}.log")
         return {
             "node": node,
             "state": self._states[node],
@@ -386,6 +389,8 @@ class Director:
 
     def _turn(self, node: str, state: str) -> None:
         self._states[node] = state
+        if state != "down":
+            self._why.pop(node, None)
         self._announce()
 
     def _obeyed_at(self, number: int, t_ps: int) -> None:
@@ -429,7 +434,7 @@ class Director:
 
     async def _until(self, node: str, states: tuple[str, ...]) -> None:
         with trio.move_on_after(PATIENCE_S):
-            while self._states[node] not in states:
+            while self._states[node] not in states and node not in self._why:
                 await self._changed.wait()
             return
         raise Refused(node, f"it is still {self._states[node]} after {PATIENCE_S:g} s", "look at its log")

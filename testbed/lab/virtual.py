@@ -416,8 +416,12 @@ class Launch:
         if self.remotes is not None and self.names[node] in self.remotes.nodes:
             self.remotes.expect(self.names[node])
             self.on_state(self.names[node], "awaited")
-        with host_end:
-            await self._start(children, [self._host(children, [node], host_end, {})], {})
+        with host_end:  # the plane misses it if it is not passed on
+            try:
+                await self._start(children, [self._host(children, [node], host_end, {})], {})
+            except ProcessDied as death:
+                if not children.on_fall(self.names[node], f"was not started: {death}"):
+                    raise
 
     def _empty(self, node: int) -> int:
         """Take what lies in the socket of a dead node; how many datagrams."""

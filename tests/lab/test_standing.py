@@ -22,6 +22,7 @@ from slice_lab import SCENARIOS
 from testbed import AsyncTestbed, BadInput, Testbed, TestbedError
 from testbed.cli import main
 from testbed.lab.inputs import read_inputs
+from testbed.lab.spawning import processes
 from testbed.standing.places import LONGEST_PATH, Place, place, standing, the_one
 from testbed.trace import read_events, read_trace
 
@@ -155,6 +156,30 @@ def test_a_death_that_nobody_planned_takes_no_other_with_it(bed):
     assert states(bed) == {"west": "down", "mid": "up", "east": "up"}
     assert "SIGKILL" in bed.status().nodes["west"].why
     assert bed.restart("west") == west.incarnation + 1
+    assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
+
+
+def test_a_life_that_cannot_begin_is_refused_and_all_else_stays_up(bed, folder):
+    keeper = Place(folder / "two").about["pid"]
+
+    def children() -> set[int]:
+        return {process.pid for process in processes() if process.parent == keeper}
+
+    def kill_what_it_is_forked_from(before: set[int], until: float) -> None:
+        while not (started := children() - before) and time.monotonic() < until:
+            pass
+        for pid in started:
+            os.kill(pid, signal.SIGKILL)
+
+    bed.kill("east")
+    killer = threading.Thread(target=kill_what_it_is_forked_from, args=(children(), time.monotonic() + 30))
+    killer.start()
+    with pytest.raises(BadInput, match="its next life was not started: template was killed by SIGKILL"):
+        bed.restart("east")
+    killer.join()
+    assert states(bed) == {"west": "up", "mid": "up", "east": "down"}
+    assert bed.status().nodes["east"].why == "was not started: template was killed by SIGKILL"
+    bed.restart("east")
     assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
 
 
