@@ -159,30 +159,6 @@ def test_a_death_that_nobody_planned_takes_no_other_with_it(bed):
     assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
 
 
-def test_a_life_that_cannot_begin_is_refused_and_all_else_stays_up(bed, folder):
-    keeper = Place(folder / "two").about["pid"]
-
-    def children() -> set[int]:
-        return {process.pid for process in processes() if process.parent == keeper}
-
-    def kill_what_it_is_forked_from(before: set[int], until: float) -> None:
-        while not (started := children() - before) and time.monotonic() < until:
-            pass
-        for pid in started:
-            os.kill(pid, signal.SIGKILL)
-
-    bed.kill("east")
-    killer = threading.Thread(target=kill_what_it_is_forked_from, args=(children(), time.monotonic() + 30))
-    killer.start()
-    with pytest.raises(BadInput, match="its next life was not started: template was killed by SIGKILL"):
-        bed.restart("east")
-    killer.join()
-    assert states(bed) == {"west": "up", "mid": "up", "east": "down"}
-    assert bed.status().nodes["east"].why == "was not started: template was killed by SIGKILL"
-    bed.restart("east")
-    assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
-
-
 def test_a_frozen_node_hears_later(bed):
     bed.freeze("mid")
     assert states(bed)["mid"] == "frozen"
@@ -392,6 +368,30 @@ def test_down_leaves_files_and_no_process(bed, folder):
 
 
 # ------------------------------------------------------------ others
+
+
+def test_a_life_that_cannot_begin_is_refused_and_all_else_stays_up(tmp_path):
+    def children() -> set[int]:
+        return {process.pid for process in processes() if process.parent == keeper}
+
+    def kill_what_it_is_forked_from(before: set[int], until: float) -> None:
+        while not (started := children() - before) and time.monotonic() < until:
+            pass
+        for pid in started:
+            os.kill(pid, signal.SIGKILL)
+
+    with Testbed(QPUS, name="own", dilation=100, out=tmp_path / "out", folder=tmp_path) as bed:
+        keeper = Place(tmp_path / "own").about["pid"]
+        bed.kill("east")
+        killer = threading.Thread(target=kill_what_it_is_forked_from, args=(children(), time.monotonic() + 30))
+        killer.start()
+        with pytest.raises(BadInput, match="its next life was not started: template was killed by SIGKILL"):
+            bed.restart("east")
+        killer.join()
+        assert states(bed) == {"west": "up", "mid": "up", "east": "down"}
+        assert bed.status().nodes["east"].why == "was not started: template was killed by SIGKILL"
+        bed.restart("east")
+        assert bed.ping("west", "east", 1, patience_s=60).pairs == 1
 
 
 def test_several_at_once_do_not_meet(tmp_path, capsys):
