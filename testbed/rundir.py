@@ -1,7 +1,8 @@
 """The folder a run leaves behind: its layout, making and clearing it, and writing its JSON documents.
 
     report.json  report.html  trace.pcapng  events.jsonl  run.json  inputs.jsonl  keys.json  mqtt.json
-    telegate.svg  sync-error.svg  logs/NODE.log  journals/NODE.jsonl (of controllers)  .spool/ (while it runs)
+    telegate.svg  sync-error.svg  cutoffs.svg
+    logs/NODE.log  journals/NODE.jsonl (of controllers)  .spool/ (while it runs)
 
 What stands in a report is the business of those who measure; here it is only put into one form: equal results
 make equal bytes, and no reader ever meets half a document.
@@ -27,7 +28,7 @@ REPORT_SCHEMA = "bellwire.report/1"
 
 _FILES = (
     "report.json", "report.html", "trace.pcapng", "events.jsonl", "run.json", "inputs.jsonl", "keys.json",
-    "mqtt.json", "telegate.svg", "sync-error.svg",
+    "mqtt.json", "telegate.svg", "sync-error.svg", "cutoffs.svg",
 )  # fmt: skip
 _FOLDERS = {"logs": (".log",), ".spool": (SPOOL_SUFFIX, RESULT_SUFFIX), "journals": (".jsonl", ".jsonl.tmp")}
 """And the endings of what a run puts there."""

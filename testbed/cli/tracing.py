@@ -48,6 +48,7 @@ def add(commands: Commands) -> None:
 
 
 def _trace(args: argparse.Namespace) -> int:
+    from testbed.palette import standalone
     from testbed.trace import ladder, listing, story, words
 
     folder: Path = args.path
@@ -95,7 +96,8 @@ def _trace(args: argparse.Namespace) -> int:
     if args.svg is not None:
         title = f"{args.path}: {args.pair}" if args.pair else str(args.path)
         try:
-            args.svg.write_text(ladder.chart(part, part.nodes, title, every_event=True))
+            drawing = ladder.chart(part, part.nodes, title, every_event=True)
+            args.svg.write_text(standalone(drawing), encoding="utf-8")
         except OSError as error:
             raise BadInput(args.svg, "--svg", error.strerror or str(error), "name another file") from None
         say([f"{len(part.steps)} steps drawn in {args.svg}"], 2)

@@ -315,21 +315,19 @@ def _told_to_end(folder: RunFolder) -> bool:
 def _draw(made: Prepared, outcome: Outcome, report: Report, folder: RunFolder) -> None:
     """What a run leaves to look at."""
     scenario, jobs = made.scenario, made.jobs
-    charts: list[Path] = []
+    charts: list[str] = []
     if "sync-error" in scenario.plots:
         points = sync.sync_points(scenario, outcome.plane.get("pairs", []))
-        charts.append(folder.path / sync.PLOT)
-        sync.draw(scenario, points, charts[-1])
+        charts.append(sync.draw(scenario, points, folder.path / sync.PLOT))
     if "cutoffs" in scenario.plots:
         cutoffs = requests.cutoff_points(scenario, outcome)
-        charts.append(folder.path / requests.PLOT)
-        requests.draw(scenario, cutoffs, charts[-1])
+        charts.append(requests.draw(scenario, cutoffs, folder.path / requests.PLOT))
     if made.plan.standing or not scenario.links:
         return  # a testbed that stays is looked at while it does
     from testbed.page import RunFacts, write_findings, write_jobs_page, write_page, write_telegate
 
     if not jobs:
-        write_findings(scenario, report.figures, report.lines, charts, folder.page)
+        write_findings(scenario, report, charts, folder.page)
         return
     if scenario.jobs[0].controller:
         write_jobs_page(scenario, asked(scenario, jobs, outcome), report.figures, folder.page)

@@ -3,7 +3,8 @@
 In this order: `budget` follows every telegate through events.jsonl, `sketch` draws the network (`layout` says where its
 nodes are put), `histogram` the outcomes, `html` puts the page together, `jobs` that of a controller's jobs, `findings`
 that of a run without circuits; `telegate` draws one telegate from the trace.  Equal runs leave equal pages: nothing
-here knows the wall clock, the machine or a folder's name.
+here knows the wall clock, the machine or a folder's name.  Colours have names, which `testbed.palette` gives a meaning
+by day and another by night.
 """
 
 from testbed.page.findings import write_findings

@@ -10,36 +10,40 @@ from pathlib import Path
 from typing import Final
 
 from testbed.page.frame import framed
-from testbed.page.sketch import LinkNote, sketch
-from testbed.page.style import BLUE, GREEN, GREY, ORANGE
+from testbed.page.sketch import LOOKS, LinkNote, sketch
+from testbed.page.style import keyed, unfinished
+from testbed.report.whole import Report
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 
-_KEYS: Final = ((BLUE, "QPU"), (GREEN, "repeater"), (ORANGE, "station, where photons meet"), (GREY, "controller"))
+_KEYS: Final = {
+    "qpu": "QPU", "repeater": "repeater", "station": "station, where photons meet", "controller": "controller",
+}  # fmt: skip
 
 
-def write_findings(
-    scenario: Scenario, figures: Iterable[Figure], lines: Iterable[str], charts: Iterable[Path], path: Path
-) -> None:
-    """Write report.html.  lines: what the run found, as a terminal shows it; charts: SVG files of it."""
-    drawn = [chart.read_text(encoding="utf-8") for chart in charts]
-    path.write_text(findings(scenario, list(figures), lines, drawn), encoding="utf-8")
+def write_findings(scenario: Scenario, report: Report, charts: Iterable[str], path: Path) -> None:
+    """Write report.html.  charts: SVGs of what the run found."""
+    path.write_text(findings(scenario, report, charts), encoding="utf-8")
 
 
-def findings(scenario: Scenario, figures: list[Figure], lines: Iterable[str], charts: Iterable[str]) -> str:
+def findings(scenario: Scenario, report: Report, charts: Iterable[str]) -> str:
     """The page's text; charts: SVGs."""
-    drawn = [f'<div class="drawing">{chart[chart.index("<svg") :]}</div>' for chart in charts]
-    return framed(scenario, [*network(scenario, figures, {}), "<h2>What was found</h2>", *drawn, *_found(lines)])
+    drawn = [f'<div class="chart">{chart}</div>' for chart in charts]
+    failed = [unfinished(report.unfinished)] if report.unfinished else []
+    about = network(scenario, report.figures, {})
+    return framed(scenario, [*failed, *about, "<h2>What was found</h2>", *drawn, *_found(report.lines)])
 
 
 def _found(lines: Iterable[str]) -> Iterable[str]:
     """What begins at the margin is about something, what is further in is what about it."""
-    for inside, some in groupby(lines, key=lambda line: line.startswith(" ")):
-        words = [escape(line) for line in some]
+    blocks = [(inside, list(some)) for inside, some in groupby(lines, key=lambda line: line.startswith(" "))]
+    for place, (inside, words) in enumerate(blocks):
         if inside:
-            yield '<pre class="wide">' + "\n".join(words) + "</pre>"
-        else:
-            yield from (f"<p><b>{line}</b></p>" for line in words)
+            yield '<pre class="wide">' + escape("\n".join(words)) + "</pre>"
+            continue
+        over = words[-1:] if place + 1 < len(blocks) else []  # a heading of what comes further in
+        yield from (f"<p><b>{escape(line)}</b></p>" for line in words[: len(words) - len(over)])
+        yield from (f"<h3>{escape(line)}</h3>" for line in over)
 
 
 def network(scenario: Scenario, figures: Iterable[Figure], used: Mapping[str, str]) -> list[str]:
@@ -51,10 +55,11 @@ def network(scenario: Scenario, figures: Iterable[Figure], used: Mapping[str, st
         )
         for link in scenario.links
     }
-    keys = [f'<span class="key" style="background:{colour}"></span>{what}' for colour, what in _KEYS]
+    kinds = {node.kind for node in scenario.nodes}
+    keys = [keyed(LOOKS[kind], what) for kind, what in _KEYS.items() if kind in kinds]
     return [
         "<h2>The network</h2>",
-        (f'<p class="small keys">{" ".join(keys)}. '
+        (f'<p class="small">{" ".join(keys)} '
         "F: fidelity of pairs when both ends had heard of them. Lengths are not to scale.</p>"),
         f'<div class="drawing">{sketch(scenario, notes, used)}</div>',
     ]  # fmt: skip

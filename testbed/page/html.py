@@ -14,8 +14,9 @@ from testbed.circuits import CompiledJob
 from testbed.page.budget import GateBudget, gate_budgets, held, idle_fidelity, local_fidelity
 from testbed.page.findings import network
 from testbed.page.frame import framed
-from testbed.page.histogram import histogram
-from testbed.page.style import BLUE, GREEN, GREY, ORANGE, RED
+from testbed.page.histogram import histogram, histogram_keys
+from testbed.page.style import Column, keyed, rolling, table, tiles, unbroken, unfinished
+from testbed.palette import BLUE, GREY, ORANGE
 from testbed.report.outcome import Outcome
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
@@ -24,6 +25,11 @@ _VISIBLE: Final = 1e-6
 """The chance that luck alone gives the right answer as often: below it the answer is seen."""
 
 _GATES: Final = 60
+_COLUMNS: Final = (
+    *(Column(name, "words") for name in ("gate", "kind", "between")),
+    *(Column(name) for name in ("pair", "operations", "readout", "memory", "all", "waiting", "pair", "gate")),
+    Column("to scale", "bars"),
+)
 _TIMES: Final = (("waiting for the other QPU", GREY), ("making the pair", ORANGE), ("operations and messages", BLUE))
 
 
@@ -51,7 +57,8 @@ def _about_gates(events: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
 def page(facts: RunFacts, events: list[dict[str, Any]], chart: str | None) -> str:
     """The page's text."""
     scenario = facts.scenario
-    out: list[str] = []
+    of_none = [said for said in facts.unfinished if not any(job.name in said for job in facts.jobs)]
+    out: list[str] = [unfinished(of_none)] if of_none else []
     for index, job in enumerate(facts.jobs):
         out += _job(facts, index, job, gate_budgets(scenario, index, job, events, facts.outcome.plane.get("pairs", [])))
     seats: dict[str, list[str]] = {}
@@ -64,7 +71,7 @@ def page(facts: RunFacts, events: list[dict[str, Any]], chart: str | None) -> st
             "<h2>One telegate, message by message</h2>",
             ("<p>Drawn from the trace: every arrow is a frame that stands in <code>trace.pcapng</code>; bare "
             "acknowledgements are left out. A row is a moment; rows are not to scale.</p>"),
-            f'<div class="chart">{chart}</div>',
+            rolling("chart ladder", "a telegate, message by message", chart),
         ]
     return framed(scenario, out)
 
@@ -84,7 +91,7 @@ def _job(facts: RunFacts, index: int, job: CompiledJob, budgets: list[GateBudget
     )
     mine = [said for said in facts.unfinished if job.name in said]
     if mine:
-        out.append(f'<div class="verdict drowned">Not finished. {escape("; ".join(mine))}</div>')
+        out.append(unfinished(mine))
     if not shots:
         return out
     out += [_verdict(job, counts, shots), _tiles(facts, job, shots), _drawn_histogram(job, counts)]
@@ -137,32 +144,25 @@ def _tiles(facts: RunFacts, job: CompiledJob, shots: int) -> str:
     pairs = _figure(facts, "pairs_used", job.name)
     time = _figure(facts, "virtual_time_per_shot", job.name)
     spoilt = _figure(facts, "shots_spoilt", job.name)
-    tiles = [(str(shots), "shots")]
+    some = [(str(shots), "shots")]
     if pairs is not None and pairs.value is not None:
-        tiles += [(f"{pairs.value:g}", "ebits used"), (f"{pairs.value / shots:g}", "ebits a shot")]
+        some += [(f"{pairs.value:g}", "ebits used"), (f"{pairs.value / shots:g}", "ebits a shot")]
     if time is not None and time.value is not None:
-        tiles.append((_time(time.value * 1e12), "a shot, in the network's time"))
+        some.append((_time(time.value * 1e12), "a shot, in the network's time"))
     if spoilt is not None and spoilt.value:
-        tiles.append((f"{spoilt.value:g}", "shots spoilt"))
-    cells = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
-    return f'<div class="tiles">{cells}</div>'
+        some.append((f"{spoilt.value:g}", "shots spoilt"))
+    return tiles(some)
 
 
 def _drawn_histogram(job: CompiledJob, counts: Mapping[str, int]) -> str:
-    key = f'<span class="key" style="background:{BLUE}"></span>measured'
-    if job.ideal:
-        key += f', an outcome of the ideal circuit <span class="key" style="background:{GREY}"></span>measured, another'
-        key += f' <span class="key" style="background:{GREEN}"></span>ideal'
-    key += f' <span class="key" style="background:{RED}"></span>chance'
     drawn = histogram(counts, job.ideal, job.clbits)
-    said = f"Share of shots that gave each outcome: {key}. Whiskers: one standard error."
-    return f'<p class="small">{said}</p><div class="drawing">{drawn}</div>'
+    return f'{histogram_keys(bool(job.ideal))}<div class="drawing">{drawn}</div>'
 
 
 def _budget(facts: RunFacts, job: CompiledJob, budgets: list[GateBudget]) -> list[str]:
     """Time and fidelity of every remote gate, and what they come to together."""
     longest = max(budget.total_ps for budget in budgets) or 1.0
-    legend = "".join(f'<span class="key" style="background:{colour}"></span>{what}' for what, colour in _TIMES)
+    legend = "".join(keyed(colour, what) for what, colour in _TIMES)
     rows = []
     for budget in budgets[:_GATES]:
         parts = (budget.waiting_ps, budget.pairing_ps, budget.working_ps)
@@ -174,36 +174,29 @@ def _budget(facts: RunFacts, job: CompiledJob, budgets: list[GateBudget]) -> lis
         cells = [
             str(budget.gate),
             budget.kind if budget.gates_served == 1 else f"{budget.kind}, {budget.gates_served} gates",
-            f"{escape(budget.control)} → {escape(budget.target)}",
+            f"{unbroken(budget.control)} → {unbroken(budget.target)}",
             pair,
             f"{budget.fidelity_operations:.4f}",
             f"{budget.fidelity_readout:.4f}",
             f"{budget.fidelity_memory:.4f}",
             f"<b>{budget.fidelity:.4f}</b>",
             *(_time(part) for part in parts),
-            f'<span style="display:inline-block;width:152px;text-align:left">{bars}</span>',
+            bars,
         ]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        rows.append(cells)
     together = prod(budget.fidelity for budget in budgets)
     local = local_fidelity(facts.scenario, job)
     time = _figure(facts, "virtual_time_per_shot", job.name)
     shot_ps = 0.0 if time is None or time.value is None else time.value * 1e12
     idle = idle_fidelity(facts.scenario, job, budgets, shot_ps)
-    heads = (
-        "gate", "kind", "between", "pair", "operations", "readout", "memory", "all",
-        "waiting", "pair", "gate", "",
-    )  # fmt: skip
     more = f"<p>… and {len(budgets) - _GATES} more.</p>" if len(budgets) > _GATES else ""
     return [
-        "<h2>Fidelity and time of each remote gate</h2>",
+        "<h3>Fidelity and time of each remote gate</h3>",
         ("<p>Fidelity by source, means over all shots, as far as it can be reckoned: the pair as the oracle knew it "
         "when it was used; the two programs' gates; their two readouts; the memory of the two data qubits from the "
         "first asking to the end. All of them multiplied is the gate's.</p>"),
-        f'<p class="small">Time: {legend}</p>',
-        ('<div class="wide"><table><thead><tr class="over"><th colspan="3"></th><th colspan="5">fidelity</th>'
-        '<th colspan="4">mean time</th></tr>'),
-        "<tr>" + "".join(f"<th>{name}</th>" for name in heads) + "</tr></thead>",
-        "<tbody>" + "\n".join(rows) + "</tbody></table></div>",
+        f'<p class="small times">Time:&ensp;{legend}</p>',
+        table(f"remote gates of {job.name}", _COLUMNS, rows, (("", 3), ("fidelity", 5), ("mean time", 4))),
         more,
         (
             f"<p>All remote gates together {together:.3f}, local gates and the last readouts {local:.3f}, the memory "

@@ -5,17 +5,20 @@ What may live here: that page, and the drawing of time over QPUs.
 
 from collections.abc import Iterable
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import Final
 
+from testbed.lettering import text_width
 from testbed.page.frame import framed
-from testbed.page.histogram import histogram
-from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, RED
+from testbed.page.histogram import histogram, histogram_keys
+from testbed.page.style import Column, table, tiles, unbroken
+from testbed.palette import BLUE, GREEN, GREY, INK, LINE, OLIVE, ORANGE, PANEL, PAPER, PINK, RED, SOFT, TEAL, VIOLET
 from testbed.report.jobs import Asked
 from testbed.rundir import Figure
 from testbed.scenario import Scenario
 
-_COLOURS: Final = (BLUE, GREEN, ORANGE, "#6b4fa0", "#2a8c99", "#b0527a", "#7a6a2f", "#5a6673")
+_COLOURS: Final = (BLUE, GREEN, ORANGE, VIOLET, TEAL, PINK, OLIVE, SOFT)
 _WIDTH: Final = 860
 _RIGHT: Final = 34
 _ROW: Final = 30
@@ -24,7 +27,10 @@ _ABOUT: Final = (
     "QPU (×) or its controller (the shade), and was placed anew with the shots that were left. An open ring is a job's "
     "submission.</p>"
 )
-_HEADS: Final = ("job", "state", "QPUs", "submitted", "waited", "held QPUs", "shots", "ebits")
+_COLUMNS: Final = (
+    *(Column(name, "words") for name in ("job", "state", "QPUs")),
+    *(Column(name) for name in ("submitted", "waited", "held QPUs", "shots", "ebits")),
+)
 
 
 def write_jobs_page(scenario: Scenario, jobs: list[Asked], figures: Iterable[Figure], path: Path) -> None:
@@ -42,48 +48,48 @@ def jobs_page(scenario: Scenario, jobs: list[Asked], figures: list[Figure]) -> s
         "<h2>The jobs</h2>",
         _table(jobs),
     ]
-    for one in jobs:
-        if one.record.get("counts"):
-            shots = sum(one.record["counts"].values())
-            out += [
-                f"<h2>{escape(one.job.name)}</h2>",
-                f'<p class="small">{shots} shots. Bars: measured; green: ideal; dashed: chance.</p>',
-                f'<div class="drawing">{histogram(one.record["counts"], one.job.ideal, one.job.clbits)}</div>',
-            ]
+    counted = [one for one in jobs if one.record.get("counts")]
+    if counted:
+        out += ["<h2>What came out</h2>", histogram_keys(any(one.job.ideal for one in counted))]
+    for one in counted:
+        shots = sum(one.record["counts"].values())
+        out += [
+            f"<h3>{escape(one.job.name)}, {shots} shot{'s' * (shots != 1)}</h3>",
+            f'<div class="drawing">{histogram(one.record["counts"], one.job.ideal, one.job.clbits)}</div>',
+        ]
     return framed(scenario, out)
 
 
 def _tiles(controller: str, figures: list[Figure]) -> str:
     known = {f.name: f.value for f in figures if f.subject == controller and f.value is not None}
-    tiles = [(f"{known.get('jobs_done', 0):g}", "jobs done")]
+    some = [(f"{known.get('jobs_done', 0):g}", "jobs done")]
     for state in ("cancelled", "failed", "refused"):
         if known.get(f"jobs_{state}"):
-            tiles.append((f"{known[f'jobs_{state}']:g}", state))
+            some.append((f"{known[f'jobs_{state}']:g}", state))
     if "makespan" in known:
-        tiles.append((_time(known["makespan"] * 1e12), "from first submission to last end"))
-        tiles.append((f"{100 * known['utilisation']:.0f} %", "of the QPUs' time leased"))
-        tiles.append((f"{known['pairs_used']:g}", "ebits used"))
-    cells = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
-    return f'<div class="tiles">{cells}</div>'
+        some.append((_time(known["makespan"] * 1e12), "from first submission to last end"))
+        some.append((f"{100 * known['utilisation']:.0f} %", "of the QPUs' time leased"))
+        some.append((f"{known['pairs_used']:g}", "ebits used"))
+    return tiles(some)
 
 
 def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
     """SVG: a row for each QPU, a bar for each lease."""
     qpus = [node.name for node in scenario.nodes if node.kind == "qpu"]
-    left = 20 + 8 * max(len(name) for name in qpus)
+    left = 20 + ceil(max(text_width(name, 13) for name in qpus))
     ends = [one.record["ended_ps"] for one in jobs if one.record.get("ended_ps")]
     span = max([*ends, *(one.record.get("submitted_ps", 0) for one in jobs), 1])
     scale = (_WIDTH - left - _RIGHT) / span
     top, foot = 26, 26 + _ROW * len(qpus)
     out = [
         (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {foot + 34}" width="100%" role="img" '
-         'aria-label="leases of QPUs over time">')
+         'aria-label="leases of QPUs over time; the table of jobs has them in words">')
     ]  # fmt: skip
     for row, name in enumerate(qpus):
         y = top + row * _ROW
         out += [
             f'<text x="{left - 10}" y="{y + 19}" text-anchor="end" fill="{INK}">{escape(name)}</text>',
-            f'<line x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y + _ROW}" y2="{y + _ROW}" stroke="#d8dee4"/>',
+            f'<line x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y + _ROW}" y2="{y + _ROW}" stroke="{LINE}"/>',
         ]
     for begin, end in _dead(scenario, span):
         x, width = left + begin * scale, max(1.0, (end - begin) * scale)
@@ -91,6 +97,11 @@ def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
             f'<path d="M{x:.1f} {top}h{width:.1f}v{foot - top}h-{width:.1f}z" fill="{RED}" fill-opacity="0.12">'
             f"<title>{escape(scenario.jobs[0].controller)} was dead</title></path>"
         )
+    killed = [
+        (fault.node, left + fault.at_ps * scale)
+        for fault in scenario.faults
+        if fault.kind == "kill" and fault.node in qpus and fault.at_ps <= span
+    ]
     for number, one in enumerate(jobs):
         colour = _COLOURS[number % len(_COLOURS)]
         if "submitted_ps" in one.record:
@@ -107,25 +118,33 @@ def timeline(scenario: Scenario, jobs: list[Asked]) -> str:
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" rx="2" fill="{colour}"'
                     f' fill-opacity="{1 if whole else 0.4}"><title>{escape(one.job.name)}</title></rect>'
                 )
-                if width > 8 * len(one.job.name):
-                    ink = "#fff" if whole else INK
-                    out.append(f'<text x="{x + 5:.1f}" y="{y + 15}" fill="{ink}">{escape(one.job.name)}</text>')
-    for fault in scenario.faults:
-        if fault.kind == "kill" and fault.node in qpus and fault.at_ps <= span:
-            x, y = left + fault.at_ps * scale, top + qpus.index(fault.node) * _ROW + 22
-            out.append(
-                f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="{RED}" '
-                'style="font-size:24px;font-weight:bold">×</text>'
-            )
+                at = _room(one.job.name, x, width, [cross for node, cross in killed if node == name])
+                if at is not None:
+                    ink = PAPER if whole else INK
+                    out.append(f'<text x="{at:.1f}" y="{y + 15}" fill="{ink}">{escape(one.job.name)}</text>')
+    for name, x in killed:
+        out.append(
+            f'<text x="{x:.1f}" y="{top + qpus.index(name) * _ROW + 22}" text-anchor="middle" fill="{RED}" '
+            f'paint-order="stroke" stroke="{PANEL}" stroke-width="3" style="font-size:24px;font-weight:bold">×</text>'
+        )
     step = _round_step(span)
     for tick in range(span // step + 1):
         x = left + tick * step * scale
         out += [
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{foot}" y2="{foot + 5}" stroke="{GREY}"/>',
-            f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle" fill="#555">{_time(tick * step)}</text>',
+            f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle" fill="{SOFT}">{_time(tick * step)}</text>',
         ]
     out.append("</svg>")
     return "\n".join(out)
+
+
+def _room(name: str, x: float, width: float, crosses: Iterable[float]) -> float | None:
+    """Where a name begins on a bar, so that it lies under no cross; None: nowhere."""
+    at, long = x + 5, text_width(name, 13)
+    for cross in sorted(crosses):
+        if at - 10 < cross < at + long + 10:
+            at = cross + 11
+    return at if at + long + 4 <= x + width else None
 
 
 def _round_step(span: int) -> int:
@@ -149,22 +168,20 @@ def _table(jobs: list[Asked]) -> str:
     rows = []
     for number, one in enumerate(jobs):
         record = one.record
-        key = f'<span class="key" style="background:{_COLOURS[number % len(_COLOURS)]};margin-left:0"></span>'
+        key = f'<span class="key" style="background:{_COLOURS[number % len(_COLOURS)]}"></span>'
         why = record.get("reason", "")
         state = one.state.lower() + (f": {escape(why)}" if why and why != one.state.lower() else "")
-        cells = [
-            key + escape(one.job.name),
+        rows.append([
+            key + unbroken(one.job.name),
             state,
-            escape(", then ".join(", ".join(p["nodes"]) for p in record.get("placings", ()))) or "-",
+            ", then ".join(", ".join(map(unbroken, p["nodes"])) for p in record.get("placings", ())) or "-",
             _time(record["submitted_ps"]) if record else "-",
             "-" if one.waited_ps is None else _time(one.waited_ps),
             _time(one.leased_ps),
             f"{record.get('shots_done', 0)} of {one.job.shots}",
             f"{record.get('pairs', 0)}",
-        ]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in _HEADS)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        ])  # fmt: skip
+    return table("the jobs", _COLUMNS, rows, ())
 
 
 def _time(t_ps: float) -> str:

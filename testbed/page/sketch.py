@@ -13,18 +13,21 @@ from typing import Final, NamedTuple
 
 from testbed.lettering import Block, Box, Sheet
 from testbed.page.layout import WIDTH, Layout, Place, lay_out
-from testbed.page.style import BLUE, GREEN, GREY, INK, ORANGE, PALE
+from testbed.palette import BLUE, GREEN, GREY, INK, ORANGE, PANEL, SOFT
 from testbed.scenario import Node, Scenario
 
-_LOOKS: Final = {"qpu": BLUE, "repeater": GREEN, "station": ORANGE, "controller": GREY}
+LOOKS: Final = {"qpu": BLUE, "repeater": GREEN, "station": ORANGE, "controller": GREY}
 _KINDS: Final = {"qpu": "QPU", "repeater": "repeater", "station": "station", "controller": "controller"}
 _STRETCHES: Final = (1.0, 1.35, 1.8, 2.4)
 """How much taller a drawing may become until its words find room."""
 _CROWD: Final = 150
 """So many nodes and more are drawn as tall as can be at once: less would not do, and to try takes seconds."""
 _FOOT: Final = 24
+_RIM: Final = 18
+"""Above the highest of a drawing, and below the lowest."""
 _SHARES: Final = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78)
 """Where along an arm the words about it may stand."""
+_UNUSED: Final = f'stroke="{GREY}" stroke-width="1.4"'
 
 
 type Arm = tuple[Place, Place]
@@ -64,19 +67,33 @@ def sketch(scenario: Scenario, notes: Mapping[str, LinkNote], used: Mapping[str,
             break
     assert best is not None
     lost, layout, words = best
-    height = layout.height + (_FOOT if lost else 0)
+    reach = layout.radius + _RIM
+    top = min([y - reach for _, y in layout.places.values()] + [one.box.top - _RIM for one in words])
+    foot = max([y + reach for _, y in layout.places.values()] + [one.box.bottom + _RIM for one in words])
+    foot += _FOOT if lost else 0
+    view = f"0 {top:.0f} {WIDTH} {foot - top:.0f}"
     out = [
-        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="100%" role="img" '
-        'aria-label="the network">'),
+        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" width="100%" role="img" '
+         f'aria-label="{escape(_told(scenario))}">'),
         *_arms(scenario, layout, notes),
         *(_node(node, layout, used.get(node.name, "")) for node in scenario.nodes),
         *(line for one in words for line in _written(one)),
     ]  # fmt: skip
     if lost:
         said = "Not every word finds room: point at a node or at a link."
-        out.append(f'<text x="12" y="{height - 10:.0f}" font-size="12" fill="#555">{said}</text>')
+        out.append(f'<text x="12" y="{foot - 10:.0f}" style="font-size:12px" fill="{SOFT}">{said}</text>')
     out.append("</svg>")
     return "\n".join(out)
+
+
+def _told(scenario: Scenario) -> str:
+    """The drawing for who cannot see it."""
+    kinds: dict[str, list[str]] = {}
+    for node in scenario.nodes:
+        kinds.setdefault(node.kind, []).append(node.name)
+    said = [f"{_KINDS[kind]} {', '.join(names)}" for kind, names in kinds.items()]
+    n = len(scenario.links)
+    return f"the network: {'; '.join(said)}; {n} link{'s' * (n != 1)}"
 
 
 def _arm_notes(scenario: Scenario, notes: Mapping[str, LinkNote]) -> dict[tuple[str, str], LinkNote]:
@@ -102,8 +119,8 @@ def _arms(scenario: Scenario, layout: Layout, notes: Mapping[str, LinkNote]) -> 
     for (end, station), note in _arm_notes(scenario, notes).items():
         names = [link.name for link in scenario.links if link.station == station and end in (link.a, link.b)]
         what = names[0] if len(names) == 1 else f"{end} to {station}, {len(names)} links"
-        colour, width = (BLUE, thick) if note.pairs else (GREY, 1.4)
-        yield _line(layout, end, station, f'stroke="{colour}" stroke-width="{width}"', f"{what}: {note.full()}")
+        look = f'stroke="{BLUE}" stroke-width="{thick}" stroke-opacity=".75"' if note.pairs else _UNUSED
+        yield _line(layout, end, station, look, f"{what}: {note.full()}")
     for classical in scenario.classical_links:
         look = f'stroke="{GREY}" stroke-dasharray="3 4"'
         yield _line(layout, classical.a, classical.b, look, f"{classical.a} to {classical.b}: messages only")
@@ -112,12 +129,12 @@ def _arms(scenario: Scenario, layout: Layout, notes: Mapping[str, LinkNote]) -> 
 def _line(layout: Layout, one: str, other: str, look: str, title: str) -> str:
     (x1, y1), (x2, y2) = layout.places[one], layout.places[other]
     place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {place} {look} stroke-opacity=".75"><title>{escape(title)}</title></line>'
+    return f'<line {place} {look}><title>{escape(title)}</title></line>'
 
 
 def _node(node: Node, layout: Layout, holds: str) -> str:
     x, y = layout.places[node.name]
-    colour, r = _LOOKS[node.kind], layout.radius
+    colour, r = LOOKS[node.kind], layout.radius
     title = f"<title>{escape(', '.join(filter(None, (f'{node.name}: {_KINDS[node.kind]}', holds))))}</title>"
     if node.kind != "station":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}" fill="{colour}">{title}</circle>'
@@ -244,9 +261,9 @@ def _written(words: _Words) -> Iterator[str]:
     block, box, about_node = words
     x = (box.left + box.right) / 2
     for (text, size, bold), y in zip(block.lines, block.baselines(box.top), strict=True):
-        colour = INK if bold or not about_node else "#555"
+        colour = INK if bold or not about_node else SOFT
         weight = ' font-weight="600"' if bold else ""
-        look = f'text-anchor="middle" paint-order="stroke" stroke="{PALE}" stroke-width="3"'
+        look = f'text-anchor="middle" paint-order="stroke" stroke="{PANEL}" stroke-width="3"'
         yield (
             f'<text x="{x:.1f}" y="{y:.1f}" style="font-size:{size:g}px" {look}{weight} fill="{colour}">'
             f"{escape(text)}</text>"

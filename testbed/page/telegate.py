@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from testbed.palette import standalone
 from testbed.scenario import Scenario
 from testbed.trace.ladder import ladder
 from testbed.trace.reading import read_events
@@ -22,12 +23,12 @@ class Stretch(NamedTuple):
 
 
 def write_telegate(scenario: Scenario, folder: Path, path: Path) -> str | None:
-    """Draw it into `path`; the SVG, or None if no gate was done."""
+    """Draw it into `path`; the SVG for a page, or None if no gate was done."""
     stretch = first_telegate(scenario, read_events(folder / "events.jsonl"))
     if stretch is None:
         return None
     drawn = ladder(folder, stretch.nodes, stretch.start_ps, stretch.end_ps, stretch.title)
-    path.write_text(drawn, encoding="utf-8")
+    path.write_text(standalone(drawn), encoding="utf-8")
     return drawn
 
 

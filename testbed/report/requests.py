@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from protocols.correlations import DEVIATIONS
 from protocols.wire import EgpBasis, PairKind
+from testbed.palette import LIGHT
 from testbed.report.outcome import Outcome
 from testbed.report.statistics import averaged
 from testbed.rundir import Figure
@@ -162,12 +163,14 @@ def cutoff_points(scenario: Scenario, outcome: Outcome) -> list[CutoffPoint]:
     return sorted(points, key=lambda point: point.cutoff_s or float("inf"))
 
 
-def draw(scenario: Scenario, points: list[CutoffPoint], path: Path) -> None:
-    """Rate and fidelity over the cutoff, one above the other; without a cutoff, as a line across."""
-    import matplotlib as mpl
+def draw(scenario: Scenario, points: list[CutoffPoint], path: Path) -> str:
+    """Rate and fidelity over the cutoff, one above the other; without a cutoff, as a line across.  The drawing, which
+    is written into `path` too."""
     from matplotlib.figure import Figure as Canvas
 
-    mpl.rcParams["svg.hashsalt"] = "bellwire"  # equal points, equal bytes
+    from testbed.plotting import save
+
+    blue, orange, grey = (LIGHT[name] for name in ("blue", "orange", "grey"))
     canvas = Canvas(figsize=(6.4, 5.6), layout="constrained")
     rates, fidelities = canvas.subplots(2, 1, sharex=True)
     on = [point for point in points if point.cutoff_s]
@@ -175,20 +178,20 @@ def draw(scenario: Scenario, points: list[CutoffPoint], path: Path) -> None:
     cutoffs_ms = [point.cutoff_s * 1e3 for point in on]
     # A geometric number of tries each: the rate is known to one part in the root of its pairs.
     rates.errorbar(
-        cutoffs_ms, [p.rate_hz for p in on], yerr=[p.rate_hz / sqrt(p.pairs) for p in on], **_style("#1f5fa8", "cutoff")
+        cutoffs_ms, [p.rate_hz for p in on], yerr=[p.rate_hz / sqrt(p.pairs) for p in on], **_style(blue, "cutoff")
     )
     fidelities.errorbar(
-        cutoffs_ms, [p.fidelity for p in on], yerr=[p.stderr for p in on], **_style("#1f5fa8", "cutoff, true")
+        cutoffs_ms, [p.fidelity for p in on], yerr=[p.stderr for p in on], **_style(blue, "cutoff, true")
     )
     believed = [p.believed for p in on]
-    fidelities.plot(cutoffs_ms, believed, color="#c2571a", linestyle="none", marker="x", label="as the head believes")
+    fidelities.plot(cutoffs_ms, believed, color=orange, linestyle="none", marker="x", label="as the head believes")
     for point in off:
         for axes, value, half in (
             (rates, point.rate_hz, point.rate_hz / sqrt(point.pairs)),
             (fidelities, point.fidelity, point.stderr),
         ):
-            axes.axhline(value, color="#8a8a8a", linewidth=1.2, label="no cutoff")
-            axes.axhspan(value - half, value + half, color="#8a8a8a", alpha=0.2, linewidth=0)
+            axes.axhline(value, color=grey, linewidth=1.2, label="no cutoff")
+            axes.axhspan(value - half, value + half, color=grey, alpha=0.2, linewidth=0)
     rates.set_ylabel("pairs per second")
     rates.set_ylim(bottom=0)
     fidelities.set_ylabel("fidelity at delivery")
@@ -197,8 +200,8 @@ def draw(scenario: Scenario, points: list[CutoffPoint], path: Path) -> None:
     rates.set_title(_title(scenario.requests, scenario), fontsize=10)
     for axes in (rates, fidelities):
         axes.legend(frameon=False, fontsize=8)
-        axes.grid(alpha=0.2)
-    canvas.savefig(path, metadata={"Date": None})
+        axes.grid(alpha=0.7)
+    return save(canvas, f"{_title(scenario.requests, scenario)}: rate and fidelity over the cutoff", path)
 
 
 def _style(color: str, label: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from testbed.hardware import link_config
+from testbed.palette import LIGHT
 from testbed.rundir import Figure
 from testbed.scenario import Link, Scenario
 
@@ -83,12 +84,13 @@ def sync_figures(points: list[SyncPoint]) -> tuple[list[Figure], list[str]]:
     return figures, lines
 
 
-def draw(scenario: Scenario, points: list[SyncPoint], path: Path) -> None:
-    """Fidelity over synchronisation error: the points of a run, and the closed form of every kind of link in it."""
-    import matplotlib as mpl
+def draw(scenario: Scenario, points: list[SyncPoint], path: Path) -> str:
+    """Fidelity over synchronisation error: the points of a run, and the closed form of every kind of link in it.  The
+    drawing, which is written into `path` too."""
     from matplotlib.figure import Figure as Canvas
 
-    mpl.rcParams["svg.hashsalt"] = "bellwire"  # equal points, equal bytes
+    from testbed.plotting import save
+
     canvas = Canvas(figsize=(6.4, 4.0), layout="constrained")
     axes = canvas.subplots()
     links = {link.name: link for link in scenario.links}
@@ -101,17 +103,17 @@ def draw(scenario: Scenario, points: list[SyncPoint], path: Path) -> None:
         grid = [most_ps * step / _STEPS for step in range(_STEPS + 1)]
         curve = [expected_fidelity(scenario, link, x * _PS) for x in grid]
         label = f"Gaussian errors, {link.model}, frame of {link.qubit_frame_hz / 1e9:g} GHz"
-        axes.plot(grid, curve, color="#8a8a8a", linewidth=1.2, label=label)
+        axes.plot(grid, curve, color=LIGHT["grey"], linewidth=1.2, label=label)
     axes.errorbar(
         [point.rms_s / _PS for point in points],
         [point.fidelity for point in points],
         yerr=[point.stderr for point in points],
-        fmt="o", color="#1f5fa8", markersize=4, capsize=2, label="links of this run",
+        fmt="o", color=LIGHT["blue"], markersize=4, capsize=2, label="links of this run",
     )  # fmt: skip
     axes.set_xlabel("synchronisation error: rms relative arrival of the photons, ps")
     axes.set_ylabel("fidelity of pairs at emission")
     axes.set_xlim(left=0)
     axes.set_title(scenario.name, fontsize=10)
     axes.legend(frameon=False, fontsize=8)
-    axes.grid(alpha=0.2)
-    canvas.savefig(path, metadata={"Date": None})
+    axes.grid(alpha=0.7)
+    return save(canvas, f"{scenario.name}: fidelity over synchronisation error, {len(points)} links", path)

@@ -1,7 +1,7 @@
 """A message sequence chart of a stretch of a run, as SVG: lifelines of nodes, frames as arrows, events as notes.
 
 What may live here: drawing, and what is left out of a drawing.  Time is ordinal: every instant at which
-something happens has a row of its own, with the time beside it.
+something happens has a row of its own, with the time beside it.  Colours are named: testbed.palette makes a file of it.
 """
 
 import math
@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testbed.lettering import Box, Sheet, text_width
+from testbed.palette import BLUE, DOT, GOLD, GREEN, INK, LINE, OLIVE, ORANGE, PAPER, PINK, RED, SOFT, TEAL, VIOLET
 from testbed.trace.spans import time_text
 from testbed.trace.story import Arrow, Choice, Note, Story, brief, read_story
 
 _ROW = 34
 _TOP = 64
-_HALO = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
-_LEFT = 208
+_HALO = f'stroke="{PAPER}" stroke-width="4" paint-order="stroke"'
+_MARGIN = 12
 _LANE = 350
 _WIDEST_LANE = 470
+_LANE_OF_TWO = 560
 _SIZE = 11
 _FONT = f'style="font-size:{_SIZE}px"'
 """Said of each text: a page in which the drawing stands has a size of its own for texts."""
@@ -38,8 +40,9 @@ def _astray(part: float, off: int) -> float:
 
 _PLACES = sorted(((part, off) for off in _OFF for part in _PARTS), key=lambda place: _astray(*place))
 _COLOURS = {
-    "MHP": "#b3541e", "EGP": "#2f6f4f", "QNP": "#28568f", "QTP": "#7a3e8f", "RGP": "#a3223f", "REL": "#8a8a8a",
-}
+    "MHP": ORANGE, "EGP": GREEN, "QNP": BLUE, "QTP": VIOLET, "RGP": RED, "REL": SOFT, "JOB": PINK, "KEY": TEAL,
+    "SRP": OLIVE,
+}  # fmt: skip
 _ARROW_HEAD = (
     '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
     '<path d="M0 0 L8 4 L0 8 z" fill="context-stroke"/></marker></defs>'
@@ -68,25 +71,30 @@ def draw(drawn: Sequence[Arrow], said: Sequence[Note], nodes: Sequence[str], tit
     """Arrows and notes as one SVG."""
     rows, height = _rows(drawn, said, nodes)
     lane = _lane(drawn, said, nodes)
-    x = {node: _LEFT + i * lane for i, node in enumerate(nodes)}
-    beyond = max([0.0, *(_wide(note) + 30 for note in said if note.node == nodes[-1])])
-    past = max([0.0, *(_wide(a) / 2 + 10 for a in drawn if a.received_ps is None)])  # half-way arrows at the last lane
-    width = math.ceil(_LEFT + (len(nodes) - 1) * lane + max(60.0, beyond, past - lane / 4))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    past = max([0.0, *(_wide(a) / 2 + 10 for a in drawn if a.received_ps is None)]) - lane / 4  # half-way arrows
+    named = [text_width(node, 13, bold=True) / 2 for node in nodes]
+    moments = max([0.0, *(text_width(time_text(t), _SIZE) for t in rows)])
+    left = math.ceil(_MARGIN + max(moments + 14, *named[:1], past))
+    beyond = max([0.0, *(_wide(note) + 18 for note in said if note.node == nodes[-1])])
+    width = math.ceil(left + (len(nodes) - 1) * lane + _MARGIN + max(beyond, *named[-1:], past))
+    width = max(width, math.ceil(text_width(title, 14, bold=True)) + 2 * _MARGIN)
+    x = {node: left + i * lane for i, node in enumerate(nodes)}
+    label = f"{title}: {len(drawn)} frames between {', '.join(nodes)}"
     out = [
-        head + f' font-family="Helvetica, Arial, sans-serif" font-size="{_SIZE}">',
+        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+         f'role="img" aria-label="{escape(label)}" font-family="Helvetica, Arial, sans-serif" font-size="{_SIZE}">'),
         _ARROW_HEAD,
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        f'<text x="12" y="20" style="font-size:14px" font-weight="bold">{escape(title)}</text>',
-    ]
+        f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
+        f'<text x="{_MARGIN}" y="20" style="font-size:14px" font-weight="bold" fill="{INK}">{escape(title)}</text>',
+    ]  # fmt: skip
     for node, at in x.items():
-        out.append(f'<line x1="{at}" y1="{_TOP - 14}" x2="{at}" y2="{height - 12}" stroke="#c8c8c8"/>')
-        heading = 'text-anchor="middle" style="font-size:13px" font-weight="bold"'
+        out.append(f'<line x1="{at}" y1="{_TOP - 14}" x2="{at}" y2="{height - 12}" stroke="{LINE}"/>')
+        heading = f'text-anchor="middle" style="font-size:13px" font-weight="bold" fill="{INK}"'
         out.append(f'<text x="{at}" y="{_TOP - 22}" {heading}>{escape(node)}</text>')
-    out += [f'<text x="12" y="{row + 4}" fill="#666" {_FONT}>{time_text(t)}</text>' for t, row in rows.items()]
+    out += [f'<text x="{_MARGIN}" y="{row + 4}" fill="{SOFT}" {_FONT}>{time_text(t)}</text>' for t, row in rows.items()]
     sheet = Sheet(width, height)
     for t, row in rows.items():
-        sheet.take(_room(time_text(t), 12, row + 4))
+        sheet.take(_room(time_text(t), _MARGIN, row + 4))
     dots, remarks = [], []
     marked: set[tuple[float, float]] = set()
     stacked: dict[tuple[int, str], int] = {}
@@ -95,8 +103,8 @@ def draw(drawn: Sequence[Arrow], said: Sequence[Note], nodes: Sequence[str], tit
         stacked[note.t_ps, note.node] = level + 1
         at, row = x[note.node], rows[note.t_ps] + level * _ROW
         marked.add((at, row))
-        dots.append(f'<circle cx="{at}" cy="{row}" r="4" fill="#d9a400" stroke="#7a5c00"/>')
-        remarks.append(f'<text x="{at + 8}" y="{row + 15}" fill="#7a5c00" {_FONT} {_HALO}>{escape(_said(note))}</text>')
+        dots.append(f'<circle cx="{at}" cy="{row}" r="4" fill="{DOT}" stroke="{GOLD}"/>')
+        remarks.append(f'<text x="{at + 8}" y="{row + 15}" fill="{GOLD}" {_FONT} {_HALO}>{escape(_said(note))}</text>')
         sheet.take(Box(at - 5, row - 5, at + 5, row + 5))
         sheet.take(_room(_said(note), at + 8, row + 15))
     used: dict[int, int] = {}
@@ -134,6 +142,8 @@ def _lane(drawn: Sequence[Arrow], said: Sequence[Note], nodes: Sequence[str]) ->
     order = {node: i for i, node in enumerate(nodes)}
     asked = [(_wide(a) + 30) / (abs(order[a.source] - order[a.destination]) or 1) for a in drawn]
     asked += [_wide(note) + 24 for note in said]
+    if len(nodes) == 2:  # all words stand between the two, and beside the notes of the first
+        return _LANE_OF_TWO
     return round(min(_WIDEST_LANE, max([_LANE, *asked])))
 
 
@@ -230,4 +240,4 @@ def _along(words: str, way: _Way, part: float, off: float) -> list[Box]:
 
 
 def _colour(arrow: Arrow) -> str:
-    return _COLOURS.get(arrow.protocol, "#333333")
+    return _COLOURS.get(arrow.protocol, INK)

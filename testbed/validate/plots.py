@@ -13,18 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from testbed.errors import BadInput
+from testbed.palette import LIGHT
+from testbed.plotting import save
 from testbed.validate.judge import ROW_SIGMA
 from testbed.validate.table import Row, Table, Value
 
-_MEASURED, _FAILED, _EXPECTED = "#1f5fa8", "#c22f2f", "#8a8a8a"
+_MEASURED, _FAILED, _EXPECTED = LIGHT["blue"], LIGHT["red"], LIGHT["grey"]
+_OF_CURVES = [LIGHT[name] for name in ("blue", "orange", "green", "violet", "teal", "pink")]
 _MARKS = "osD^vP*X"
 _AXIS_VALUES = 4
 """So many different values make a parameter an axis,"""
 _CURVES = 6
 """if its rows make no more curves than these."""
 
-# Ids in the file instead of random ones: equal rows, equal bytes.
-mpl.rcParams["svg.hashsalt"] = "bellwire"
 mpl.rcParams["font.size"] = 9
 
 
@@ -36,7 +37,7 @@ def plot_tables(tables: Mapping[str, Table], rows: Sequence[Row], folder: Path) 
         for name in dict.fromkeys(row.table for row in rows):
             path = folder / f"{name}.svg"
             figure = _plot(tables[name], [row for row in rows if row.table == name])
-            figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+            save(figure, f"{name}: {tables[name].quantity}, expected and measured", path, bbox_inches="tight")
             drawn.append(path)
     except OSError as error:
         raise BadInput(str(folder), "--plots", f"cannot be written: {error}", "give a folder that can") from None
@@ -91,7 +92,7 @@ def _over(table: Table, rows: list[Row], axis: str) -> Figure:
         members = sorted(members, key=lambda row: float(_full(table, row)[axis]))
         x = [float(_full(table, row)[axis]) for row in members]
         top.plot(x, [row.expected for row in members], "-", color=_EXPECTED, lw=1, marker="_", ms=12, zorder=1)
-        colour, mark = f"C{number % 10}", _MARKS[number % len(_MARKS)]
+        colour, mark = _OF_CURVES[number % len(_OF_CURVES)], _MARKS[number % len(_MARKS)]
         top.errorbar(
             x,
             [row.measured for row in members],
@@ -117,7 +118,7 @@ def _over(table: Table, rows: list[Row], axis: str) -> Figure:
     _band(below)
     below.set_ylabel("σ off")
     below.set_xlabel(f"{axis} [{column.unit}]")
-    top.grid(alpha=0.25)
+    top.grid(alpha=0.7)
     return figure
 
 
@@ -150,7 +151,7 @@ def _listed(table: Table, rows: list[Row]) -> Figure:
     left.plot([rows[i].measured for i in failed], failed, "x", color=_FAILED, ms=9, mew=2, zorder=3)
     left.set_yticks(y, [row.id for row in rows], fontsize=7)
     left.set_ylim(len(rows) - 0.5, -0.5)
-    left.grid(axis="x", alpha=0.25)
+    left.grid(axis="x", alpha=0.7)
     left.set_xlabel(textwrap.fill(table.quantity, 72), fontsize=8)
     figure.legend(fontsize=7, loc="outside lower center", ncols=2)
     figure.suptitle(table.name, fontsize=9)

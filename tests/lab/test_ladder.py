@@ -3,6 +3,7 @@
 import re
 from itertools import combinations
 from math import cos, radians, sin
+from pathlib import Path
 from xml.etree import ElementTree
 
 from engine_lab import local
@@ -12,6 +13,8 @@ from stack.config import Faults
 from stack.runtime.times import MS, NS, US
 from testbed.circuits import compile_jobs
 from testbed.lab.toy import toy_plan
+from testbed.page import write_telegate
+from testbed.palette import INK, SOFT
 from testbed.plan.compose import compose
 from testbed.scenario import load_scenario, with_options
 from testbed.trace.ladder import chart, ladder
@@ -38,7 +41,7 @@ def test_no_words_lie_on_others(tmp_path):
     ran = local(compose(scenario, "local", compile_jobs(scenario)), tmp_path / "run")
     story = read_story(ran.folder / "trace.pcapng", ran.folder / "events.jsonl", 5 * MS)
     svg = ElementTree.fromstring(chart(story, ["west", "east"], "two lanes", every_event=True))
-    words = [text for text in svg.iter("{http://www.w3.org/2000/svg}text") if text.get("fill") not in (None, "#666")]
+    words = [text for text in svg.iter("{http://www.w3.org/2000/svg}text") if text.get("fill") not in (INK, SOFT)]
     assert len(words) > 20
     assert [text for text in words if text.get("transform")], "words along their arrows"
     over = [
@@ -49,6 +52,15 @@ def test_no_words_lie_on_others(tmp_path):
     assert not over
     width, height = (float(svg.get(key, "")) for key in ("width", "height"))
     assert all(0 < x < width and 0 < y < height for text in words for x, y in _points(text))
+
+
+def test_the_telegate_of_the_readme_is_that_of_two_qpus(tmp_path):
+    """However many shots there are, the first begins alike."""
+    scenario = with_options(load_scenario(SCENARIOS / "two-qpus.yaml"), shots=1)
+    ran = local(compose(scenario, "local", compile_jobs(scenario)), tmp_path / "run")
+    write_telegate(scenario, ran.folder, tmp_path / "telegate.svg")
+    shown = Path(__file__).parents[2] / "docs" / "telegate.svg"
+    assert shown.read_text() == (tmp_path / "telegate.svg").read_text(), "copy that of a run of it there"
 
 
 def _points(text):

@@ -11,7 +11,10 @@ import pytest
 from testbed.errors import BadInput
 from testbed.rundir import Figure, RunFolder, report_document, write_json
 
-MADE = ["events.jsonl", "inputs.jsonl", "keys.json", "report.json", "run.json", "trace.pcapng"]
+MADE = [
+    "events.jsonl", "inputs.jsonl", "keys.json", "report.json", "report.html", "run.json", "trace.pcapng",
+    "telegate.svg", "sync-error.svg", "cutoffs.svg",
+]  # fmt: skip
 
 
 def fill(folder: Path) -> None:

@@ -41,7 +41,8 @@ class Room(NamedTuple):
 
 class Drawn(NamedTuple):
     width: float
-    height: float
+    top: float
+    foot: float
     words: dict[Room, str]
     nodes: list[Room]
     lost: bool
@@ -49,7 +50,7 @@ class Drawn(NamedTuple):
 
 def read(svg: str) -> Drawn:
     root = ElementTree.fromstring(svg)
-    width, height = (float(x) for x in root.attrib["viewBox"].split()[2:])
+    _, top, width, height = (float(x) for x in root.attrib["viewBox"].split())
     words, nodes = {}, []
     for text in root.iter(f"{SVG}text"):
         if text.get("text-anchor") != "middle":
@@ -64,7 +65,7 @@ def read(svg: str) -> Drawn:
     for shape in root.iter(f"{SVG}rect"):
         x, y, wide = (float(shape.get(key, "")) for key in ("x", "y", "width"))
         nodes.append(Room(x, x + wide, y, y + wide))
-    return Drawn(width, height, words, nodes, LOST in svg)
+    return Drawn(width, top, top + height, words, nodes, LOST in svg)
 
 
 def some_network(nodes: int, links: int, seed: int, stem: str = "n"):
@@ -104,8 +105,11 @@ def check(drawn: Drawn, nodes: int) -> None:
     for room in (*rooms, *drawn.nodes):
         assert room.left >= 0
         assert room.right <= drawn.width
-        assert room.top >= 0
-        assert room.bottom <= drawn.height
+        assert room.top >= drawn.top
+        assert room.bottom <= drawn.foot
+    everything = (*rooms, *drawn.nodes)
+    assert min(room.top for room in everything) - drawn.top < 30, "no empty ground above"
+    assert drawn.foot - max(room.bottom for room in everything) < 60, "nor below, but for a line of words"
 
 
 @pytest.mark.parametrize(
