@@ -32,7 +32,7 @@ p {{ margin: 8px 0; }}
 .drawing svg {{ display: block; min-width: 600px; }}
 svg text {{ font-family: Helvetica, Arial, sans-serif; font-size: 13px; }}
 .wide {{ overflow-x: auto; }}
-.chart {{ box-sizing: border-box; width: fit-content; max-width: 100%; overflow-x: auto; }}
+.chart {{ box-sizing: border-box; width: max-content; max-width: 100%; overflow-x: auto; }}
 .chart {{ background: {PAPER}; border: 1px solid {LINE}; border-radius: 6px; padding: 8px; margin: 8px 0; }}
 .chart svg {{ display: block; max-width: 100%; height: auto; }}
 .chart.ladder svg {{ min-width: 1000px; }}
