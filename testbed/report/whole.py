@@ -177,14 +177,17 @@ def _links(report: Report, scenario: Scenario, outcome: Outcome) -> None:
         report.figures.append(Figure("pairs_heralded", link.name, len(mine), "1", 1))
         if not mine:
             continue
-        believed = sum(total for _, total in estimates) / max(1, sum(n for n, _ in estimates))
-        report.figures.append(Figure("fidelity_estimated", link.name, believed, "1", sum(n for n, _ in estimates)))
+        estimated = sum(n for n, _ in estimates)
+        believed = sum(total for _, total in estimates) / max(1, estimated)
+        if estimated:
+            report.figures.append(Figure("fidelity_estimated", link.name, believed, "1", estimated))
         rows = (
             ("fidelity_at_herald", [p["fidelity_at_herald"] for p in mine], "as the oracle has it, herald arrived"),
             ("fidelity_at_emission", [p["fidelity_at_emission"] for p in mine], "as the oracle has it, at emission"),
         )
         report.lines.append(f"link {link.name}: {len(mine)} pairs heralded")
-        report.lines.append(f"  fidelity {'as the nodes estimate it':38} {believed:.5f}")
+        said = f"{believed:.5f}" if estimated else "no node had one at the end"
+        report.lines.append(f"  fidelity {'as the nodes estimate it':38} {said}")
         for name, values, words in rows:
             figure = averaged(name, link.name, values, "1")
             report.figures.append(figure)

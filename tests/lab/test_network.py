@@ -174,6 +174,15 @@ def test_who_asks_a_node_whose_program_has_died_with_it_hears_that(tmp_path: Pat
     assert told in build_report(run.scenario, run.jobs, run.outcome).unfinished
 
 
+def test_what_nobody_lives_to_estimate_is_no_zero(tmp_path):
+    faults = [{"at_s": 0.01, "kill": "n0"}, {"at_s": 0.01, "kill": "n1"}]
+    run = run_slice(chain(1, {"requests": [request(1, 10_000)]}, faults=faults), tmp_path)
+    report = build_report(run.scenario, run.jobs, run.outcome)
+    assert {figure.name for figure in report.figures} >= {"pairs_heralded", "fidelity_at_herald"}
+    assert "fidelity_estimated" not in {figure.name for figure in report.figures if figure.subject == "l0"}
+    assert f"  fidelity {'as the nodes estimate it':38} no node had one at the end" in report.lines
+
+
 @pytest.mark.parametrize(
     ("circuits", "asked", "why"),
     [
