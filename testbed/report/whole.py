@@ -41,7 +41,7 @@ def build_report(scenario: Scenario, jobs: list[CompiledJob], outcome: Outcome) 
         report.sections["ended_early"] = True
         report.lines.append(f"ended early, at virtual time {outcome.end_ps * 1e-12:g} s: this is what there is")
     for node, results in outcome.results.items():
-        report.unfinished += [f"{node}: {app}" for app in results.get("running", [])]
+        report.unfinished += [f"{node}: {app} had not ended" for app in results.get("running", [])]
     for index, job in enumerate(jobs):
         if job.circuit is None:
             _job(report, f"job-{index}", job, outcome)
