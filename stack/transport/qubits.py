@@ -31,6 +31,7 @@ class SessionQubits:
         self._physical = physical
         self._driver = driver
         physical.memory.when_freed(self._freed)
+        physical.memory.when_room(lambda _: self._freed())  # where halves are kept in storage, they come there
 
     def run_before(self, program: Program) -> None:
         """Run a program before whatever is asked next of its qubits: the device keeps that order."""

@@ -117,6 +117,34 @@ def test_half_close_then_the_answer(tmp_path: Path) -> None:
     assert [leak for name in ("west", "east") for leak in leaks(ran.node(name))] == []
 
 
+def test_places_are_free_again_where_halves_lie_in_storage(tmp_path: Path) -> None:
+    """QTP-10: two places; their user keeps both and lets both go, when no communication qubit is out any more that could
+    tell of it as it becomes free."""
+    told: list[bool] = []
+
+    async def west(node: Node) -> None:
+        session = await node.transport.open(EAST, PORT, QtpService.TELEPORT)
+        for _ in range(6):
+            qubit = node.physical.memory.data(0)
+            told.append(await session.teleport(qubit, Program().init(qubit)))
+        session.close()
+
+    async def east(node: Node) -> None:
+        node.transport.listen(PORT, QtpService.TELEPORT)
+        session = await node.transport.accept(PORT)
+        for _ in range(3):
+            held = [(await session.receive()).qubit for _ in range(2)]
+            await node.kernel.sleep(MS)
+            for qubit in held:
+                node.physical.memory.release(qubit)
+
+    text = two_qpus({}, IDEAL | {"storage_qubits": 2}, PERFECT, duration_s=2)
+    ran = run_slice(text, tmp_path, programs={("west", 1): west, ("east", 1): east})
+    assert told == [True] * 6
+    assert ran.finished
+    assert [leak for name in ("west", "east") for leak in leaks(ran.node(name))] == []
+
+
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_exactly_once_or_reported_whatever_happens(tmp_path: Path, seed: int) -> None:
     """A fifth of all frames lost, others doubled and disordered; the receiver dies in the middle and comes back."""
