@@ -20,7 +20,7 @@ The receiver, on a Data of the peer's stream `epoch`, by what it knows of that p
     nothing   | any, not the first    | Reset
     a stream  | that stream           | delivers in order, keeps what came early, acknowledges it again
     a stream  | older                 | ignores it: a straggler
-    a stream  | newer, the first      | Broken, unless its end has been told of already, and opens it
+    a stream  | newer, the first      | Broken, unless its end has been told of already, and opens it; see below
     a stream  | newer, not the first  | Reset
 
 A restart.  Headers tell in which life their sender is, so the first frame of a newer one, of whatever protocol,
@@ -33,8 +33,12 @@ is sent again until it is acknowledged.
 Who has given a peer up has told so to whoever waited for it, and begins everything with it anew.  A peer that lives
 all the same, cut off for a while, may know nothing of that and wait for ever.  So its stream has ended, too: what comes
 of it is answered by Reset, and the peer knows as much.  Likewise what it begins in answer to a stream that has ended.
-But as soon as this node has begun something anew a Reset would end that, too, and only there: then the peer's stream
-goes on from where the peer has heard of it.
+But as soon as this node has begun something anew a Reset would end that, too, and only there.  Then the first segment
+of the new stream tells it: a stream that is not the first of its sender's life, and that acknowledges nothing although
+this end's was acknowledged once, comes of somebody who has given this end up.  So its own stream ends, what was on its
+way is dropped, and the next begins at once, with a Probe: what was said here meanwhile may have come there, and is as
+void.  If nothing had been acknowledged yet, the stream goes on, from its first segment: what came of it before, the
+users of who gave up have let go of.
 
 A node that must set its clock before it is up may be later than a stream lasts.  Till all must be up (`all_up_at`) a
 peer that has never been heard is not given up; it is tried on, after pauses that double.
@@ -85,6 +89,9 @@ def lost_after_ps(round_trip_ps: int, tries: int = TRIES) -> int:
 
 KEEPALIVE_PS: Final = 100_000_000_000
 """100 ms: long beside any round trip, short beside any patience."""
+
+_STREAMS: Final = 0xFFFF
+"""The part of an epoch that counts the streams of one life."""
 
 _MOST_DOUBLINGS: Final = 40
 """Of the pauses after which a peer is tried that may not have come up yet."""
@@ -390,21 +397,23 @@ class Reliable:
     # The receiver: the table at the top of this file.
 
     def _on_data(self, peer: Peer, data: RelData, now: int) -> None:
-        incoming = peer.incoming
+        incoming, anew = peer.incoming, False
         if incoming is None or serial_newer(data.stream_epoch, incoming.epoch, 32):
             known = incoming is not None or not data.acknowledged or self._knows(peer, data.acknowledged)
             if data.sequence != first_sequence(data.stream_epoch) or not known:
                 self._outputs.append(Send(peer.number, RelReset(data.stream_epoch)))  # REL-11
                 return
-            if incoming is not None:
-                self._supersede(peer, incoming.epoch, data.stream_epoch)
+            anew = self._superseded(peer, data)
             incoming = peer.incoming = Incoming(data.stream_epoch)
         elif data.stream_epoch != incoming.epoch:
             return  # REL-12
-        elif incoming.ended and not self._knows(peer, data.acknowledged):  # REL-17
-            if peer.outgoing.unused:
-                self._outputs.append(Send(peer.number, RelReset(data.stream_epoch)))
-            return
+        elif incoming.ended:  # REL-17
+            if not self._knows(peer, data.acknowledged):
+                if peer.outgoing.unused:
+                    self._outputs.append(Send(peer.number, RelReset(data.stream_epoch)))
+                return
+            if data.sequence == first_sequence(data.stream_epoch):
+                incoming = peer.incoming = Incoming(data.stream_epoch)
         incoming.told = incoming.ended = False
         if incoming.refused:
             return
@@ -416,6 +425,8 @@ class Reliable:
             self._take(peer, incoming, data, now)
             while incoming.early and (following := incoming.early.pop(incoming.expected, None)) is not None:
                 self._take(peer, incoming, following, now)
+            if anew:
+                self.send(peer.number, *PROBE, b"", now)
             self._owe(peer, incoming, now, at_once)
             return
         ahead = data.sequence - incoming.expected & U32
@@ -437,17 +448,25 @@ class Reliable:
         first = first_sequence(outgoing.epoch)
         return not outgoing.unused and acknowledged - first & U32 <= outgoing.next_sequence - first & U32
 
-    def _supersede(self, peer: Peer, old: int, new: int) -> None:
-        """The peer has begun another stream before the old one was through."""
-        assert peer.incoming is not None
-        if peer.incoming.told:
-            pass  # its end is no news
-        elif new >> 16 == old >> 16:
+    def _superseded(self, peer: Peer, data: RelData) -> bool:
+        """The peer begins a stream, perhaps before the last one was through.  Whether this node's own to it has ended
+        with that, so that the peer must hear of the next (REL-12)."""
+        incoming, outgoing = peer.incoming, peer.outgoing
+        news = incoming is not None and not incoming.told  # else its end is none
+        if incoming is not None:
+            self._acknowledgement.cancel(peer.number)
+            if news and incoming.epoch >> 16 != data.stream_epoch >> 16:  # nobody has called `restarted`
+                self._forgotten(peer)
+                return False
+        # One that is not the first of the peer's life, and acknowledges nothing: the peer has given this node up.
+        given_up = bool(data.stream_epoch & _STREAMS) and not data.acknowledged
+        if given_up and (outgoing.begun or (news and not outgoing.unused)):
+            self._break(peer)
+            return True
+        if news:
             peer.delivered = False
-            self._outputs.append(Broken(peer.number, ()))  # REL-12
-        else:  # nobody has called `restarted`
-            self._forgotten(peer)
-        self._acknowledgement.cancel(peer.number)
+            self._outputs.append(Broken(peer.number, ()))
+        return False
 
     def _forgotten(self, peer: Peer) -> None:
         """The peer has started anew and knows neither stream (REL-13)."""

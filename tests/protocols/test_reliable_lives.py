@@ -373,8 +373,8 @@ def test_who_begins_anew_with_a_peer_that_it_has_given_up_hears_its_answer() -> 
     assert [len(net.of(node, Broken)) for node in (A, B)] == [1, 1]
 
 
-def test_a_peer_that_has_never_been_heard_to_answer_goes_on() -> None:
-    """REL-17: it knew no stream of the node's, so the next one ends nothing there; and nothing else may."""
+def test_a_peer_that_has_never_been_heard_to_answer_hears_of_it_too() -> None:
+    """REL-12: it knew no stream of the node's; but the node's next one does not know what it had once acknowledged."""
     net = pair()
     send(net, B, b"hallo")
     net.run()
@@ -382,8 +382,112 @@ def test_a_peer_that_has_never_been_heard_to_answer_goes_on() -> None:
     send(net, A, b"anew")
     send(net, B, b"before it has heard that")
     net.run()
-    assert (bodies(net, A), bodies(net, B)) == ([b"hallo", b"before it has heard that"], [b"anew"])
-    assert [len(net.of(node, Broken)) for node in (A, B)] == [1, 0]
+    send(net, B, b"as well")
+    net.run()
+    assert (bodies(net, A), bodies(net, B)) == ([b"hallo", b"as well"], [b"anew"])
+    assert [len(net.of(node, Broken)) for node in (A, B)] == [1, 1]
+    assert [message.body for message in net.of(B, Broken)[0].unsent] == [b"before it has heard that"]
+
+
+def test_what_was_said_before_a_peer_gave_up_is_not_said_after_it() -> None:
+    """REL-12: it was about what both have let go of."""
+    net = conversation()
+    net.trouble = lambda *_: True
+    send(net, A, b"to nobody")
+    send(net, B, b"to nobody either")
+    net.run(until=net.now + 100 * ROUND_TRIP)
+    net.machines[A].give_up(B, net.now)
+    send(net, A, b"anew")
+    net.trouble = None
+    net.run()
+    assert (bodies(net, A), bodies(net, B)) == ([b"hallo"], [b"hello", b"anew"])
+    assert [message.body for message in net.of(B, Broken)[0].unsent] == [b"to nobody either"]
+    assert [len(net.of(node, Broken)) for node in (A, B)] == [1, 1]
+
+
+def test_who_has_never_heard_that_it_was_heard_is_heard_again() -> None:
+    """REL-17: what it began had come, and was dropped when it was given up."""
+    net = pair()
+    net.trouble = lambda source, destination, message: source == A
+    send(net, B, b"hallo")
+    net.run(until=4 * DELAY)
+    assert bodies(net, A) == [b"hallo"]
+    net.trouble = lambda *_: True
+    send(net, A, b"to nobody")
+    net.run(until=net.now + 100 * ROUND_TRIP)
+    net.machines[A].give_up(B, net.now)
+    send(net, A, b"anew")
+    net.trouble = None
+    net.run()
+    assert net.events[A][1:] == [net.of(A, Broken)[0], Delivered(B, 3, 1, b"hallo")]
+    assert net.events[B] == [Delivered(A, 3, 1, b"anew")]
+
+
+class Shared:
+    """What the two ends have begun with each other: each lets go of all of it when it hears of a Broken, and waits for
+    the other as long as there is anything."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.held: dict[int, set[bytes]] = {A: set(), B: set()}
+        self._seen = {A: 0, B: 0}
+        self._waits: set[int] = set()
+
+    def begin(self, node: int, what: bytes) -> None:
+        self.held[node].add(what)
+        send(self.net, node, what)
+
+    def run(self, until: int) -> None:
+        """In steps, so that what is heard counts soon."""
+        while self.net.now < until:
+            self._hear()
+            self.net.run(until=min(until, self.net.now + DELAY))
+        self._hear()
+
+    def _hear(self) -> None:
+        for node, events in self.net.events.items():
+            for event in events[self._seen[node] :]:
+                if isinstance(event, Broken):
+                    self.held[node].clear()
+                else:
+                    self.held[node].add(event.body)
+            self._seen[node] = len(events)
+            machine, peer = self.net.machines[node], B if node == A else A
+            if self.held[node] and node not in self._waits:
+                machine.watch(peer, self.net.now)
+                self._waits.add(node)
+            elif not self.held[node] and node in self._waits:
+                machine.unwatch(peer)
+                self._waits.remove(node)
+
+
+@pytest.mark.parametrize("faults", [Faults(), Faults(loss=0.3), Faults(loss=0.1, duplicate=0.2, jitter_ps=5 * DELAY)])
+def test_no_end_waits_for_what_the_other_has_given_up(faults: Faults) -> None:
+    """REL-12, REL-17: while nothing passes, either may give the other up, and begin anew; when all is well again and
+    quiet, both hold the same."""
+    for seed in range(150):
+        chance = random.Random(seed)
+        net = pair(faults, seed)
+        shared = Shared(net)
+        dark = None
+        for number in range(chance.randrange(5, 15)):
+            node = chance.choice([A, B])
+            match chance.choices(["begin", "dark", "light", "give up"], [5, 2, 1, 2])[0]:
+                case "begin":
+                    shared.begin(node, bytes([number]))
+                case "dark":
+                    net.faults, dark = Faults(loss=1.0), net.now
+                case "light":
+                    net.faults, dark = faults, None
+                case "give up" if dark is not None and net.now >= dark + 20 * DELAY:  # all that was on its way has come
+                    net.machines[node].give_up(B if node == A else A, net.now)
+            shared.run(net.now + chance.choice([0, DELAY, 3 * DELAY, 30 * DELAY, 60 * DELAY]))
+        net.faults = Faults()
+        shared.run(net.now + 300 * ROUND_TRIP)
+        for doubled in range(5):  # who waits asks
+            net.run(until=net.now + (KEEPALIVE_PS << doubled))
+            shared.run(net.now + 100 * ROUND_TRIP)
+        assert shared.held[A] == shared.held[B], seed
 
 
 def test_an_answer_to_a_stream_that_has_ended_begins_nothing() -> None:

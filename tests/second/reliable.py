@@ -140,7 +140,7 @@ class Reliable:
         assert self.out is not None
         segment.sent = self.world.now()
         segment.tries += 1
-        acknowledged = self.inward.expected if self.inward else 0
+        acknowledged = self.inward.expected if self.inward and not self.told else 0
         numbers = (self.out.epoch, segment.sequence, acknowledged)
         self._settle()
         self.world.send(self.peer, Data(*numbers, segment.protocol, segment.message, segment.more, segment.payload))
@@ -241,11 +241,13 @@ class Reliable:
             if data.sequence != first_of(data.stream_epoch) or not self._meant(data.acknowledged):
                 self.world.send(self.peer, Reset(data.stream_epoch))
                 return
-            self._begin(data.stream_epoch)
+            self._begin(data)
         elif self.inward.over and not self._known(data.acknowledged):
             if self.out is None:
                 self.world.send(self.peer, Reset(data.stream_epoch))
             return
+        elif self.inward.over and data.sequence == first_of(data.stream_epoch):
+            self._empty(data.stream_epoch)  # REL-17
         assert self.inward is not None
         self.told = self.inward.over = False
         ahead = (data.sequence - self.inward.expected) % 2**32
@@ -279,15 +281,25 @@ class Reliable:
         first = first_of(self.out.epoch)
         return (below - first) % 2**32 <= (self.out.next - first) % 2**32
 
-    def _begin(self, epoch: int) -> None:
+    def _begin(self, data: Data) -> None:
         """A newer stream of the peer (REL-12)."""
         news = self.inward is not None and not self.told
+        given_up = data.stream_epoch % 2**16 > 0 and not data.acknowledged
+        self._empty(data.stream_epoch)
+        self.told = False
+        if given_up and self.out is not None and (news or self.out.opened):
+            self._lost()
+            if self.out is None:
+                self.send(Probe())
+        elif news:
+            self.brought = False
+            self.broken()
+
+    def _empty(self, epoch: int) -> None:
+        """Nothing of this stream has come yet."""
         self.inward = Inward(epoch, first_of(epoch))
         self.early.clear()
         self.parts = b""
-        if news:
-            self.brought = False
-            self.broken()
 
     def _part(self, data: Data) -> None:
         self.parts += data.payload

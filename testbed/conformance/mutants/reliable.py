@@ -193,7 +193,39 @@ def believes_any_reset() -> Wrong:
 @breaks("REL-12")
 def says_nothing_of_a_newer_stream() -> Wrong:
     """A newer stream replaces the known one without a Broken."""
-    return nothing(Reliable, "_supersede")
+    return instead(Reliable, "_superseded", lambda right, machine, peer, data: False)
+
+
+@breaks("REL-12")
+def keeps_its_stream_to_who_has_given_it_up() -> Wrong:
+    """What the peer says in its next stream ends nothing of the own one."""
+
+    def superseded(right: Any, machine: Reliable, peer: Any, data: RelData) -> bool:
+        known = data._replace(acknowledged=data.acknowledged or 1)
+        return bool(right(machine, peer, known))
+
+    return instead(Reliable, "_superseded", superseded)
+
+
+@breaks("REL-12")
+def begins_anew_in_silence() -> Wrong:
+    """Its stream ends with the peer's, and the peer does not hear of that."""
+
+    def superseded(right: Any, machine: Reliable, peer: Any, data: RelData) -> bool:
+        right(machine, peer, data)
+        return False
+
+    return instead(Reliable, "_superseded", superseded)
+
+
+@breaks("REL-12")
+def ends_its_stream_with_any_of_the_peer() -> Wrong:
+    """A next stream of the peer ends its own, whether or not the peer knows that."""
+
+    def superseded(right: Any, machine: Reliable, peer: Any, data: RelData) -> bool:
+        return bool(right(machine, peer, data._replace(acknowledged=0)))
+
+    return instead(Reliable, "_superseded", superseded)
 
 
 @breaks("REL-12")
@@ -253,6 +285,19 @@ def resets_what_it_has_begun_anew() -> Wrong:
         return right(peer, acknowledged) and not (peer.incoming is not None and peer.incoming.ended)
 
     return instead(Reliable, "_knows", knows)
+
+
+@breaks("REL-17")
+def remembers_what_was_dropped() -> Wrong:
+    """The first segment of a stream that had ended is a copy to it, and not delivered again."""
+
+    def on_data(right: Any, machine: Reliable, peer: Any, data: RelData, now: int) -> None:
+        known = peer.incoming
+        if known is not None and known.ended and Reliable._knows(peer, data.acknowledged):
+            known.ended = False
+        right(machine, peer, data, now)
+
+    return instead(Reliable, "_on_data", on_data)
 
 
 @breaks("REL-16")

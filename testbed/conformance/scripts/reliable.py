@@ -340,6 +340,57 @@ async def who_was_given_up_and_is_spoken_to_again_may_go_on(stage: Stage) -> Non
     await stage.user.silence("broken")
 
 
+@decides("REL-17", scene=ECHO, patient=True)
+async def what_came_before_it_was_given_up_comes_again(stage: Stage) -> None:
+    """The peer has not heard that its first segment had come, which the implementation has let go of; then comes the
+    implementation's next stream.  The segment is sent again, and heard again."""
+    peer = _peer(stage)
+    peer.send(_data(0))
+    await stage.user.expect("heard", token=0)
+    stage.user.order("say", node=2, size=1)
+    await stage.user.expect("broken", 2_000_000 * MS, node=2)
+    peer.forget()
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, stream_epoch=EPOCH + 1, acknowledged=0)
+    peer.send(_data(0, acknowledged=first_sequence(EPOCH + 1) + 1 & 0xFFFFFFFF))
+    await stage.user.expect("heard", token=0)
+    await peer.expect(RelAck, stream_epoch=EPOCH, acknowledged=START + 1)
+    await stage.user.silence("broken")
+
+
+@decides("REL-12", scene=ECHO)
+async def who_is_given_up_ends_its_own_stream(stage: Stage) -> None:
+    """The peer has acknowledged the implementation's first segment, and not its second; then its second stream comes,
+    which acknowledges nothing.  Broken; the second segment is not sent again, and a Probe begins the next stream."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    stage.user.order("say", node=2, size=2)
+    await peer.expect(RelData, stream_epoch=EPOCH, sequence=START + 1)
+    peer.send(_data(0, EPOCH + 1))
+    await stage.user.expect("broken", node=2)
+    await stage.user.expect("heard", token=0)
+    row: dict[str, Any] = {"protocol": ProtocolId.REL, "message": RelProbe.MESSAGE}
+    await peer.expect(RelData, stream_epoch=EPOCH + 1, sequence=first_sequence(EPOCH + 1), **row)
+    peer.send(_ack(1, EPOCH + 1))
+    await stage.wait(2 * DELAY_PS)
+    peer.forget()
+    await peer.silence(RelData, during=20 * DELAY_PS)
+    await stage.user.silence("broken")
+
+
+@decides("REL-12", scene=ECHO)
+async def a_stream_that_acknowledges_ends_nothing_of_the_other(stage: Stage) -> None:
+    """The peer's next stream knows the implementation's: that goes on."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    peer.send(_data(0, EPOCH + 1, acknowledged=START + 1))
+    await stage.user.expect("heard", token=0)
+    peer.forget()
+    stage.user.order("say", node=2, size=1)
+    await peer.expect(RelData, stream_epoch=EPOCH, sequence=START + 1)
+    await stage.user.silence("broken")
+
+
 @decides("REL-12", scene=ECHO)
 async def a_newer_stream_ends_the_known_one(stage: Stage) -> None:
     """The first segment of the next stream: Broken, then its message; segments of the old one change nothing."""
