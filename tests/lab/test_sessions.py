@@ -118,8 +118,8 @@ def test_half_close_then_the_answer(tmp_path: Path) -> None:
 
 
 def test_places_are_free_again_where_halves_lie_in_storage(tmp_path: Path) -> None:
-    """QTP-10: two places; their user keeps both and lets both go, when no communication qubit is out any more that could
-    tell of it as it becomes free."""
+    """QTP-10: two places; their user keeps both and lets both go, when no communication qubit is out any more, to tell
+    of it as it becomes free."""
     told: list[bool] = []
 
     async def west(node: Node) -> None:
