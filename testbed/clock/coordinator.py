@@ -227,7 +227,7 @@ class Coordinator:
             devices = self._plane.next_ps()
             stop = self._stop_ps()
             cap = min(stop, planned, self._program_cap(effective))
-            if devices == planned == stop == NEVER and self._at_rest():
+            if devices == stop == NEVER and self._at_rest(planned):
                 if first > self._asks_until:
                     self._lab.progress(self._done_ps, self.windows)
                     self._hear_outside(None)
@@ -251,11 +251,15 @@ class Coordinator:
         """The run is to end as soon as it can; may be called from a signal's handler."""
         self._interrupted = True
 
-    def _at_rest(self) -> bool:
+    def _at_rest(self, planned: int) -> bool:
         """A testbed that stands has nothing to do but to ask, after pauses, whether peers still live.  After whatever
-        may be why they do not everybody has the time to do so; else time stands still."""
-        standing = self._orders is not None and self._orders.standing
-        return standing and all(self._hosts[i].at_rest for i in self._live)
+        may be why they do not everybody has the time to do so; else time stands still.
+
+        Nor does it pass for what is ``planned`` for later, unless a program waits: that may be what it waits for."""
+        if self._orders is None or not self._orders.standing or planned <= self._done_ps:
+            return False
+        waits = planned != NEVER and any(host.programs for host in self._hosts)
+        return not waits and all(self._hosts[i].at_rest for i in self._live)
 
     def _stop_ps(self) -> int:
         open_programs = sum(h.programs for h in self._hosts) or self._agenda.owed

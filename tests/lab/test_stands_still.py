@@ -90,6 +90,30 @@ def test_two_that_wait_make_no_time_pass_and_hear_that_the_other_is_gone(fault: 
         assert three(again) == three(out)
 
 
+def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
+    """Nobody waits: a fault for a time lasts that much work, and what the scenario plans is for later."""
+    out, scenario = tmp_path / "out", tmp_path / "scenario.yaml"
+    text = yaml.safe_load((SCENARIOS / "two-qpus.yaml").read_text())
+    del text["job"]
+    scenario.write_text(yaml.safe_dump(text | {"faults": [{"at_s": 1.0, "kill": "mid"}]}))
+    with Testbed(scenario, clock="virtual", out=out, folder=tmp_path) as bed:
+        bed.fault("cut", None, "west-east", for_s=0.2)
+        time.sleep(0.3)  # for time to pass, if it would
+        assert [one.kind for one in bed.status().faults] == ["cut"]
+        assert bed.ping("west", "east", 1, patience_s=0.5).pairs == 1, "who waits sees its end"
+        time.sleep(0.3)
+        status = bed.status()
+        assert (status.faults, status.nodes["mid"].state) == ((), "up")
+        assert 0.2 < status.t_s < 1
+        with bed.attach("west") as west:
+            west.call("sleep", duration_ps=10**12)
+        assert bed.ping("west", "east", 1, patience_s=0.1).pairs == 0
+        assert bed.status().nodes["mid"].state == "killed"
+    again = tmp_path / "again"
+    assert main(["run", "--replay", str(out), "--clock", "local", "--out", str(again)]) == 0
+    assert three(again) == three(out)
+
+
 def test_a_controller_that_is_cut_off_costs_no_days_and_has_its_qpus_again_when_that_heals(tmp_path: Path) -> None:
     """What has no other end is asked for by both; time has none to spare for that."""
     bell = SCENARIOS / "bell-2.qasm"
