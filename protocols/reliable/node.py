@@ -20,7 +20,8 @@ The receiver, on a Data of the peer's stream `epoch`, by what it knows of that p
     nothing   | any, not the first    | Reset
     a stream  | that stream           | delivers in order, keeps what came early, acknowledges it again
     a stream  | older                 | ignores it: a straggler
-    a stream  | newer, the first      | Broken, unless its end has been told of already, and opens it; see below
+    a stream  | newer, the first      | Broken, unless its end has been told of already, and opens it; Reset, if it
+              |                       | answers to a stream of this node that has ended; see below
     a stream  | newer, not the first  | Reset
 
 A restart.  Headers tell in which life their sender is, so the first frame of a newer one, of whatever protocol,
@@ -399,7 +400,7 @@ class Reliable:
     def _on_data(self, peer: Peer, data: RelData, now: int) -> None:
         incoming, anew = peer.incoming, False
         if incoming is None or serial_newer(data.stream_epoch, incoming.epoch, 32):
-            known = incoming is not None or not data.acknowledged or self._knows(peer, data.acknowledged)
+            known = not data.acknowledged or self._knows(peer, data.acknowledged)
             if data.sequence != first_sequence(data.stream_epoch) or not known:
                 self._outputs.append(Send(peer.number, RelReset(data.stream_epoch)))  # REL-11
                 return

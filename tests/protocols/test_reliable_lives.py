@@ -423,6 +423,29 @@ def test_who_has_never_heard_that_it_was_heard_is_heard_again() -> None:
     assert net.events[B] == [Delivered(A, 3, 1, b"anew")]
 
 
+def test_what_answers_to_a_stream_that_was_given_up_since_is_void() -> None:
+    """REL-11: A has given B up twice when B, which stood still, hears all that was said, one thing after the other."""
+    net = conversation()
+    net.trouble = lambda *_: True
+    said = len(net.sent)
+    for body in (b"one", b"two"):
+        send(net, A, body)
+        net.run(until=net.now + 100 * ROUND_TRIP)
+        net.machines[A].give_up(B, net.now)
+    late = dict.fromkeys(message for *_, message in net.sent[said:])
+    net.trouble = None
+    for message in late:
+        net.machines[B].receive(message, A, net.now)
+    net.run()
+    assert [type(event) for event in net.events[B][1:]] == [Delivered, Broken, Delivered, Broken]
+    assert [len(net.of(node, Broken)) for node in (A, B)] == [2, 2]
+    send(net, A, b"anew")
+    send(net, B, b"as well")
+    net.run()
+    assert (bodies(net, B)[-1], bodies(net, A)[-1]) == (b"anew", b"as well")
+    assert [len(net.of(node, Broken)) for node in (A, B)] == [2, 2]
+
+
 class Shared:
     """What the two ends have begun with each other: each lets go of all of it when it hears of a Broken, and waits for
     the other as long as there is anything."""

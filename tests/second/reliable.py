@@ -272,7 +272,7 @@ class Reliable:
 
     def _meant(self, below: int) -> bool:
         """Is this said to this life of the node, and to its stream (REL-11)?"""
-        return self.inward is not None or below == 0 or self._known(below)
+        return below == 0 or self._known(below)
 
     def _known(self, below: int) -> bool:
         """Does the peer have the stream of this node?"""

@@ -179,6 +179,17 @@ def takes_what_was_said_to_the_dead() -> Wrong:
 
 
 @breaks("REL-11")
+def takes_any_stream_of_a_peer_that_it_knows() -> Wrong:
+    """What a next stream answers to is asked of peers only of whom no stream is known."""
+
+    def knows(right: Any, peer: Any, acknowledged: int) -> bool:
+        incoming = peer.incoming
+        return (incoming is not None and not incoming.ended) or bool(right(peer, acknowledged))
+
+    return instead(Reliable, "_knows", knows)
+
+
+@breaks("REL-11")
 def believes_any_reset() -> Wrong:
     """A Reset of another epoch ends the stream as well."""
 

@@ -304,6 +304,24 @@ async def what_answers_to_a_stream_that_has_ended_is_reset(stage: Stage) -> None
     await stage.user.expect("heard", token=0)
 
 
+@decides("REL-11", scene=ECHO)
+async def a_new_stream_that_answers_to_one_that_has_ended_is_reset(stage: Stage) -> None:
+    """As before, but the peer's stream was known: its next one, which acknowledges what has ended, is reset; the one
+    after that, which acknowledges nothing, is heard."""
+    peer = _peer(stage)
+    peer.send(_data(0))
+    await stage.user.expect("heard", token=0)
+    await _opened(stage, peer)
+    peer.send(RelReset(EPOCH))
+    await stage.user.expect("broken", node=2)
+    peer.send(_data(0, EPOCH + 1, acknowledged=START + 1))
+    await peer.expect(RelReset, stream_epoch=EPOCH + 1)
+    await stage.user.silence("heard", "broken")
+    peer.send(_data(0, EPOCH + 2))
+    await stage.user.expect("heard", token=0)
+    await stage.user.silence("broken")
+
+
 @decides("REL-17", scene=ECHO, patient=True)
 async def who_was_given_up_is_told(stage: Stage) -> None:
     """The peer's stream goes on after the implementation has ended its own: Reset, and it is not heard; the peer's next
