@@ -19,6 +19,7 @@ The receiver, on a Data of the peer's stream `epoch`, by what it knows of that p
     nothing   | any, the first        | opens the stream; Reset, if it was said to an earlier life of this node
     nothing   | any, not the first    | Reset
     a stream  | that stream           | delivers in order, keeps what came early, acknowledges it again
+              |                       | (Reset, if it is new, and answers to a stream of this node that has ended)
     a stream  | older                 | ignores it: a straggler
     a stream  | newer, the first      | Broken, unless its end has been told of already, and opens it; Reset, if it
               |                       | answers to a stream of this node that has ended; see below
@@ -39,7 +40,8 @@ of the new stream tells it: a stream that is not the first of its sender's life,
 this end's was acknowledged once, comes of somebody who has given this end up.  So its own stream ends, what was on its
 way is dropped, and the next begins at once, with a Probe: what was said here meanwhile may have come there, and is as
 void.  If nothing had been acknowledged yet, the stream goes on, from its first segment: what came of it before, the
-users of who gave up have let go of.
+users of who gave up have let go of.  Who had stood still may hear what streams said that have been given up since, and
+answer to that: by a segment that acknowledges one of them, and so it is given up as well, and told.
 
 A node that must set its clock before it is up may be later than a stream lasts.  Till all must be up (`all_up_at`) a
 peer that has never been heard is not given up; it is tried on, after pauses that double.
@@ -376,6 +378,7 @@ class Reliable:
         incoming = peer.incoming
         if self._break(peer) and incoming is not None:
             incoming.ended = incoming.told = True
+            incoming.early.clear()  # should it go on, that comes again
 
     def _break(self, peer: Peer) -> bool:
         """End the stream to this peer; the next message begins the next one.  Whether that is news.
@@ -415,6 +418,10 @@ class Reliable:
                 return
             if data.sequence == first_sequence(data.stream_epoch):
                 incoming = peer.incoming = Incoming(data.stream_epoch)
+        elif data.acknowledged and not self._knows(peer, data.acknowledged) and self._is_new(incoming, data):
+            self._give_up(peer)
+            self._outputs.append(Send(peer.number, RelReset(data.stream_epoch)))  # REL-11
+            return
         incoming.told = incoming.ended = False
         if incoming.refused:
             return
@@ -448,6 +455,11 @@ class Reliable:
         outgoing = peer.outgoing
         first = first_sequence(outgoing.epoch)
         return not outgoing.unused and acknowledged - first & U32 <= outgoing.next_sequence - first & U32
+
+    @staticmethod
+    def _is_new(incoming: Incoming, data: RelData) -> bool:
+        """Whether this segment of the stream has not come yet."""
+        return data.sequence - incoming.expected & U32 <= U32 >> 1
 
     def _superseded(self, peer: Peer, data: RelData) -> bool:
         """The peer begins a stream, perhaps before the last one was through.  Whether this node's own to it has ended

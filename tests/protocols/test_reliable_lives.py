@@ -446,6 +446,35 @@ def test_what_answers_to_a_stream_that_was_given_up_since_is_void() -> None:
     assert [len(net.of(node, Broken)) for node in (A, B)] == [2, 2]
 
 
+def test_a_stream_that_goes_on_to_answer_to_what_was_given_up_is_void() -> None:
+    """REL-11: B gives A up, speaks, and hears then what A had said before it gave B up twice."""
+    net = conversation()
+    net.trouble = lambda *_: True
+    said = len(net.sent)
+    send(net, A, b"one")
+    net.run(until=net.now + 100 * ROUND_TRIP)
+    net.machines[A].give_up(B, net.now)
+    send(net, A, b"two")
+    net.run(until=net.now + 100 * ROUND_TRIP)
+    net.machines[A].give_up(B, net.now)
+    (late,) = {message for _, source, _, message in net.sent[said:] if source == A and message.payload == b"two"}
+    send(net, B, b"unheard")
+    net.machines[B].give_up(A, net.now)
+    net.trouble = None
+    send(net, B, b"anew")
+    net.settle()
+    net.machines[B].receive(late, A, net.now)
+    send(net, B, b"in answer")
+    net.run()
+    assert [type(event) for event in net.events[B][1:]] == [Broken, Delivered, Broken]
+    assert [type(event) for event in net.events[A][1:]] == [Broken, Broken, Delivered, Broken]
+    send(net, A, b"at last")
+    send(net, B, b"indeed")
+    net.run()
+    assert (bodies(net, B)[-1], bodies(net, A)[-1]) == (b"at last", b"indeed")
+    assert [len(net.of(node, Broken)) for node in (A, B)] == [3, 2]
+
+
 class Shared:
     """What the two ends have begun with each other: each lets go of all of it when it hears of a Broken, and waits for
     the other as long as there is anything."""

@@ -248,6 +248,11 @@ class Reliable:
             return
         elif self.inward.over and data.sequence == first_of(data.stream_epoch):
             self._empty(data.stream_epoch)  # REL-17
+        elif self._void(data):
+            self.inward.over = self.told = True
+            self._lost()
+            self.world.send(self.peer, Reset(data.stream_epoch))
+            return
         assert self.inward is not None
         self.told = self.inward.over = False
         ahead = (data.sequence - self.inward.expected) % 2**32
@@ -273,6 +278,12 @@ class Reliable:
     def _meant(self, below: int) -> bool:
         """Is this said to this life of the node, and to its stream (REL-11)?"""
         return below == 0 or self._known(below)
+
+    def _void(self, data: Data) -> bool:
+        """Does this segment, which is new, answer to a stream of this node that has ended?"""
+        assert self.inward is not None
+        ahead = (data.sequence - self.inward.expected) % 2**32 < 2**31
+        return ahead and not self._meant(data.acknowledged)
 
     def _known(self, below: int) -> bool:
         """Does the peer have the stream of this node?"""

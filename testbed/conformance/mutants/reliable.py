@@ -190,6 +190,18 @@ def takes_any_stream_of_a_peer_that_it_knows() -> Wrong:
 
 
 @breaks("REL-11")
+def takes_whatever_goes_on() -> Wrong:
+    """What a stream answers to is asked of its first segment only."""
+    return instead(Reliable, "_is_new", lambda right, incoming, data: False)
+
+
+@breaks("REL-11")
+def resets_copies() -> Wrong:
+    """An answer to what has ended is reset, also if the segment has come already."""
+    return instead(Reliable, "_is_new", lambda right, incoming, data: True)
+
+
+@breaks("REL-11")
 def believes_any_reset() -> Wrong:
     """A Reset of another epoch ends the stream as well."""
 

@@ -322,6 +322,25 @@ async def a_new_stream_that_answers_to_one_that_has_ended_is_reset(stage: Stage)
     await stage.user.silence("broken")
 
 
+@decides("REL-11", scene=ECHO)
+async def what_goes_on_to_answer_to_a_stream_that_has_ended_is_reset(stage: Stage) -> None:
+    """The peer's stream begins without an answer, after the end of the implementation's; its second segment
+    acknowledges what has ended: Reset, and it is not heard.  A copy of the first that does so changes nothing."""
+    peer = _peer(stage)
+    await _opened(stage, peer)
+    peer.send(RelReset(EPOCH))
+    await stage.user.expect("broken", node=2)
+    peer.send(_data(0))
+    await stage.user.expect("heard", token=0)
+    peer.send(_data(0, acknowledged=START + 1))
+    await peer.silence(RelReset)
+    peer.send(_data(1, acknowledged=START + 1))
+    await peer.expect(RelReset, stream_epoch=EPOCH)
+    await stage.user.silence("heard")
+    peer.send(_data(0, EPOCH + 1))
+    await stage.user.expect("heard", token=0)
+
+
 @decides("REL-17", scene=ECHO, patient=True)
 async def who_was_given_up_is_told(stage: Stage) -> None:
     """The peer's stream goes on after the implementation has ended its own: Reset, and it is not heard; the peer's next
