@@ -9,7 +9,9 @@ FOLDER is $XDG_RUNTIME_DIR/bellwire, or bellwire-UID among temporary files.
 """
 
 import fcntl
+import json
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -25,6 +27,25 @@ def default_folder() -> Path:
 def door(testbed: Path, node: str) -> Path:
     """The socket at which programs attach to a node; ``testbed`` is its folder."""
     return testbed / "attach" / node
+
+
+def about(testbed: Path) -> Path:
+    """What its keeper says of it."""
+    return testbed / "about.json"
+
+
+def behind(sock: socket.socket) -> Path | None:
+    """The folder of the testbed in virtual time to which a program has come at one of its doors; None if it has come
+    another way, or time is the wall's there."""
+    try:
+        came_by = sock.getpeername() if sock.family == socket.AF_UNIX else None
+        if not isinstance(came_by, str) or not came_by:
+            return None
+        testbed = Path(came_by).parent.parent
+        facts = json.loads(about(testbed).read_text())
+    except (OSError, ValueError):
+        return None
+    return testbed if facts.get("clock") == "virtual" else None
 
 
 def held(lock: Path) -> bool:

@@ -14,7 +14,7 @@ from stack.config import Plight
 
 REPORT, GRANT, START, COMMANDS, ANSWERS, THINKS, INPUT = range(1, 8)
 
-_REPORT: Final = Struct("!BqBIqIHHH")
+_REPORT: Final = Struct("!BqBIqIHHHH")
 _SENT: Final = Struct("!HIq")
 _COMMAND: Final = Struct("!HqIBH")
 _GRANT: Final = Struct("!BqBHHH")
@@ -34,8 +34,12 @@ DONE: Final = 8
 """Report (``paced``): an order has been carried out."""
 RESTS: Final = 16
 """Report, in a testbed that stands: what the host holds is no reason for time to pass."""
+HEARD: Final = 32
+"""Report: a program from outside has been heard since the last one."""
+KNOCKS: Final = 64
+"""Report, after ``DRAIN``: a program waits at a door of a node here, to be let in."""
 
-KILL, REVIVE, PLIGHT, FREEZE, THAW, CALLS, ATTACH, REPLAY, MOVED, HANGUP = range(1, 11)
+KILL, REVIVE, PLIGHT, FREEZE, THAW, CALLS, ATTACH, REPLAY, MOVED, HANGUP, STIR = range(1, 12)
 """What a host is ordered to do to one of its nodes.  Deaths and births are ordered where nodes share a process only."""
 
 PACKET_MAX: Final = 60_000
@@ -71,8 +75,8 @@ class Answer(NamedTuple):
 
 class Order(NamedTuple):
     """What befalls a node at true time ``t``.  ``body``: of ``PLIGHT`` and ``CALLS``, see ``plight_orders`` and
-    ``replay_orders``; of ``ATTACH``, ``REPLAY`` and ``HANGUP`` what the session is called; of ``MOVED`` as JSON where
-    frames to that node, of whichever host, go from now on (``paced``)."""
+    ``replay_orders``; of ``ATTACH``, ``REPLAY``, ``HANGUP`` and ``STIR`` what the session is called; of ``MOVED`` as
+    JSON where frames to that node, of whichever host, go from now on (``paced``)."""
 
     kind: int
     node: int
@@ -82,7 +86,8 @@ class Order(NamedTuple):
 
 class Report(NamedTuple):
     """What a host says when it has nothing left before its horizon: its earliest input, open programs and when the
-    last one closed, frames handled, frames lost at its dead nodes, what it sent, what it asks of the devices."""
+    last one closed, frames handled, frames lost at its dead nodes, what it sent, what it asks of the devices, and how
+    many of the programs rest, of which nothing is to be heard."""
 
     next: int
     flags: int
@@ -92,6 +97,7 @@ class Report(NamedTuple):
     lost: list[tuple[int, int]]
     sent: list[Sent]
     commands: list[Command]
+    resting: int = 0
 
 
 class Grant(NamedTuple):
@@ -111,14 +117,23 @@ def pack_report(report: Report) -> list[bytes]:
     size = count = 0
     for node, t, sequence, message, body in report.commands:
         if size + len(body) > PACKET_MAX:
-            packets.append(_REPORT.pack(COMMANDS, 0, 0, 0, 0, 0, 0, 0, count) + b"".join(parts))
+            packets.append(_REPORT.pack(COMMANDS, 0, 0, 0, 0, 0, 0, 0, count, 0) + b"".join(parts))
             parts, size, count = [], 0, 0
         parts.append(_COMMAND.pack(node, t, sequence, message, len(body)) + body)
         size += len(parts[-1])
         count += 1
     lost, sent = report.lost, report.sent
     head = _REPORT.pack(
-        REPORT, report.next, report.flags, report.programs, report.closed_at, report.taken, len(lost), len(sent), count
+        REPORT,
+        report.next,
+        report.flags,
+        report.programs,
+        report.closed_at,
+        report.taken,
+        len(lost),
+        len(sent),
+        count,
+        report.resting,
     )
     counts = b"".join([_EXPECT.pack(*c) for c in lost]) + b"".join([_SENT.pack(*s) for s in sent])
     packets.append(head + counts + b"".join(parts))
@@ -127,7 +142,7 @@ def pack_report(report: Report) -> list[bytes]:
 
 def unpack_report(packet: bytes, earlier: list[Command]) -> Report | None:
     """The report, or None if the packet was only a first part (its commands are appended to ``earlier``)."""
-    kind, nxt, flags, programs, closed_at, taken, losses, sents, commands = _REPORT.unpack_from(packet)
+    kind, nxt, flags, programs, closed_at, taken, losses, sents, commands, resting = _REPORT.unpack_from(packet)
     at = _REPORT.size
     lost = []
     for _ in range(losses):
@@ -144,7 +159,7 @@ def unpack_report(packet: bytes, earlier: list[Command]) -> Report | None:
         at += length
     if kind == COMMANDS:
         return None
-    return Report(nxt, flags, programs, closed_at, taken, lost, sent, earlier)
+    return Report(nxt, flags, programs, closed_at, taken, lost, sent, earlier, resting)
 
 
 def pack_thinks(node: int, still: bool, process: int) -> bytes:

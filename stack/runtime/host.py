@@ -147,6 +147,22 @@ class Host(Pump):
             if kernel.held is None:
                 self._let_go(session)
 
+    def rest(self, session: Program) -> None:
+        """Where time is virtual, that a program at rest says something counts when ``stir`` says so."""
+        session.resting += 1
+        if session.resting <= 0:
+            self.owe(session)
+
+    def stir(self, number: int, true_ps: int, label: str) -> None:
+        """The program of that session, which rests, has said something, or hung up: it has the floor from now on.  A
+        node that is frozen hears it when it is thawed."""
+        kernel = self.kernels[number]
+        for session in [s for s in kernel.sessions if kernel.alive and s.label == label]:
+            kernel.true_now = max(kernel.true_now, true_ps)
+            session.resting -= 1
+            if session.resting == 0:
+                self.owe(session)
+
     def _let_go(self, session: Program) -> None:
         if session in self._attended:
             session.kernel.wake(self._attended[session].cancel)

@@ -171,6 +171,9 @@ class Program(Protocol):
     """It has hung up: whatever else it has asked, its turn is its end."""
     serving: bool
     """A call of it is being served."""
+    resting: int
+    """How often it has been let rest, less how often it has stirred: it rests at 1.  Below 0 it has stirred before, as
+    happens where it is replayed in another time than its own."""
 
     def open(self) -> None:
         """It has the floor."""
@@ -183,6 +186,9 @@ class Program(Protocol):
 
     def fed(self) -> bool:
         """Take what has arrived, without waiting; whether ``hear`` would find a whole call, or the end."""
+
+    def begun(self) -> bool:
+        """Take what has arrived, without waiting; whether it is anything, be it the end."""
 
     def hear(self) -> None:
         """Read its next call (blocking) and start serving it; end of file closes the session."""
@@ -219,6 +225,9 @@ class Pump(Protocol):
 
     def owe(self, session: Program) -> None:
         """The program of ``session`` has the floor: time stands still until its next call."""
+
+    def rest(self, session: Program) -> None:
+        """The program of ``session`` does not have the floor: time goes on until, and after, it says something."""
 
     def thinks(self, kernel: "Kernel", still: bool, process: int) -> None:
         """A program of this node has had the floor for long (0: the process is not known), or has gone on."""

@@ -124,7 +124,14 @@ class PacedHost(Host):
         while not session.fed():
             await trio.lowlevel.wait_readable(session.sock)
         await self._heeds(session.kernel)
+        if session.resting:  # where this is done again, time waits for those that do not rest
+            session.resting = 0
+            self.input(session.kernel, session.deed("stir"))
         session.hear()
+
+    def rest(self, session: Program) -> None:
+        session.resting = 1
+        self.owe(session)
 
     async def _heeds(self, kernel: Kernel) -> None:
         """Until the node is not frozen; then it is now there."""

@@ -6,6 +6,11 @@ A session is a stream socket of JSON lines.  Program to node: ``{"call": name, "
 ``{"t_ps": node time, "value": ...}`` or ``{"t_ps": ..., "error": text}``, some with a ``kind``.  From a reply until the
 next call the program has the floor and emulated time stands still; waiting is a call.  The session ends when either end
 closes it, and the node closes it only by ending.
+
+After the reply to ``rest`` it does not have the floor: time goes on.  What it says next, or that it hangs up, counts
+at the earliest instant of which nothing has been done by then, and it has the floor again; ``rise`` is the call that
+does nothing more.  Who holds several sessions says first what is to be said in one that rests, and lets another rest
+then: what has been said by then counts before time goes on.
 """
 
 import json
@@ -58,9 +63,12 @@ class Session(Program):
         self.sock = sock
         self.gone = False
         self.serving = False
+        self.resting = 0
+        self._lies_down = False
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(THINKS_S, 0))
         self._lines = Lines()
         self._holders: list[Holder] = []
+        self._own: dict[str, Callable[..., Awaitable[Any]]] = {"rest": self._rest, "rise": self._rise}
 
     def open(self) -> None:
         self.kernel.results.setdefault("sessions", []).append(self.index)  # those still open at the end
@@ -79,6 +87,9 @@ class Session(Program):
             return True
         self._lines.feed(more)
         return not more or self._lines.ready
+
+    def begun(self) -> bool:
+        return self.fed() or len(self._lines) > 0
 
     def hear(self) -> None:
         line = b"" if self.gone else self._line()
@@ -150,7 +161,24 @@ class Session(Program):
             with suppress(OSError):  # the program is gone; the next read says so
                 await kernel.host.reply(self, json.dumps(reply).encode() + b"\n")
         self.serving = False
-        kernel.host.owe(self)
+        if self._lies_down:
+            self._lies_down = False
+            kernel.host.rest(self)
+        else:
+            kernel.host.owe(self)
+
+    async def _rest(self) -> bool:
+        """Have the floor no more, until the next call; whether that says anything: wall time waits for nobody.
+
+        When a program is heard that rests depends on the machine, so it is an input to the run; one of the scenario
+        is none."""
+        if not self.label:
+            raise CallError("a program of a scenario cannot rest: when it is heard next would depend on the machine")
+        self._lies_down = True
+        return not self.kernel.host.follows_the_wall
+
+    async def _rise(self) -> None:
+        """Have the floor again, as after any call."""
 
     def _understood(self, line: bytes) -> tuple[str, Callable[..., Awaitable[Any]], dict[str, Any]]:
         """The call's name, its handler and arguments that fit it.  Raises CallError.
@@ -164,7 +192,7 @@ class Session(Program):
             raise CallError('a call is one line of JSON, {"call": NAME, "args": {...}}') from None
         if not self._holders:
             self._holders = [make() for make in self.kernel.for_programs]
-        calls = self.kernel.calls
+        calls = self.kernel.calls | self._own
         for holder in self._holders:
             calls = calls | holder.calls
         if not isinstance(name, str) or name not in calls:

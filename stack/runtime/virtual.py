@@ -1,8 +1,8 @@
 """The host of the ``virtual`` clock: real UDP between processes, time granted in windows by the coordinator.
 
 What may live here: reports, grants, the datagram shim, the count of datagrams that keeps a socket from overflowing,
-and the look-out for programs that hang up.  A host never runs past ``end``; whatever could still reach it comes at or
-after ``end``.
+and the look-out for programs that hang up, or stir.  A host never runs past ``end``; whatever could still reach it
+comes at or after ``end``.
 """
 
 import select
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from struct import Struct
+from typing import Any
 
 from stack.runtime import bus
 from stack.runtime.host import Host
@@ -73,7 +74,8 @@ class VirtualHost(Host):
         self._orders: list[bus.Order] = []
         self._calls = b""
         self._waiting: dict[int, Program] = {}
-        """Programs from outside whose calls may take for ever, by their sockets' numbers."""
+        """Programs from outside whose calls may take for ever, and those that rest, by their sockets' numbers."""
+        self._heard = False
         self._look_out = select.poll()
         self._look_out.register(coordinator, select.POLLIN)
         for sock in sockets.values():
@@ -108,13 +110,31 @@ class VirtualHost(Host):
     async def attend[T](self, session: Program, call: Awaitable[T]) -> T:
         if not session.from_outside:
             return await super().attend(session, call)
-        number = session.sock.fileno()
-        self._waiting[number] = session
-        self._look_out.register(number, 0)  # only for what is always told: that nobody is at the other end
+        number = self._heed(session, 0)  # only what is always told: that nobody is at the other end
         try:
             return await super().attend(session, call)
         finally:
             self._heed_no_more(number)
+
+    def rest(self, session: Program) -> None:
+        super().rest(session)
+        if not session.from_outside:
+            return
+        if session.begun():
+            self._tell(session)
+        else:
+            self._heed(session, select.POLLIN)
+
+    def input(self, kernel: Kernel, what: dict[str, Any]) -> None:
+        super().input(kernel, what)
+        self._heard = True
+
+    def _heed(self, session: Program, what: int) -> int:
+        """From now on look out for this from its program; the number of its socket."""
+        number = session.sock.fileno()
+        self._waiting[number] = session
+        self._look_out.register(number, what)
+        return number
 
     def _heed_no_more(self, number: int) -> None:
         if self._waiting.pop(number, None) is not None:
@@ -129,8 +149,9 @@ class VirtualHost(Host):
         return self._strangers[node] + dropped
 
     def refill(self) -> bool:
+        drained = False
         while True:
-            grant = self._exchange(self._flush())
+            grant = self._exchange(self._flush() | (self._knocked() if drained else 0))
             for answer in grant.answers:
                 kernel = self.kernels[answer.node]
                 self.push(answer.due, kernel, ANSWER, answer.sequence, 0, 0, (answer.message, answer.body))
@@ -138,7 +159,7 @@ class VirtualHost(Host):
                 self._drain(node, expect)
             if grant.flags & bus.LAST:
                 return False
-            if grant.flags & bus.DRAIN:
+            if drained := bool(grant.flags & bus.DRAIN):
                 continue
             self.end = grant.end
             self._orders = grant.orders
@@ -165,6 +186,8 @@ class VirtualHost(Host):
                 self.attach(order.node, order.t, self.doors[order.node].accept()[0], order.body.decode())
             elif order.kind == bus.HANGUP:
                 self.hang_up(order.node, order.t, order.body.decode())
+            elif order.kind == bus.STIR:
+                self.stir(order.node, order.t, order.body.decode())
             elif self.revive is not None:
                 self.revive(order.node, order.t)
 
@@ -189,6 +212,9 @@ class VirtualHost(Host):
         return bus.MORE if outbox else 0
 
     def _exchange(self, flags: int) -> bus.Grant:
+        self._look_round(0)
+        flags |= bus.HEARD if self._heard else 0
+        self._heard = False
         sent = [bus.Sent(node, self._gone.get(node, 0), due) for node, due in self._earliest.items()]
         taken = sum(kernel.frames_in for kernel in self.kernels.values())
         report = bus.Report(
@@ -200,8 +226,9 @@ class VirtualHost(Host):
             list(self.frames_lost.items()),
             sent,
             self._commands,
+            sum(session.resting > 0 for session in self._waiting.values()),
         )
-        self._earliest = {} if not flags else {d: self._earliest[d] for _, d, _ in self._outbox}
+        self._earliest = {} if not flags & bus.MORE else {d: self._earliest[d] for _, d, _ in self._outbox}
         self._gone = {}
         self._commands = []
         try:
@@ -217,18 +244,30 @@ class VirtualHost(Host):
             raise CoordinatorGone from None
 
     def _wait_for_grant(self) -> None:
-        """Until there is one; meanwhile say which programs have hung up.  Each is to be heard of once, and then counts
-        when the coordinator says so."""
-        while self._waiting:
-            ready = [number for number, _ in self._look_out.poll()]
-            for number in ready:
-                if number in self._waiting:
-                    session = self._waiting[number]
-                    self._heed_no_more(number)
-                    with suppress(OSError):  # it has ended; its last word is to be heard
-                        self._bus.send(bus.pack_input(session.deed("hangup")))
-            if self._bus.fileno() in ready:
-                return
+        """Until there is one; meanwhile say which programs have hung up, or stirred."""
+        while not self._look_round(None):
+            pass
+
+    def _look_round(self, patience_ms: int | None) -> bool:
+        """Say which programs have hung up, or stirred.  Each is to be heard of once, and then counts when the
+        coordinator says so.  None: wait until there is one, or a grant; whether there is nothing to wait for but that.
+        """
+        if not self._waiting:
+            return True
+        ready = [number for number, _ in self._look_out.poll(patience_ms)]
+        for number in ready:
+            if number in self._waiting:
+                session = self._waiting[number]
+                self._heed_no_more(number)
+                self._tell(session)
+        return self._bus.fileno() in ready
+
+    def _knocked(self) -> int:
+        return bus.KNOCKS if select.select(self.doors.values(), [], [], 0)[0] else 0
+
+    def _tell(self, session: Program) -> None:
+        with suppress(OSError):  # the coordinator has ended; its last word is to be heard
+            self._bus.send(bus.pack_input(session.deed("stir" if session.resting else "hangup")))
 
     def _drain(self, node: int, expect: int) -> None:
         """Take in every datagram that was ever sent to ``node``."""

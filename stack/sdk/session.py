@@ -6,6 +6,7 @@ What may live here: sessions, blocking and not, and how one is come by.  The byt
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -13,6 +14,7 @@ from typing import Any, Final, Protocol, Self
 import anyio
 
 from stack import standing
+from stack.sdk.floor import Hold
 from stack.streams import Lines
 
 _CHUNK: Final = 1 << 16
@@ -51,10 +53,12 @@ class _End:
         self.t_ps = 0
         """Node time of the last reply, in picoseconds."""
         self._sock = sock
+        self._hold = Hold(sock)
         self._lines = Lines()
 
     def close(self) -> None:
         """Give the node back: the run may end without this program from now on."""
+        self._hold.ends()
         self._sock.close()
 
     def _question(self, name: str, arguments: dict[str, Any]) -> bytes:
@@ -67,8 +71,21 @@ class _End:
             raise self._over()
         self._lines.feed(more)
 
+    def _answer(self) -> bytes | None:
+        """The line that answers the last call, if it has come."""
+        while (line := self._lines.next()) is not None and self._hold.takes_a_reply():
+            pass
+        return line
+
     def _over(self) -> SessionEnded:
+        self._hold.ends()
         return SessionEnded(f"{self.name} is there no more: it is down, or the run is over")
+
+    def _failed(self, error: OSError) -> SessionEnded:
+        if isinstance(error, ConnectionError):  # it went before it had read what was said to it
+            return self._over()
+        self._hold.ends()
+        return SessionEnded(f"{self.name}: {error}")
 
     def _value(self, line: bytes) -> Any:
         reply = json.loads(line)
@@ -84,14 +101,17 @@ class Session(_End):
     def call(self, name: str, **arguments: Any) -> Any:
         """Make a call and wait for its reply.  Raises CallFailed, or SessionEnded."""
         question = self._question(name, arguments)
+        self._hold.calls()
         try:
+            with suppress(BlockingIOError):  # it begins before others rest; a long one does not end before they do
+                question = question[self._sock.send(question, socket.MSG_DONTWAIT) :]
+            self._hold.others_rest()
             self._sock.sendall(question)
-            while (line := self._lines.next()) is None:
+            while (line := self._answer()) is None:
                 self._feed(self._sock.recv(_CHUNK))
-        except ConnectionError:  # it went before it had read what was said to it
-            raise self._over() from None
         except OSError as error:
-            raise SessionEnded(f"{self.name}: {error}") from None
+            raise self._failed(error) from None
+        self._hold.answered()
         return self._value(line)
 
     async def ask(self, name: str, **arguments: Any) -> Any:
@@ -119,23 +139,26 @@ class AsyncSession(_End):
     async def ask(self, name: str, **arguments: Any) -> Any:
         async with self._turn:
             question = self._question(name, arguments)
+            self._hold.calls()
+            self._hold.waits()
             try:
-                return self._value(await self._answer(question))
-            except ConnectionError:
-                raise self._over() from None
+                line = await self._answered(question)
             except OSError as error:
-                raise SessionEnded(f"{self.name}: {error}") from None
+                raise self._failed(error) from None
             except anyio.get_cancelled_exc_class():
                 self.close()
                 raise
+            self._hold.answered()
+            self._hold.waits()
+            return self._value(line)
 
-    async def _answer(self, question: bytes) -> bytes:
+    async def _answered(self, question: bytes) -> bytes:
         while question:
             try:
                 question = question[self._sock.send(question) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._sock)
-        while (line := self._lines.next()) is None:
+        while (line := self._answer()) is None:
             await anyio.wait_readable(self._sock)
             self._feed(self._sock.recv(_CHUNK))
         return line

@@ -25,6 +25,7 @@ class Deed(Enum):
     HEAL = "heal"
     ATTACH = "attach"
     HANGUP = "hangup"
+    STIR = "stir"
     END = "end"
 
 
@@ -104,6 +105,10 @@ class Agenda:
 
     def next_ps(self) -> int:
         return self._left[0][0] if self._left else NEVER
+
+    def lets_in(self, nodes: Container[int]) -> bool:
+        """Whether a program is to attach to one of these."""
+        return any(one.deed is Deed.ATTACH and one.node in nodes for *_, one in self._left)
 
     def pop(self) -> Planned:
         planned = heappop(self._left)[-1]

@@ -21,6 +21,10 @@ from testbed.clock.federate import Federate
 from testbed.clock.orders import Orders
 
 PROGRESS_EVERY_S = 0.25
+LETS_IN_S = 10.0
+"""How long whoever keeps the doors may take to say that a program is at one."""
+_TOLD = {Deed.HANGUP: bus.HANGUP, Deed.STIR: bus.STIR}
+"""What a host has said of one of its programs, and is told again when it counts."""
 
 
 class HostDied(Exception):
@@ -80,6 +84,8 @@ class HostLink:
         self.lost: dict[int, int] = {}
         self.more = False
         self._resting = False
+        self.programs_at_rest = 0
+        self.knocks = False
         self.granted: dict[int, int] = dict.fromkeys(nodes, 0)
         self._frozen: set[int] = set()
         self.on_thinks: Callable[[int, bool, int], None] = lambda node, still, process: None
@@ -109,6 +115,8 @@ class HostLink:
         self.lost.update(report.lost)
         self.more = bool(report.flags & bus.MORE)
         self._resting = bool(report.flags & bus.RESTS)
+        self.programs_at_rest = report.resting
+        self.knocks = bool(report.flags & bus.KNOCKS)
 
     def turns(self, node: int, frozen: bool) -> bool:
         """A node is to be frozen, or thawed; False if it is so already."""
@@ -198,6 +206,8 @@ class Coordinator:
         self._asks_until = 0
         self._told_end = NEVER
         self._interrupted = False
+        self._heard = False
+        """Whether a program from outside has been since the hosts were asked who has spoken."""
         self._dead: set[int] = set()
         self._sent = dict.fromkeys(self._host_of, 0)
         self._said = time.monotonic()
@@ -217,6 +227,7 @@ class Coordinator:
         self._lab.up()
         while True:
             self._empty_outboxes()
+            self._look_round()
             self._hear_outside(0)
             if self._interrupted:
                 self._interrupted = False
@@ -258,7 +269,7 @@ class Coordinator:
         Nor does it pass for what is ``planned`` for later, unless a program waits: that may be what it waits for."""
         if self._orders is None or not self._orders.standing or planned <= self._done_ps:
             return False
-        waits = planned != NEVER and any(host.programs for host in self._hosts)
+        waits = planned != NEVER and any(host.programs > host.programs_at_rest for host in self._hosts)
         return not waits and all(self._hosts[i].at_rest for i in self._live)
 
     def _stop_ps(self) -> int:
@@ -353,6 +364,7 @@ class Coordinator:
             host = self._hosts[index]
             report, commands = host.hear()
             host.reports(report)
+            self._heard |= bool(report.flags & bus.HEARD)
             for node, count, due in report.sent:
                 self._sent[node] += count
                 self.frames += count
@@ -408,7 +420,7 @@ class Coordinator:
                 self._inputs.turned(t, node, frozen)
                 self._order(index, bus.Order(bus.FREEZE if frozen else bus.THAW, node, t))
             return
-        if deed in (Deed.ATTACH, Deed.HANGUP):
+        if deed in (Deed.ATTACH, *_TOLD):
             assert about is not None
             if node not in self._dead:
                 self._tell_of_program(index, planned, about["session"], about.get("calls"))
@@ -484,6 +496,22 @@ class Coordinator:
             else:
                 self._take(source)
 
+    def _look_round(self) -> None:
+        """A program has just given up the floor, and programs rest.  If one has spoken before in a session that rested,
+        or has come to a node, that counts before time goes on: nobody may have told so yet."""
+        if not self._heard:
+            return
+        self._heard = False
+        if not any(self._hosts[i].programs_at_rest for i in self._live):
+            return
+        for i in self._live:
+            self._grant(i, 0, bus.DRAIN, [])
+        self._collect(self._live)
+        end = time.monotonic() + LETS_IN_S
+        for host in [self._hosts[i] for i in self._live if self._hosts[i].knocks]:
+            while not self._agenda.lets_in(host.nodes) and (left_s := end - time.monotonic()) > 0:
+                self._hear_outside(int(left_s * 1000))
+
     def _take(self, orders: Orders) -> None:
         for order in orders.pending():
             if order["do"] == "spent":
@@ -500,10 +528,10 @@ class Coordinator:
     def _tell_of_program(
         self, index: int, planned: Planned, session: str, calls: list[tuple[int, str]] | None
     ) -> None:
-        """It attaches, or it has hung up; ``calls``: of one that did so once, all that it asked."""
+        """It attaches, has hung up, or stirs; ``calls``: of one that attached once, all that it asked."""
         t, node = planned.t_ps, planned.node
-        if planned.deed is Deed.HANGUP:
-            orders = [bus.Order(bus.HANGUP, node, t, session.encode())]
+        if planned.deed in _TOLD:
+            orders = [bus.Order(_TOLD[planned.deed], node, t, session.encode())]
         elif calls is None:
             orders = [bus.Order(bus.ATTACH, node, t, session.encode())]
         else:

@@ -127,6 +127,9 @@ class LocalHost(Host):
             case Deed.HANGUP if alive:
                 assert about is not None
                 self.hang_up(node, t_ps, about["session"])
+            case Deed.STIR if alive:
+                assert about is not None
+                self.stir(node, t_ps, about["session"])
             case Deed.FAULT | Deed.HEAL:
                 done = self._inputs.befall(deed)
                 self.plane.disturb(t_ps, done.upset)

@@ -250,7 +250,7 @@ class PacedPlane:
         if deed is Deed.END:
             self._asked_to_end = True
             return
-        if deed in (Deed.ATTACH, Deed.HANGUP):  # hosts let programs in, and miss them, themselves
+        if deed in (Deed.ATTACH, Deed.HANGUP, Deed.STIR):  # hosts let programs in, and miss them, themselves
             return
         index = self._host_of[node]
         if deed in (Deed.FREEZE, Deed.THAW):

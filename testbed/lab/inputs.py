@@ -9,6 +9,7 @@ time at which it counts: the earliest of which nothing has been done yet.  One l
     {"t_ps": 1500, "do": "attach", "node": "west", "session": "4"}     then, of the same session, calls and its end:
     {"t_ps": 1500, "do": "call", "node": "west", "session": "4", "line": "{...}"}
     {"t_ps": 9500, "do": "hangup", "node": "west", "session": "4"}     in the middle of a call, which is given up
+    {"t_ps": 9500, "do": "stir", "node": "west", "session": "4"}       at rest it has said something, or hung up
     {"t_ps": 9500, "do": "detach", "node": "west", "session": "4"}
     {"t_ps": 9900, "do": "end"}
 """
@@ -141,7 +142,7 @@ def read_inputs(path: Path) -> list[dict[str, Any]]:
                 if what == "attach":
                     inputs[-1]["calls"] = []
                     attached[found["session"]] = inputs[-1]
-                elif what == "hangup" and found["session"] not in attached:
+                elif what in ("hangup", "stir") and found["session"] not in attached:
                     raise ValueError
             else:
                 raise ValueError

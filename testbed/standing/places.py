@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stack.standing import default_folder, door, held, up
+from stack.standing import about, default_folder, door, held, up
 from testbed.errors import BadInput
 from testbed.program import program
 
@@ -59,7 +59,7 @@ class Place:
         self.name = path.name
         self.control = path / "control"
         self.lock = path / "lock"
-        self._about = path / "about.json"
+        self._about = about(path)
 
     def door(self, node: str) -> Path:
         """The socket at which programs attach to a node."""
@@ -78,7 +78,7 @@ class Place:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What its keeper says of it: pid, scenario, out; nothing if it never came up."""
+        """What its keeper says of it: pid, scenario, out, clock; nothing if it never came up."""
         try:
             found: dict[str, Any] = json.loads(self._about.read_text())
         except (OSError, ValueError):

@@ -65,7 +65,8 @@ class StandingTestbed(Director):
         launch.on_spent = self._spent
 
     def _up(self, pids: dict[str, int]) -> None:
-        facts = {"pid": os.getpid(), "scenario": str(self._scenario.path), "out": str(self._folder.path.resolve())}
+        about = {"scenario": str(self._scenario.path), "out": str(self._folder.path.resolve()), "clock": self._clock}
+        facts = {"pid": os.getpid(), **about}
         self._place.write_about(facts)
         self._began = time.monotonic()
         self._on_up(facts | {"nodes": len(self._numbers)})

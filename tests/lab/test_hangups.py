@@ -7,18 +7,26 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 import trio.testing
-import yaml
-from command_lab import PATIENCE_S, three
-from engine_lab import Ran, local, virtual
-from slice_lab import IDEAL, PERFECT, two_qpus, write_and_load
+from outside_lab import (
+    MS,
+    WAITS,
+    answers,
+    both,
+    brought_up,
+    call,
+    comes,
+    comes_again,
+    eventually,
+    program,
+    when,
+    written,
+)
 
 from stack.record import NullRecorder
 from stack.runtime import bus
@@ -28,61 +36,12 @@ from stack.runtime.paced import PacedHost
 from stack.runtime.session import Session
 from stack.runtime.virtual import VirtualHost
 from testbed import BadInput, Testbed, TestbedError
-from testbed.cli import main
-from testbed.lab.inputs import Outside, read_inputs
-from testbed.plan.compose import compose
-from testbed.standing.places import place
+from testbed.lab.inputs import read_inputs
 
-MS = 10**9
 MUCH = 2_000_000
 
 
-def qpus() -> dict[str, Any]:
-    """Whose network has nothing to do by itself."""
-    return two_qpus({}, IDEAL, PERFECT)
-
-
-def call(name: str, **arguments: Any) -> str:
-    return json.dumps({"call": name, "args": arguments})
-
-
-WAITS = [call("hello"), call("listen", port=20), call("accept", port=20)]
-"""For a program that never comes."""
-
-
 # ------------------------------------------------------------ as inputs of a run, in every placement
-
-
-def both(folder: Path, processes: int | None, *inputs: tuple[int, str, dict[str, Any]]) -> Ran:
-    """A run of two QPUs to which this comes, and its end after 9 ms; equal in one process and in many.
-
-    (ms, do, about): of an ``attach`` at ``west`` the session and its calls, all of which it would make at once."""
-    folder.mkdir(exist_ok=True)
-    path = folder / "inputs.jsonl"
-    lines = []
-    for ms, do, about in (*inputs, (9, "end", {})):
-        calls = about.pop("calls", [])
-        lines.append({"t_ps": ms * MS, "do": do, "node": "west"} | about)
-        lines += [lines[-1] | {"do": "call", "line": line} for line in calls]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    scenario, _ = write_and_load(qpus(), folder / "text")
-    outside = Outside(scenario, None, None)
-    told = tuple(outside.planned(one["t_ps"], one) for one in read_inputs(path))
-    plan = replace(compose(scenario, "local", []), inputs=told)
-    ran = local(plan, folder / "local")
-    many = virtual(plan, folder / "virtual", processes)
-    assert many.bytes == ran.bytes
-    assert many.outcome.results == ran.outcome.results
-    return ran
-
-
-def when(ran: Ran, event: str, session: int) -> list[int]:
-    """At which milliseconds."""
-    return [e["t_ps"] // MS for e in ran.events(event) if e["session"] == session]
-
-
-def program(session: str, *calls: str) -> dict[str, Any]:
-    return {"session": session, "calls": list(calls)}
 
 
 def test_a_call_that_waits_is_given_up_at_the_time_at_which_its_program_hangs_up(tmp_path):
@@ -244,6 +203,20 @@ async def test_in_wall_time_who_asks_and_does_not_read_holds_up_nobody(tmp_path)
         quick.close()
 
 
+async def test_in_wall_time_to_rest_is_nothing_and_is_written_down_for_where_it_is_done_again(tmp_path):
+    node = InWallTime(tmp_path)
+    async with node.running():
+        resting = node.attached("a", call("rest"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert b'"value": false' in resting.recv(65536)
+        resting.sendall(f"{call('now')}\n{call('rest')}\n{call('now')}\n".encode())
+        await trio.testing.wait_all_tasks_blocked()
+        assert resting.recv(65536).count(b"value") == 3
+        resting.close()
+    lines = [json.loads(line) for line in (tmp_path / "inputs.jsonl").read_text().splitlines()]
+    assert [one["do"] for one in lines] == ["call", "stir", "call", "call", "stir", "call", "detach"]
+
+
 # ------------------------------------------------------------ beside a testbed in virtual time
 
 
@@ -277,34 +250,8 @@ async def test_who_hangs_up_when_all_is_over_already_troubles_nobody(said_first)
 
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Testbed]:
-    path = tmp_path / "scenario.yaml"
-    path.write_text(yaml.safe_dump(qpus()))
-    up = Testbed(path, name="one", clock="virtual", out=tmp_path / "out", folder=tmp_path)
-    try:
+    with brought_up(tmp_path) as up:
         yield up
-    finally:
-        with suppress(TestbedError):  # a test that fails may keep the floor
-            up.down(force=True)
-
-
-def comes(bed: Testbed, node: str, *lines: str) -> socket.socket:
-    """A program that finds its own way, and says all at once."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(PATIENCE_S)
-    sock.connect(str(place(bed.name, bed.out.parent).door(node)))
-    sock.sendall("".join(line + "\n" for line in lines).encode())
-    return sock
-
-
-def answers(sock: socket.socket, number: int) -> list[Any]:
-    with sock.makefile("rb") as stream:
-        return [json.loads(stream.readline())["value"] for _ in range(number)]
-
-
-def written(bed: Testbed, do: str) -> int:
-    """How many such inputs have come to it."""
-    path = bed.out / "inputs.jsonl"
-    return path.read_text().count(f'"do":"{do}"') if path.exists() else 0
 
 
 def makes_pairs(bed: Testbed) -> bool:
@@ -314,13 +261,6 @@ def makes_pairs(bed: Testbed) -> bool:
         if "for somebody else already" in str(refused):
             return False
         raise
-
-
-def eventually(true: Any) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_who_hangs_up_is_missed_and_so_it_is_done_again(bed, tmp_path):
@@ -354,8 +294,7 @@ def test_who_hangs_up_is_missed_and_so_it_is_done_again(bed, tmp_path):
     assert answers(late, 2)[0]["node"] == "west"
     late.close()
     out = bed.down()
-    assert main(["run", "--replay", str(out), "--clock", "local", "--out", str(tmp_path / "again")]) == 0
-    assert three(tmp_path / "again") == three(out)
+    comes_again(out, tmp_path, "local")
 
 
 def test_an_error_of_whoever_has_the_floor_leaves_no_testbed_behind(bed):

@@ -103,7 +103,8 @@ BAD_CALLS = """
 
         node = Session(raw, "bad-calls")
         for name, arguments, word in (
-            ("levitate", {}, "ping, sleep"),
+            ("levitate", {}, "ping, rest, rise, sleep"),
+            ("rest", {}, "depend on the machine"),
             ("sleep", {}, "duration_ps"),
             ("sleep", {"duration_ps": -1}, "duration_ps"),
             ("sleep", {"duration_ps": "long"}, "duration_ps"),
