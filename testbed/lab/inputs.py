@@ -90,7 +90,7 @@ class Outside:
         over_ps = about.get("for_ps") if begins else None
         if over_ps is None:
             return Done(plights, upset)
-        heal = {"kind": kind, "at": at, "since_ps": t_ps}
+        heal = {"kind": kind, "at": at, "ends_ps": t_ps + over_ps}
         return Done(plights, upset, Planned(t_ps + over_ps, 0, Deed.HEAL, heal))
 
     def turned(self, t_ps: int, node: int, frozen: bool) -> None:

@@ -50,17 +50,18 @@ class Troubles:
     def fault(self, t_ps: int, about: Mapping[str, Any]) -> Change:
         """It begins.  Raises NoTrouble."""
         trouble = self.checked(about)
-        if trouble.kind in AMOUNTS and about.get("for_ps") is None:  # one that passes only covers what was before
+        span_ps = about.get("for_ps")
+        if trouble.kind in AMOUNTS and span_ps is None:  # one that passes only covers what was before
             self.active = [t for t in self.active if (t.kind, t.at) != (trouble.kind, trouble.at)]
-        self.active.append(trouble._replace(since_ps=t_ps))
+        self.active.append(trouble._replace(since_ps=t_ps, ends_ps=0 if span_ps is None else t_ps + span_ps))
         return self._changed(t_ps)
 
     def heal(self, t_ps: int, about: Mapping[str, Any]) -> Change:
         """It is over.  Raises NoTrouble."""
         over = matching(self.active, about)
-        since = about.get("since_ps")  # its time is over: not that of another that has taken its place
-        if since is not None:
-            over = [t for t in over if t.since_ps == since]
+        ends_ps = about.get("ends_ps")  # its time is over: not that of another that has taken its place
+        if ends_ps is not None:
+            over = [t for t in over if t.ends_ps == ends_ps]
         self.active = [t for t in self.active if t not in over]
         return self._changed(t_ps)
 

@@ -33,12 +33,14 @@ class NoTrouble(Exception):
 
 
 class Trouble(NamedTuple):
-    """One thing that is wrong.  ``value``: a probability, picoseconds or ppb; ``since_ps``: true time."""
+    """One thing that is wrong.  ``value``: a probability, picoseconds or ppb; ``since_ps``, ``ends_ps``: true times, the
+    latter 0 if it lasts."""
 
     kind: str
     at: tuple[str, ...]
     value: float
     since_ps: int = 0
+    ends_ps: int = 0
 
     def facts(self) -> dict[str, Any]:
         """For people and for JSON; times in seconds, drift as a fraction."""

@@ -212,7 +212,9 @@ def test_a_node_that_is_being_born_hears_of_faults_once_it_knows_the_time(tmp_pa
         assert bed.status().nodes["n1"].state == "up"
 
 
-def test_a_fault_that_passes_covers_a_lasting_one_and_one_that_lasts_takes_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_fault_that_passes_covers_a_lasting_one_and_one_that_lasts_takes_its_place(later: int, tmp_path: Path) -> None:
+    """Also if both begin at once, as by two commands between which virtual time stands still."""
     scenario, _ = write_and_load(chain(1, {}), tmp_path)
     troubles = Troubles(scenario)
     way = scenario.nodes[0].number, scenario.nodes[1].number
@@ -222,9 +224,9 @@ def test_a_fault_that_passes_covers_a_lasting_one_and_one_that_lasts_takes_its_p
         return ways[way[1]].faults.loss if way[1] in ways else 0.0
 
     troubles.fault(1, {"kind": "loss", "value": 0.3, "at": []})
-    troubles.fault(2, {"kind": "loss", "value": 0.2, "at": [], "for_ps": 5})
+    troubles.fault(1 + later, {"kind": "loss", "value": 0.2, "at": [], "for_ps": 5})
     assert loss() == 0.2
-    troubles.heal(7, {"kind": "loss", "at": [], "since_ps": 2})
+    troubles.heal(6 + later, {"kind": "loss", "at": [], "ends_ps": 6 + later})
     assert loss() == 0.3
     troubles.fault(8, {"kind": "loss", "value": 0.1, "at": []})
     troubles.heal(9, {"kind": "loss", "at": []})

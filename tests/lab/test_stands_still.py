@@ -97,13 +97,16 @@ def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
     del text["job"]
     scenario.write_text(yaml.safe_dump(text | {"faults": [{"at_s": 1.0, "kill": "mid"}]}))
     with Testbed(scenario, clock="virtual", out=out, folder=tmp_path) as bed:
+        bed.fault("loss", 0.01)
+        bed.fault("loss", 0.02, for_s=0.1)
         bed.fault("cut", None, "west-east", for_s=0.2)
         time.sleep(0.3)  # for time to pass, if it would
-        assert [one.kind for one in bed.status().faults] == ["cut"]
+        assert [one.kind for one in bed.status().faults] == ["loss", "loss", "cut"]
         assert bed.ping("west", "east", 1, patience_s=0.5).pairs == 1, "who waits sees its end"
         time.sleep(0.3)
         status = bed.status()
-        assert (status.faults, status.nodes["mid"].state) == ((), "up")
+        assert [(one.kind, one.value) for one in status.faults] == [("loss", 0.01)]
+        assert status.nodes["mid"].state == "up"
         assert 0.2 < status.t_s < 1
         with bed.attach("west") as west:
             west.call("sleep", duration_ps=10**12)
