@@ -29,6 +29,8 @@ from testbed.rundir import RunFolder
 from testbed.scenario import Scenario
 from testbed.scenario.troubles import NoTrouble, Trouble
 
+Reply = Callable[[dict[str, Any]], None]
+
 PATIENCE_S = 10.0
 """How long a node may take to die or to come up before its command gives up."""
 
@@ -69,6 +71,7 @@ class Director:
         self._full_since_ps: int | None = None
         self._ever: set[Trouble] = set()
         """Whatever has been wrong; of each only kind and place."""
+        self._requests, self._asked = trio.open_memory_channel[tuple[bytes, Reply]](math.inf)
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         self._t_ps = 0
@@ -122,6 +125,7 @@ class Director:
         self._children = children
         async with trio.open_nursery() as nursery:
             self._nursery, self._token = nursery, trio.lowlevel.current_trio_token()
+            nursery.start_soon(self._answer_requests, nursery)
             try:
                 await self._serve(nursery)
             finally:
@@ -133,7 +137,7 @@ class Director:
 
     # -- over MQTT ---------------------------------------------------------------------------------------------------
 
-    def request(self, line: bytes, reply: Callable[[dict[str, Any]], None]) -> None:
+    def request(self, line: bytes, reply: Reply) -> None:
         """A command from another thread; ``reply`` is told what came of it."""
         if self._token is None:
             busy = {"place": "command", "problem": "it is not up yet", "remedy": "wait for the state up"}
@@ -142,13 +146,25 @@ class Director:
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._begin, line, reply)
 
-    def _begin(self, line: bytes, reply: Callable[[dict[str, Any]], None]) -> None:
+    def _begin(self, line: bytes, reply: Reply) -> None:
         if self._nursery is None:
             reply({"error": {"place": "command", "problem": "it is over", "remedy": "look at result"}})
         else:
-            self._nursery.start_soon(self._answer_request, line, reply)
+            self._requests.send_nowait((line, reply))
 
-    async def _answer_request(self, line: bytes, reply: Callable[[dict[str, Any]], None]) -> None:
+    async def _answer_requests(self, nursery: trio.Nursery) -> None:
+        """One after another, as they have come; but nobody waits for the end of what only asks, and may take long."""
+        async for line, reply in self._asked:
+            try:
+                quick = self._understood(line)[0] not in GIVEN_UP
+            except Refused:
+                quick = True
+            if quick:
+                await self._answer_request(line, reply)
+            else:
+                nursery.start_soon(self._answer_request, line, reply)
+
+    async def _answer_request(self, line: bytes, reply: Reply) -> None:
         reply(await self.obeyed(line))
 
     # -- commands ----------------------------------------------------------------------------------------------------

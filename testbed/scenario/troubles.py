@@ -33,8 +33,8 @@ class NoTrouble(Exception):
 
 
 class Trouble(NamedTuple):
-    """One thing that is wrong.  ``value``: a probability, picoseconds or ppb; ``since_ps``, ``ends_ps``: true times, the
-    latter 0 if it lasts."""
+    """One thing that is wrong.  ``value``: a probability, picoseconds or ppb; ``since_ps`` and ``ends_ps`` (0: never)
+    are true times."""
 
     kind: str
     at: tuple[str, ...]

@@ -213,7 +213,7 @@ def test_a_node_that_is_being_born_hears_of_faults_once_it_knows_the_time(tmp_pa
 
 
 @pytest.mark.parametrize("later", [0, 1])
-def test_a_fault_that_passes_covers_a_lasting_one_and_one_that_lasts_takes_its_place(later: int, tmp_path: Path) -> None:
+def test_a_fault_that_passes_covers_a_lasting_one_and_one_that_lasts_replaces_it(later: int, tmp_path: Path) -> None:
     """Also if both begin at once, as by two commands between which virtual time stands still."""
     scenario, _ = write_and_load(chain(1, {}), tmp_path)
     troubles = Troubles(scenario)

@@ -55,6 +55,30 @@ def test_a_testbed_is_commanded_over_mqtt_and_told_of(tmp_path):
             back.wait_for("bellwire/out/link/west-east/counters", lambda counts: counts.get("pairs") == 3)
 
 
+@pytest.mark.parametrize("clock", ["virtual", "paced"])
+def test_what_one_client_asks_is_done_in_its_order(clock, tmp_path):
+    """Each rests on the one before; only who pings is not waited for."""
+    out = tmp_path / "out"
+    dilation = 100 if clock == "paced" else None
+    with (
+        Testbed(QPUS, clock=clock, dilation=dilation, mqtt="embedded", out=out, folder=tmp_path),
+        subscriber(*operator(out)) as listening,
+    ):
+        deeds = ["freeze", "thaw", "kill", "restart", "freeze", "thaw"] * 2
+        asked = [{"do": do, "node": "mid", "id": n} for n, do in enumerate(deeds)]
+        if clock == "paced":  # in virtual time the answer may come at once
+            listening.say("bellwire/out/request/test", {"do": "ping", "a": "west", "b": "east", "pairs": 9, "id": 99})
+        for one in asked:
+            listening.say("bellwire/out/request/test", one)
+        replies: list[dict[str, Any]] = []
+        while len(replies) < len(asked):
+            reply = listening.wait_for("bellwire/out/reply/test", bool)
+            replies += [reply] if reply["id"] != 99 else []
+        assert [reply["id"] for reply in replies] == list(range(len(asked)))
+        states = {"freeze": "frozen", "thaw": "up", "kill": "killed", "restart": "up"}
+        assert [reply.get("ok", reply)["state"] for reply in replies] == [states[do] for do in deeds]
+
+
 def test_a_run_is_replayed_from_what_it_was_told_over_mqtt(tmp_path):
     pings = {"from": "west", "to": "mid", "count": 10**6, "timeout_s": 1e-4}
     scenario, out = toy(tmp_path, 1, toy=pings), tmp_path / "out"
