@@ -156,6 +156,7 @@ def _placed(
 def _check_ahead(scenario: Scenario, job: Job, woven: Woven) -> None:
     """Pairs that wait hold qubits at both ends.  If a node could not hold all of them, one kind might take the qubit
     that another needs first, and nodes would wait for each other for ever."""
+    growing = scenario.circuits.growing
     held: dict[int, int] = {}
     for ends in {ends for piece in woven.pieces if (ends := _ends(piece)) is not None}:
         for number in ends:
@@ -168,6 +169,13 @@ def _check_ahead(scenario: Scenario, job: Job, woven: Woven) -> None:
                 f"{job.ahead} pairs ahead for each of {peers} ways over which {node.name} does gates are more than its"
                 f" {room} communication qubits",
                 "lower `ahead` of the job, or give the device more communication_qubits",
+            )
+        places = node.device.places if node.device is not None else 0
+        if node.number in held and held[node.number] + growing > places:  # the last of them would never be made
+            raise job.mapping_place.bad(
+                f"{held[node.number]} pairs ahead at {node.name}, of which the last takes {growing + 1} qubits while it"
+                f" is purified, are more than {places} qubits have room for",
+                "lower `ahead` of the job, purify in fewer rounds, or give the device more qubits",
             )
 
 

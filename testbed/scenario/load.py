@@ -57,6 +57,7 @@ def load_scenario(path: str | Path) -> Scenario:
     quantum, classical = links.read(keys.get("links"), keys.get("stars"), by_name, speed_m_per_s)
     ways = channels.read(keys.get("channel"), by_name, quantum, classical)
     time_sync = timing.read(keys.get("time_sync"), by_name, ways, bool(quantum))
+    policy = circuits.read(keys.get("circuits"))
     return Scenario(
         name=schema.name(keys.need("name"), "scenario") if "name" in keys else _stem(path),
         description=schema.text(keys.need("description")).strip() if "description" in keys else "",
@@ -70,7 +71,7 @@ def load_scenario(path: str | Path) -> Scenario:
         channels=tuple(ways),
         faults=tuple(planned.read(keys.get("faults"), by_name, Ground(by_name.values(), quantum, classical, ways))),
         jobs=tuple(work.jobs(keys, by_name, path.parent, ways)),
-        teleport=work.teleport(keys.get("teleport"), by_name, quantum),
+        teleport=work.teleport(keys.get("teleport"), by_name, quantum, policy.growing),
         programs=tuple(work.programs(keys.get("programs"), by_name, path.parent)),
         toy=work.toy(keys.get("toy"), by_name, ways),
         duration_ps=keys.seconds("duration_s", None, 1e-9) if "duration_s" in keys else None,
@@ -81,7 +82,7 @@ def load_scenario(path: str | Path) -> Scenario:
         time_sync=time_sync,
         plots=_plots(keys.get("plots")),
         formalism=schema.choice(keys.need("formalism"), FORMALISMS, "formalism") if "formalism" in keys else "auto",
-        circuits=circuits.read(keys.get("circuits")),
+        circuits=policy,
         routing=routing.read(keys.get("routing"), path.parent),
         requests=tuple(circuits.requests(keys.get("requests"), by_name, quantum)),
         keys=tuple(key_section.read(keys.get("keys"), by_name, quantum)),

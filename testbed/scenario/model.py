@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from protocols.key.service import Terms
+from protocols.qnp.promise import end_places
 from protocols.qnp.service import KEPT, Delivery
 from protocols.wire.codec import EgpBases, EgpKind
 from stack.config import Faults
@@ -96,6 +97,11 @@ class Device:
     @property
     def qubits(self) -> int:
         return self.data_qubits + self.communication_qubits + self.storage_qubits
+
+    @property
+    def places(self) -> int:
+        """Halves that it can keep."""
+        return self.storage_qubits or self.communication_qubits
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +319,11 @@ class CircuitPolicy:
     end_rounds: int | None = None
     pumping: bool = False
     refresh_ps: int = 1_000_000_000_000
+
+    @property
+    def growing(self) -> int:
+        """Halves that an end keeps, beside the one that is being made, for rounds that the scenario asks for."""
+        return end_places(self.link_rounds or 0, self.end_rounds or 0, self.pumping) - 1
 
 
 @dataclass(frozen=True, slots=True)

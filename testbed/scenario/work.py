@@ -148,7 +148,8 @@ def _check_qpu(entry: Item, node: str, nodes: Mapping[str, Node]) -> None:
         raise entry.bad(f"{node} is a {nodes[node].kind}, not a qpu", "map qubits to QPUs only")
 
 
-def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]) -> Teleport | None:
+def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link], growing: int) -> Teleport | None:
+    """``growing``: halves that an end keeps for rounds of purification while a pair is made."""
     if item is None:
         return None
     keys = Section(item, _TELEPORT)
@@ -164,13 +165,21 @@ def teleport(item: Item | None, nodes: Mapping[str, Node], links: Sequence[Link]
     start, end = nodes[source].device, nodes[destination].device
     assert start is not None
     assert end is not None
+    ahead = keys.integer("ahead", 0, 0, min(start.communication_qubits, end.communication_qubits))
+    room = min(start.places, end.places)
+    if ahead and ahead + growing > room:  # the last of them would never be made
+        raise keys.need("ahead").bad(
+            f"{ahead} pairs ahead, of which the last takes {growing + 1} qubits while it is purified, are more than"
+            f" {room} qubits have room for",
+            "lower `ahead`, purify in fewer rounds, or give both devices more qubits",
+        )
     return Teleport(
         source=source,
         destination=destination,
         states=PAULI_STATES if states is None else _states(states),
         rounds=keys.integer("rounds", None, 1, MAX_SHOTS),
         minimum_fidelity=keys.probability("minimum_fidelity"),
-        ahead=keys.integer("ahead", 0, 0, min(start.communication_qubits, end.communication_qubits)),
+        ahead=ahead,
         in_flight=keys.integer("in_flight", 1, 1, start.data_qubits),
     )
 

@@ -209,6 +209,20 @@ CASES = {
     "more pairs ahead than qubits": Case(
         "shots: 200", "shots: 1\n  ahead: 3", "mapping", "job.mapping", "3 pairs ahead for each of 1 ways"
     ),
+    "pairs ahead, purified in more rounds than qubits allow": Case(
+        "job:",
+        "circuits: {purification: dejmps, end_rounds: 1}\njob:\n  ahead: 2",
+        "mapping",
+        "job.mapping",
+        "2 pairs ahead at west, of which the last takes 2 qubits while it is purified, are more than 2 qubits",
+    ),
+    "teleports ahead, purified in more rounds than qubits allow": Case(
+        "",
+        TELEPORT.replace("rounds", "ahead: 2, rounds") + "circuits: {purification: dejmps, end_rounds: 1}\n",
+        "teleport",
+        "teleport.ahead",
+        "2 pairs ahead, of which the last takes 2 qubits while it is purified, are more than 2 qubits",
+    ),
     "more teleports at a time than qubits": Case(
         "", TELEPORT.replace("rounds", "in_flight: 3, rounds"), "teleport", "teleport.in_flight", "3 is more than 2"
     ),
