@@ -41,7 +41,7 @@ def behind(sock: socket.socket) -> Path | None:
         came_by = sock.getpeername() if sock.family == socket.AF_UNIX else None
         if not isinstance(came_by, str) or not came_by:
             return None
-        testbed = Path(came_by).parent.parent
+        testbed = Path(came_by).parent.parent.resolve()
         facts = json.loads(about(testbed).read_text())
     except (OSError, ValueError):
         return None

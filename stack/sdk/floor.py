@@ -17,10 +17,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -107,6 +108,24 @@ class Hold:
         """A task has begun to wait for an answer, or has got one."""
         if self._testbed is not None and len(_all) > 1:
             _turns.begin()
+
+
+@contextmanager
+def waits_for(testbed: Path, *, in_loop: bool = False) -> Iterator[None]:
+    """This thread waits for a testbed to do something, and not in a session: those that it has there rest meanwhile.
+    ``in_loop``: a task of its event loop does."""
+    with _lock:
+        thinking = [one for one in _own(threading.get_ident()) if one._at is At.FLOOR and one._testbed == testbed]
+        for one in thinking:
+            one._say("rest", At.REST)
+    try:
+        yield
+    finally:
+        with _lock:
+            if thinking and thinking[-1]._at is At.REST:
+                thinking[-1]._say("rise", At.FLOOR)
+        if thinking and in_loop:
+            thinking[-1].waits()
 
 
 _lock = threading.RLock()

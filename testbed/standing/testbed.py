@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, Self
 import anyio.to_thread
 
 from stack.sdk import Session, SessionEnded
+from stack.sdk.floor import waits_for
 from testbed.errors import BadInput
 from testbed.lab.spawning import environment, python
 from testbed.program import program
@@ -205,6 +206,11 @@ class Testbed:
     def name(self) -> str:
         return self._place.name
 
+    @property
+    def folder(self) -> Path:
+        """Where its sockets are."""
+        return self._place.path.resolve()
+
     def status(self) -> Status:
         """What is up, and since when."""
         facts = self._ask("status")
@@ -355,9 +361,9 @@ class Testbed:
             try:
                 self.down()
             except BadInput:  # a session keeps the floor: perhaps that of whom this error has ended
+                self.down(force=True)  # it outlives its `with` in no case
                 if error is None:
                     raise
-                self.down(force=True)
 
     def _why_gone(self) -> str:
         """Its keeper, if it lives, is about to end and to leave word."""
@@ -374,7 +380,8 @@ class Testbed:
             try:
                 sock.connect(str(self._place.control))
                 sock.sendall(json.dumps({"do": what, **arguments}).encode() + b"\n")
-                with sock.makefile("rb") as stream:
+                takes_time = what not in ("status", "attach")
+                with waits_for(self.folder) if takes_time else nullcontext(), sock.makefile("rb") as stream:
                     line = stream.readline()
             except OSError:
                 line = b""
@@ -407,48 +414,48 @@ class AsyncTestbed:
         return await _in_thread(self._testbed.status)
 
     async def ping(self, a: str, b: str, pairs: int = 10, **options: float) -> Ping:
-        return await _in_thread(self._testbed.ping, a, b, pairs, **options)
+        return await self._done(self._testbed.ping, a, b, pairs, **options)
 
     async def kill(self, node: str) -> None:
-        await _in_thread(self._testbed.kill, node)
+        await self._done(self._testbed.kill, node)
 
     async def restart(self, node: str) -> int:
-        return await _in_thread(self._testbed.restart, node)
+        return await self._done(self._testbed.restart, node)
 
     async def freeze(self, node: str) -> None:
-        await _in_thread(self._testbed.freeze, node)
+        await self._done(self._testbed.freeze, node)
 
     async def thaw(self, node: str) -> None:
-        await _in_thread(self._testbed.thaw, node)
+        await self._done(self._testbed.thaw, node)
 
     async def fault(self, kind: str, value: float | None = None, *at: str, for_s: float | None = None) -> FaultStatus:
-        return await _in_thread(self._testbed.fault, kind, value, *at, for_s=for_s)
+        return await self._done(self._testbed.fault, kind, value, *at, for_s=for_s)
 
     async def heal(self, kind: str | None = None, *at: str) -> int:
-        return await _in_thread(self._testbed.heal, kind, *at)
+        return await self._done(self._testbed.heal, kind, *at)
 
     async def attach(self, node: str) -> Session:
         """Its calls block: give them a thread of their own."""
         return await _in_thread(self._testbed.attach, node)
 
     async def submit(self, circuit: Any, shots: int, **options: Any) -> JobStatus:
-        return await _in_thread(self._testbed.submit, circuit, shots, **options)
+        return await self._done(self._testbed.submit, circuit, shots, **options)
 
     async def jobs(self, **options: Any) -> list[JobStatus]:
-        return await _in_thread(self._testbed.jobs, **options)
+        return await self._done(self._testbed.jobs, **options)
 
     async def job(self, number: int, **options: Any) -> JobStatus:
-        return await _in_thread(self._testbed.job, number, **options)
+        return await self._done(self._testbed.job, number, **options)
 
     async def wait(self, number: int, **options: Any) -> JobStatus:
         """``progress`` is called in a thread of its own."""
-        return await _in_thread(self._testbed.wait, number, **options)
+        return await self._done(self._testbed.wait, number, **options)
 
     async def cancel(self, number: int, **options: Any) -> JobStatus:
-        return await _in_thread(self._testbed.cancel, number, **options)
+        return await self._done(self._testbed.cancel, number, **options)
 
     async def down(self, *, force: bool = False) -> Path:
-        return await _in_thread(self._testbed.down, force=force)
+        return await self._done(self._testbed.down, force=force)
 
     async def __aenter__(self) -> Self:
         return self
@@ -457,7 +464,11 @@ class AsyncTestbed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            await _in_thread(self._testbed.__exit__, kind, error, trace)
+            await self._done(self._testbed.__exit__, kind, error, trace)
+
+    async def _done[T](self, do: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        with waits_for(self._testbed.folder, in_loop=True):
+            return await _in_thread(do, *arguments, **options)
 
 
 def _node(facts: dict[str, Any]) -> NodeStatus:

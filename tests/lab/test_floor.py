@@ -37,7 +37,7 @@ from outside_lab import (
 )
 
 from stack.sdk import CallFailed, SessionEnded, connect
-from testbed import BadInput, Testbed
+from testbed import AsyncTestbed, BadInput, Testbed
 from testbed.lab.inputs import read_inputs
 from testbed.standing.places import place
 
@@ -462,3 +462,58 @@ def test_whatever_programs_do_in_whatever_order_comes_again_to_the_byte(tmp_path
             thread.join()
         assert len({one["session"] for one in inputs(bed) if one["do"] == "stir"}) >= 4
         comes_again(bed.down(), tmp_path, "local", "virtual")
+
+
+# ------------------------------------------------------------ a thread that commands the testbed
+
+
+def test_who_commands_the_testbed_lets_its_own_sessions_rest_and_thinks_on_afterwards(bed, tmp_path):
+    """Nothing is refused for a floor that the caller has itself; at the end, too, though sessions are open then."""
+    with at(bed, "west") as west, bed.attach("east") as east:
+        west.sleep(1e-6)
+        bed.fault("loss", 0.01)
+        assert bed.ping("east", "west", 2, patience_s=60).pairs == 2
+        assert (bed.heal(), bed.restart("mid")) == (1, 2)
+        with alarm(bed):
+            assert east.call("sleep", duration_ps=1) < LATE
+            assert west.ask("sleep", duration_ps=1) < LATE
+        with bed:
+            west.sleep(1e-6)
+    assert not bed.folder.exists()
+    comes_again(bed.out, tmp_path, "local", "virtual")
+
+
+def test_a_testbed_outlives_its_with_in_no_case(bed):
+    with ExitStack() as held:
+        west = held.enter_context(bed.attach("west"))
+        thinks = threading.Thread(target=west.call, args=("sleep",), kwargs={"duration_ps": 1})
+        thinks.start()  # the session is that thread's, and nobody knows whether it is about to call
+        thinks.join()
+        with pytest.raises(BadInput, match="time stands still"), bed:
+            pass
+    assert not bed.folder.exists()
+
+
+@BACKENDS
+def test_a_task_that_commands_the_testbed_waits_beside_others(bed, tmp_path, backend):
+    async def holds() -> None:
+        there = await AsyncTestbed.find(bed.name, bed.out.parent)
+        async with at(bed, "west") as west, at(bed, "east") as east:
+            await east.listen(20)
+
+            async def accepts() -> None:
+                channel = await east.accept(20)
+                assert await channel.hear() == 1
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(accepts)
+                await west.sleep(1e-6)
+                await there.fault("loss", 0.01)
+                assert (await there.ping("west", "east", 1, patience_s=60)).pairs == 1
+                assert await there.heal() == 1
+                async with await west.open("east", 20) as channel:
+                    await channel.tell(1)
+            await there.down()
+
+    anyio.run(holds, backend=backend)
+    comes_again(bed.out, tmp_path, "local")

@@ -416,7 +416,9 @@ def test_a_program_that_keeps_the_floor_is_named_to_whoever_wants_time_to_pass(t
     where = ["--dir", str(tmp_path)]
     with Testbed(QPUS, name="one", clock="virtual", out=tmp_path / "out", folder=tmp_path) as bed:
         with bed.attach("west") as node:
-            node.call("ping", destination=3, count=1)
+            thinks = threading.Thread(target=node.call, args=("ping",), kwargs={"destination": 3, "count": 1})
+            thinks.start()  # of another thread: the sessions of whoever commands rest meanwhile
+            thinks.join()
             for command in (["kill", "east"], ["ping", "west", "east"], ["down"]):
                 assert main([*command, *where]) == 2
                 said = capsys.readouterr().err
