@@ -383,6 +383,11 @@ class LinkEnd:
         elif self.requests.master:
             self._patience.wait_out(silence_ps, now)
 
+    def station_lives(self) -> bool:
+        """Whatever came of the last trains; whether there was doubt (EGP-27)."""
+        self.requests.deaf_until = 0
+        return self._patience.station_lives()
+
     def on_failed(self, queue_id: int, now: int) -> None:
         """The device did not take the train; its qubit is given up."""
         train = self._train

@@ -218,6 +218,12 @@ class Egp:
             self._shared.told[peer] = None
         self._serve(now)
 
+    def lives(self, station: int, now: int) -> None:
+        """This node has started anew, or has said something that is about no train here (EGP-27)."""
+        doubted = [end for end in self._links.values() if end.facts.station == station and end.station_lives()]
+        if doubted:
+            self._serve(now)
+
     # The machine.
 
     def receive(self, message: NamedTuple, source: int, now: int) -> None:

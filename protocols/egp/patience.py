@@ -144,6 +144,14 @@ class Patience:
             self._gens_late = False
             self._wary = max(0, self._wary - 1)
 
+    def station_lives(self) -> bool:
+        """It has said something, if not of a train; whether there was doubt."""
+        doubted = self._silent > 0
+        if doubted:
+            self._silent = 0
+            self.resume()
+        return doubted
+
     def forget(self) -> None:
         """The peer begins anew."""
         self._declined = self._lost = 0

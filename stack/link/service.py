@@ -69,6 +69,8 @@ class EntanglementLink:
         self._asked: set[int] = set()
         messenger.register(ProtocolId.EGP, self._receive)
         messenger.on_broken(self._broken)
+        messenger.when_restarted(self._lives)
+        physical.when_heard(self._lives)
         physical.memory.when_freed(self._offer)
         physical.memory.when_room(self._offer_room)
         self._offer()
@@ -142,6 +144,10 @@ class EntanglementLink:
             self._asked.add(peer)
             question = EgpExpireAck(self._peers[peer], UNSET)
             self._messenger.send(Send(peer, question, reliable=True))
+
+    def _lives(self, station: int) -> None:
+        self._driver.machine.lives(station, self._kernel.now)
+        self._driver.flush()
 
     def shown(self) -> list[dict[str, Any]]:
         """Each link's queue of requests, for people who look."""

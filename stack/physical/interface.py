@@ -80,5 +80,8 @@ class PhysicalLayer(Protocol):
     def cut(self, link: int) -> None:
         """Have the station end the running train; ``done`` of its start will be called."""
 
+    def when_heard(self, callback: Callable[[int], None]) -> None:
+        """Call back with a station that says something, though no train of that link runs here."""
+
     def give_up(self, link: int, qubit: int) -> None:
         """End the running train of a link: what comes of it is of no interest any more."""

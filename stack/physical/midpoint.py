@@ -52,6 +52,7 @@ class Physical:
         self._programs = ProgramQueue(self._devices)
         self.memory: QubitMemory = Memory(device, config.incarnation, self._release)
         self._running: dict[int, _Running] = {}
+        self._heard: Callable[[int], None] = lambda station: None
         own = {link.number: link for link in config.links if config.number in (link.a, link.b)}
         midpoints = {n: _midpoint(config, link) for n, link in own.items()}
         self._driver = Driver(
@@ -62,7 +63,10 @@ class Physical:
 
     def _receive(self, message: Any, source: int) -> None:
         if isinstance(message, MhpReply):
+            runs = message.link in self._running
             self._driver.receive(message, source)
+            if not runs:
+                self._heard(source)
         else:
             self._kernel.count(f"ignored {type(message).__name__}")  # a node is no station
 
@@ -96,6 +100,9 @@ class Physical:
             train.pairs, train.each, train.twice,
         )  # fmt: skip
         self._driver.flush()
+
+    def when_heard(self, callback: Callable[[int], None]) -> None:
+        self._heard = callback
 
     def ask(self, link: int) -> None:
         self._driver.machine.ask(link)

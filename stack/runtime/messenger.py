@@ -28,6 +28,7 @@ class Messenger:
         self._handlers: dict[int, Handler] = {}
         self._broken: list[Callable[[int], None]] = []
         self._restarts: dict[int, int] = {}
+        self._restart_watchers: list[Callable[[int], None]] = []
         machine = Reliable(
             config.incarnation,
             lambda peer: 2 * config.paths[peer].delay_ps,
@@ -65,6 +66,10 @@ class Messenger:
         the loss makes the ones below it say.
         """
         self._broken.append(callback)
+
+    def when_restarted(self, callback: Callable[[int], None]) -> None:
+        """Call back with each node of which the first frame of a newer life has come."""
+        self._restart_watchers.append(callback)
 
     def reaches(self, node: int) -> bool:
         """Whether a way leads there; to send without one is an error of ours."""
@@ -113,6 +118,8 @@ class Messenger:
         self._restarts[node] = self._kernel.now
         self._driver.machine.restarted(node, self._kernel.now)
         self._driver.flush()
+        for callback in self._restart_watchers:
+            callback(node)
 
     def _transmit(self, send: Send) -> None:
         self._nic.send(send.destination, send.message)

@@ -117,6 +117,22 @@ def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
     assert three(again) == three(out)
 
 
+@pytest.mark.parametrize(("ends", "begins"), [("kill", "restart"), ("freeze", "thaw")])
+def test_a_station_that_is_back_makes_pairs_at_once(ends: str, begins: str, tmp_path: Path) -> None:
+    """Though it was given up: a refusal takes no time, so none of them would bring the end of a pause nearer."""
+    out = tmp_path / "out"
+    with Testbed(SCENARIOS / "two-qpus.yaml", clock="virtual", out=out, folder=tmp_path) as bed:
+        assert bed.ping("west", "east", 1, patience_s=5).pairs == 1
+        getattr(bed, ends)("mid")
+        assert bed.ping("west", "east", 1, patience_s=5).why == "LINK_FAILED"
+        assert bed.ping("west", "east", 1, patience_s=5).pairs == 0
+        getattr(bed, begins)("mid")
+        assert bed.ping("west", "east", 1, patience_s=5).pairs == 1
+    again = tmp_path / "again"
+    assert main(["run", "--replay", str(out), "--clock", "local", "--out", str(again)]) == 0
+    assert three(again) == three(out)
+
+
 def test_a_controller_that_is_cut_off_costs_no_days_and_has_its_qpus_again_when_that_heals(tmp_path: Path) -> None:
     """What has no other end is asked for by both; time has none to spare for that."""
     bell = SCENARIOS / "bell-2.qasm"
