@@ -20,6 +20,8 @@ from testbed.scenario.model import Channel, ClassicalLink, Link, Node
 
 LONGEST_PS: Final = 1_000_000_000_000
 """Of a delay: as in ``channel``."""
+DEEDS: Final = ("kill", "restart", "freeze", "thaw")
+"""Done to nodes, and no faults of the network."""
 FASTEST_PPB: Final = 1_000_000
 """Of a clock: as in ``clock``."""
 
@@ -69,7 +71,8 @@ class Ground:
         """The fault that is asked for.  Raises NoTrouble."""
         kind, at, value = about.get("kind"), about.get("at", ()), about.get("value")
         if kind not in KINDS:
-            raise NoTrouble("fault", f"there is no {kind!r:.40}", f"name one of {', '.join(KINDS)}")
+            deed = f"{kind} is a command of its own; faults: " if kind in DEEDS else "name one of "
+            raise NoTrouble("fault", f"there is no {kind!r:.40}", f"{deed}{', '.join(KINDS)}")
         if not isinstance(at, list | tuple) or not all(isinstance(name, str) for name in at):
             raise NoTrouble(kind, "where it is to be must be a list of names", "name links or nodes")
         for name in at:
@@ -118,7 +121,8 @@ class Ground:
             return list(names)
         found = [link for link, sides in self.sides.items() if len(names) == 2 and set(names) <= set(sides)]
         if not found:
-            raise NoTrouble("cut", "no link is named", f"name one of {', '.join(self.sides):.200}")
+            named = f"{' and '.join(names):.80}: no link" if names else "no link is named"
+            raise NoTrouble("cut", named, f"name one of {', '.join(self.sides):.200}")
         return found
 
     def stations(self, at: Iterable[str]) -> list[str]:

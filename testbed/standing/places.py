@@ -159,7 +159,7 @@ class Place:
 
 
 def _too_long(socket: Path) -> bool:
-    return len(os.fsencode(socket.resolve())) > LONGEST_PATH
+    return len(os.fsencode(os.path.realpath(socket))) > LONGEST_PATH
 
 
 def place(name: str, folder: Path | None = None) -> Place:

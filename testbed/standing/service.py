@@ -32,6 +32,8 @@ from testbed.standing.places import LONGEST_PATH, Place
 
 _FULL = 2**32 - 1
 _LINE_MAX = 1 << 20
+_MISSED_WITHIN_S = 2.0
+_BLAMED_WITHIN_S = 1.0
 _LOOKS, _LOOK_S = 40, 0.05
 _ANSWERS_S = 2.0
 """Beyond what it takes by itself: how long a node that runs may take to answer a call."""
@@ -282,6 +284,7 @@ class StandingTestbed(Director):
                 while (line := lines.next()) is None:
                     more = await stream.receive_some()
                     if not more:
+                        await self._gone(node)
                         raise Refused(node, "it died meanwhile", f"{program()} restart {node}")
                     lines.feed(more)
         except (OSError, trio.BrokenResourceError):
@@ -290,6 +293,12 @@ class StandingTestbed(Director):
         if "error" in reply:
             raise Refused(node, reply["error"], "see docs/testbed.md")
         return reply["value"]
+
+    async def _gone(self, node: str) -> None:
+        """It has closed a session.  If its process is missed soon, that was why; or the testbed ends with it."""
+        with trio.move_on_after(_MISSED_WITHIN_S):
+            await self._turns(node, gone=True)
+        await trio.sleep(_BLAMED_WITHIN_S)
 
     async def _true_fidelities(
         self, a: str, b: str, made: list[tuple[int, int, int, int]], seen: dict[int, int]

@@ -181,16 +181,16 @@ class Testbed:
         self._place = place(name if name is not None else stem, folder)
         self._place.check(lambda: _nodes(path))
         orders = {
-            "scenario": str(path.resolve()),
+            "scenario": os.path.realpath(path),
             "clock": clock,
             "seed": seed,
             "dilation": dilation,
             "mqtt": mqtt,
-            "out": None if out is None else str(Path(out).resolve()),
+            "out": None if out is None else os.path.realpath(out),
             "force": force,
             "remote": list(remote),
             "bind": bind,
-            "place": str(self._place.path.resolve()),
+            "place": os.path.realpath(self._place.path),
         }
         self.out = Path(_start(orders)["out"])
 

@@ -249,7 +249,8 @@ def test_a_fault_for_a_time_is_over_by_itself(bed):
         (("loss", None), "no probability"),
         (("delay", 2.0), "up to 1 s"),
         (("loss", 0.1, "north"), "name one of west-east, west, mid, east"),
-        (("cut", None, "west"), "no link is named"),
+        (("cut", None, "west"), "west: no link"),
+        (("kill", None, "west"), "kill is a command of its own"),
         (("cut", 0.5, "west-east"), "leave the number out"),
         (("partition", None, "west", "mid", "east"), "nobody on one side"),
         (("partition", None, "west-east"), "nobody on one side"),
@@ -368,6 +369,28 @@ def test_down_leaves_files_and_no_process(bed, folder):
 
 
 # ------------------------------------------------------------ others
+
+
+@pytest.mark.parametrize("clock", ["paced", "virtual"])
+def test_whose_plane_dies_is_told_so_whatever_it_was_about(clock, tmp_path):
+    """It takes the nodes with it; nobody is told to restart one of those."""
+    dilation = 1000 if clock == "paced" else None
+    bed = Testbed(QPUS, name="own", clock=clock, dilation=dilation, out=tmp_path / "out", folder=tmp_path)
+    plane = json.loads((tmp_path / "out" / "run.json").read_text())["pids"]["plane"]
+    killer = threading.Timer(0.5, os.kill, (plane, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(TestbedError, match="plane was killed by SIGKILL"):
+        bed.ping("west", "east", 100_000, patience_s=600)
+    killer.join()
+    assert standing(tmp_path) == []
+
+
+def test_a_path_that_leads_round_in_a_circle_is_no_traceback(tmp_path, capsys):
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for arguments in ([str(circle)], [str(CLASSICAL), "--out", str(circle)], [str(CLASSICAL), "--dir", str(circle)]):
+        assert main(["up", *arguments]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_life_that_cannot_begin_is_refused_and_all_else_stays_up(tmp_path):
