@@ -27,6 +27,8 @@ from stack.streams import Lines
 
 THINKS_S: Final = 2
 """A program that has had the floor for so long is said to keep it."""
+LONGEST_CALL: Final = 1 << 24
+"""Bytes of a call.  Who says more without an end has said its last."""
 _TIMEVAL: Final = Struct("@ll")
 _UCRED: Final = Struct("@iII")
 
@@ -86,7 +88,7 @@ class Session(Program):
         except ConnectionError:
             return True
         self._lines.feed(more)
-        return not more or self._lines.ready
+        return not more or self._lines.ready or len(self._lines) > LONGEST_CALL
 
     def begun(self) -> bool:
         return self.fed() or len(self._lines) > 0
@@ -113,6 +115,8 @@ class Session(Program):
 
     def _line(self) -> bytes:
         while (line := self._lines.next()) is None:
+            if len(self._lines) > LONGEST_CALL:
+                return b""
             more = self._more()
             if not more:
                 return b""

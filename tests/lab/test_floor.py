@@ -381,6 +381,15 @@ def test_a_question_longer_than_any_buffer_reaches_a_node_where_its_program_rest
             west.call("sleep", duration_ps=1, much="x" * 3_000_000)
 
 
+def test_who_never_comes_to_an_end_is_not_listened_to_for_ever(bed, tmp_path):
+    """A node keeps no more of a call than it must; others are served, and it comes again to the byte."""
+    with comes(bed, "west") as endless, pytest.raises(ConnectionError):
+        endless.sendall(bytes(1 << 28))
+    with bed.attach("west") as west:
+        assert west.call("sleep", duration_ps=1)
+    comes_again(bed.down(), tmp_path, "local", "virtual")
+
+
 def test_who_loses_one_session_has_the_floor_in_another(bed):
     """To a death, as by closing it: what one thread does next happens when it is done."""
 
