@@ -408,7 +408,7 @@ class Coordinator:
         if deed is Deed.END:
             self._told_end = t
             return
-        if deed not in (Deed.ATTACH, Deed.HANGUP):
+        if deed not in (Deed.ATTACH, *_TOLD):
             self._asks_until = t + 2 * MOST_PAUSE
         if deed in (Deed.FAULT, Deed.HEAL):
             self._disturb(planned)

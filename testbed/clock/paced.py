@@ -297,8 +297,6 @@ class PacedPlane:
         host = self._hosts[index]
         fd = host.sock.fileno()
         self._poll.unregister(fd)
-        self._waking.pop(index, None)
-        self._held.pop(index, None)
         del self._by_fd[fd], self._live[index]
         self._waking.pop(index, None)
         self._held.pop(index, None)

@@ -117,6 +117,20 @@ def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
     assert three(again) == three(out)
 
 
+def test_who_goes_from_one_session_to_another_is_no_reason_to_ask_after_peers(tmp_path: Path) -> None:
+    with Testbed(SCENARIOS / "two-qpus.yaml", clock="virtual", out=tmp_path / "out", folder=tmp_path) as bed:
+        pair = Pair(bed, tmp_path)
+        with bed.attach("west") as west, bed.attach("east") as east:
+            for _ in range(5):
+                west.call("sleep", duration_ps=1)
+                east.call("sleep", duration_ps=1)
+        time.sleep(0.5)  # for what would let it pass
+        assert bed.status().t_s < 1
+        assert pair.ends == {}
+        bed.kill("east")
+        pair.over()
+
+
 @pytest.mark.parametrize(("ends", "begins"), [("kill", "restart"), ("freeze", "thaw")])
 def test_a_station_that_is_back_makes_pairs_at_once(ends: str, begins: str, tmp_path: Path) -> None:
     """Though it was given up: a refusal takes no time, so none of them would bring the end of a pause nearer."""
