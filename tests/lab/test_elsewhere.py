@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import trio.testing
 import yaml
 from command_lab import BELLWIRE, PATIENCE_S, command, lives, toy
 from far_lab import free_addresses, patient
+from outside_lab import eventually
 from slice_lab import SCENARIOS
 from test_controller import network
 
@@ -104,13 +105,6 @@ def bed(folder: Path, far: Far) -> Iterator[Testbed]:
 
 def state(bed: Testbed, node: str = "east") -> str:
     return bed.status().nodes[node].state
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # ------------------------------------------------------------ one testbed, step by step (the order counts)

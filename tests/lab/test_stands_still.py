@@ -5,27 +5,19 @@ Elsewhere: programs that keep the floor (test_hangups), inputs and their replay 
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from command_lab import PATIENCE_S, three
+from command_lab import PATIENCE_S
+from outside_lab import comes_again, eventually
 from slice_lab import SCENARIOS
 
 from stack.runtime.times import MOST_PAUSE
 from stack.sdk import ChannelClosed, SessionEnded, connect
 from testbed import Testbed
-from testbed.cli import main
 
 NEVER_ENDS = 10**5
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 class Pair:
@@ -84,10 +76,7 @@ def test_two_that_wait_make_no_time_pass_and_hear_that_the_other_is_gone(fault: 
         assert "PEER_LOST" in ends["west"]
         assert ("there no more" if fault == "kill" else "PEER_LOST") in ends["east"]
         assert bed.status().t_s < rests + 2 * MOST_PAUSE * 1e-12
-    for clock in ("virtual", "local"):
-        again = tmp_path / clock
-        assert main(["run", "--replay", str(out), "--clock", clock, "--out", str(again)]) == 0
-        assert three(again) == three(out)
+    comes_again(out, tmp_path, "virtual", "local")
 
 
 def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
@@ -112,9 +101,7 @@ def test_what_is_planned_comes_when_time_gets_there(tmp_path: Path) -> None:
             west.call("sleep", duration_ps=10**12)
         assert bed.ping("west", "east", 1, patience_s=0.1).pairs == 0
         assert bed.status().nodes["mid"].state == "killed"
-    again = tmp_path / "again"
-    assert main(["run", "--replay", str(out), "--clock", "local", "--out", str(again)]) == 0
-    assert three(again) == three(out)
+    comes_again(out, tmp_path, "local")
 
 
 def test_who_goes_from_one_session_to_another_is_no_reason_to_ask_after_peers(tmp_path: Path) -> None:
@@ -142,9 +129,7 @@ def test_a_station_that_is_back_makes_pairs_at_once(ends: str, begins: str, tmp_
         assert bed.ping("west", "east", 1, patience_s=5).pairs == 0
         getattr(bed, begins)("mid")
         assert bed.ping("west", "east", 1, patience_s=5).pairs == 1
-    again = tmp_path / "again"
-    assert main(["run", "--replay", str(out), "--clock", "local", "--out", str(again)]) == 0
-    assert three(again) == three(out)
+    comes_again(out, tmp_path, "local")
 
 
 def test_a_controller_that_is_cut_off_costs_no_days_and_has_its_qpus_again_when_that_heals(tmp_path: Path) -> None:
